@@ -1,0 +1,215 @@
+# SPDX-License-Identifier: Apache-2.0
+"""FinalOpsCallback: `FinalOpsHook` as a Keras callback."""
+
+from __future__ import annotations
+
+import copy
+import logging
+import os
+from collections.abc import Iterable
+from collections.abc import Mapping
+from typing import Any
+
+import tensorflow as tf
+
+from final_ops_callback import _stack
+from final_ops_callback._outlets import make_outlets
+from final_ops_callback._training_metrics import TrainingMetrics
+from final_ops_callback._values import FinalOps
+from final_ops_callback.errors import ArgumentError
+
+logger = logging.getLogger("final_ops_callback")
+
+_INPUT_ADVICE = (
+    "An %s was raised by a final op. Most likely the op still depends on the "
+    "input of the run, which has ended: a final op should only read state "
+    "(the result of a metric, a variable), never take another batch."
+)
+
+
+class FinalOpsCallback(_stack.Callback):
+    """Evaluates ops once, at the end of `fit`, `evaluate` or `predict`.
+
+    It does what `tf.estimator.FinalOpsHook` (`tf.compat.v1.train.FinalOpsHook`)
+    did at the end of a session. Put it last in the list of callbacks: a
+    callback after it may still change the model (`EarlyStopping` restores the
+    best weights in its own `on_train_end`).
+
+    Args:
+        final_ops: One leaf, or any nesting of lists, tuples, named tuples and
+            dicts of leaves. `None`: nothing is evaluated. A leaf is
+            - a metric object: its `result()`;
+            - a `tf.function` or any callable: called once, with arguments
+              from the feed dict by parameter name; `model` and `logs` are
+              always there;
+            - a variable or an eager tensor: a copy of its value;
+            - a symbolic Keras tensor, as `layer.output`: the model evaluated
+              up to it, in inference mode, its inputs from the feed dict;
+            - a string: the log of that name (`"val_loss"`), else the model's
+              metric of that name;
+            - any other Python or NumPy value: itself.
+        final_ops_feed_dict: Dict or `None`. Values for parameters of
+            callables (by name) and for symbolic inputs (by name, by the
+            tensor, or by its `.ref()`). Defaults to `None`.
+        on: A phase or an iterable of phases: `"train"` (the end of fit),
+            `"test"` (an evaluate of its own), `"validation"` (the evaluate
+            inside fit), `"predict"`. Defaults to all but `"validation"`,
+            because final ops often have side effects and should run once.
+        log_dir: String, path or `None`. Where summaries for TensorBoard go,
+            into a folder for each phase. Defaults to `None`.
+        filepath: String, path or `None`. A `.json` or `.npz` file for the
+            values; may hold `{phase}` and `{step}`. Defaults to `None`.
+        verbose: 0 or 1. 1 prints one line for each value. Defaults to 0.
+
+    Raises:
+        GraphTensorError: A leaf is a tensor or operation of a v1 graph.
+        FeedError: A feed that no leaf uses, or an input that nothing feeds.
+        LeafError: A leaf that can never have a value.
+        ArgumentError: An unknown phase, or a `filepath` of another kind.
+        OutletError: `log_dir` or `filepath` can't be written.
+
+    Attributes:
+        final_ops_values: The values of the last run that finished, in the
+            structure of `final_ops`, as NumPy arrays and scalars. `None`
+            before the first run has ended and after one that failed.
+        final_ops_values_by_phase: Dict from a phase to its latest values.
+
+    Example:
+    >>> import keras
+    >>> import numpy as np
+    >>> from final_ops_callback import FinalOpsCallback
+    >>> model = keras.Sequential([keras.Input((2,)), keras.layers.Dense(1)])
+    >>> accuracy = keras.metrics.BinaryAccuracy()
+    >>> model.compile("sgd", "mse", metrics=[accuracy])
+    >>> final = FinalOpsCallback({"accuracy": accuracy, "loss": "loss"})
+    >>> _ = model.evaluate(
+    ...     np.zeros((4, 2)), np.zeros(4), verbose=0, callbacks=[final]
+    ... )
+    >>> final.final_ops_values["loss"]
+    0.0
+    """
+
+    def __init__(
+        self,
+        final_ops: Any,
+        final_ops_feed_dict: Mapping[Any, Any] | None = None,
+        *,
+        on: str | Iterable[str] = ("train", "test", "predict"),
+        log_dir: str | os.PathLike[str] | None = None,
+        filepath: str | os.PathLike[str] | None = None,
+        verbose: int = 0,
+    ) -> None:
+        super().__init__()
+        self._on = _checked_phases(on)
+        if final_ops is None:  # as in v1, nothing happens
+            self._on, final_ops_feed_dict = (), None
+        self._ops = FinalOps(final_ops, final_ops_feed_dict)
+        self._outlets = make_outlets(self._on, log_dir, filepath, verbose)
+        self._training_metrics = TrainingMetrics()
+        self._final_ops_values: Any = None
+        self._values_by_phase: dict[str, Any] = {}
+
+    @property
+    def final_ops_values(self) -> Any:
+        """The values of the last run that finished, or `None`."""
+        return self._final_ops_values
+
+    @property
+    def final_ops_values_by_phase(self) -> dict[str, Any]:
+        """The latest values of each phase that finished."""
+        return self._values_by_phase
+
+    def on_final_ops_values(self, values: Any, phase: str, step: int) -> None:
+        """Called with the values once they are set; override it.
+
+        Args:
+            values: The values, in the structure of `final_ops`.
+            phase: String. The phase that has ended.
+            step: Integer. The number of updates that the model has seen
+                (`optimizer.iterations`).
+        """
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> FinalOpsCallback:
+        """Copies the callback, not what it watches.
+
+        The leaves stay the same objects, because a copy of a metric or a
+        variable would never be updated. A tuner that copies its callbacks for
+        each trial gets one whose values are its own.
+        """
+        duplicate = copy.copy(self)
+        memo[id(self)] = duplicate
+        duplicate._training_metrics = TrainingMetrics()
+        duplicate._final_ops_values = copy.deepcopy(self._final_ops_values)
+        duplicate._values_by_phase = copy.deepcopy(self._values_by_phase)
+        return duplicate
+
+    def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
+        """Forgets the metrics of the epoch before."""
+        super().on_epoch_begin(epoch, logs)
+        self._training_metrics.forget()
+
+    def _begin_phase(self, phase: _stack.Phase) -> None:
+        if phase == "validation" and "train" in self._on:
+            self._training_metrics.take(
+                _stack.metrics_of(self.model) + self._ops.metrics()
+            )
+        elif phase == "train":
+            self._training_metrics.forget()
+        if phase in self._on:
+            self._final_ops_values = None
+            self._values_by_phase.pop(phase, None)
+
+    def _end_phase(self, phase: _stack.Phase, logs: Any) -> None:
+        if phase == "validation":
+            self._training_metrics.note_validation()
+        if phase not in self._on:
+            return
+        model = self.model
+        with _stack.strategy_scope(model):
+            if phase == "train":
+                with self._training_metrics.in_place():
+                    values = self._evaluate(model, logs)
+                self._training_metrics.forget()
+            else:
+                values = self._evaluate(model, logs)
+        self._final_ops_values = values
+        self._values_by_phase[phase] = values
+        self._hand_out(values, phase, _stack.step_of(model))
+
+    def _evaluate(self, model: Any, logs: Any) -> Any:
+        try:
+            return self._ops.evaluate(model, logs)
+        except (tf.errors.OutOfRangeError, StopIteration) as error:
+            logger.warning(_INPUT_ADVICE, type(error).__name__)
+            raise
+
+    def _hand_out(self, values: Any, phase: str, step: int) -> None:
+        """Gives the values to all outlets, also when one of them fails."""
+        receivers = [
+            outlet.write
+            for outlet in self._outlets
+            if not outlet.writes_files or _stack.is_chief(self.model)
+        ]
+        failures: list[Exception] = []
+        for receive in (*receivers, self.on_final_ops_values):
+            try:
+                receive(values, phase, step)
+            except Exception as error:
+                failures.append(error)
+        if failures:
+            first, *others = failures
+            for other in others:
+                first.add_note(f"and then: {other}")
+            raise first
+
+
+def _checked_phases(on: str | Iterable[str]) -> tuple[str, ...]:
+    phases = (on,) if isinstance(on, str) else tuple(on)
+    for phase in phases:
+        if phase not in _stack.PHASES:
+            raise ArgumentError(
+                f"{phase!r} is no phase",
+                f"on={on!r}",
+                f"Use one or more of {list(_stack.PHASES)}.",
+            )
+    return phases

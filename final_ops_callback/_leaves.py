@@ -1,0 +1,291 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The kinds of leaf that `final_ops` can have.
+
+A leaf is of the first of the `KINDS` that accepts it. To add a kind, write a
+subclass of `LeafKind` and put it into the tuple before the kinds that would
+accept its leaves too.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import inspect
+from collections.abc import Iterable
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+
+from final_ops_callback import _stack
+from final_ops_callback._feeds import Feeds
+from final_ops_callback._to_host import to_host
+from final_ops_callback._to_host import to_host_structure
+from final_ops_callback.errors import FeedError
+from final_ops_callback.errors import GraphTensorError
+from final_ops_callback.errors import LeafError
+
+# A callable may ask for these by parameter name, without a feed.
+ALWAYS_FED = ("model", "logs")
+
+
+@dataclasses.dataclass
+class Moment:
+    """When the leaves are evaluated: what they can see.
+
+    Attributes:
+        model: The Keras model that the run was for.
+        logs: Dict. The logs of the run's end, values as NumPy or Python.
+        feeds: The feeds of the final ops.
+        symbolic: List. All symbolic leaves of the structure, so that one
+            forward pass can compute them together.
+    """
+
+    model: Any
+    logs: dict[str, Any]
+    feeds: Feeds
+    symbolic: list[Any]
+    _computed: dict[int, Any] = dataclasses.field(default_factory=dict)
+
+    def symbolic_value(self, leaf: Any) -> Any:
+        """Returns the value of a symbolic leaf, computed with all others."""
+        if id(leaf) not in self._computed:
+            self._computed.update(self._forward_pass())
+        return self._computed[id(leaf)]
+
+    def _forward_pass(self) -> dict[int, Any]:
+        inputs = distinct(
+            source
+            for leaf in self.symbolic
+            for source in _sources(leaf, self.feeds)
+        )
+        outputs = _stack.evaluate_symbolic(
+            self.symbolic, [(i, self.feeds.by_tensor(i)) for i in inputs]
+        )
+        return {
+            id(leaf): to_host(output)
+            for leaf, output in zip(self.symbolic, outputs, strict=True)
+        }
+
+
+class LeafKind:
+    """One kind of leaf: which it is, what it needs, what it is worth."""
+
+    def accepts(self, leaf: Any) -> bool:
+        """Says whether a leaf is of this kind."""
+        raise NotImplementedError
+
+    def needs(self, leaf: Any, feeds: Feeds, where: str) -> list[Any]:
+        """Checks a leaf before anything runs; returns the feeds it uses.
+
+        Args:
+            leaf: A leaf that this kind accepts.
+            feeds: The feeds that the user gave.
+            where: String. The path of the leaf, for the error.
+
+        Returns:
+            List of the names and symbolic tensors whose feeds it uses.
+
+        Raises:
+            HookError: The leaf can never have a value.
+        """
+        return []
+
+    def value(self, leaf: Any, moment: Moment, where: str) -> Any:
+        """Returns what a leaf is worth at a moment."""
+        raise NotImplementedError
+
+
+class _GraphElement(LeafKind):
+    """A tensor, operation or variable of a v1 graph: refused."""
+
+    def accepts(self, leaf: Any) -> bool:
+        if isinstance(leaf, tf.Operation):
+            return True
+        if isinstance(leaf, tf.SparseTensor | tf.IndexedSlices):
+            return self.accepts(leaf.values)
+        if isinstance(leaf, tf.RaggedTensor):
+            return self.accepts(leaf.flat_values)
+        if isinstance(leaf, tf.Variable):
+            # Only the handle of a resource variable knows where it lives; a
+            # variable of replicas has none of its own.
+            handles = [
+                getattr(part, "handle", part)
+                for part in _stack.components(leaf)
+            ]
+            return any(self._is_graph_tensor(handle) for handle in handles)
+        return self._is_graph_tensor(leaf)
+
+    def needs(self, leaf: Any, feeds: Feeds, where: str) -> list[Any]:
+        raise GraphTensorError(
+            f"{getattr(leaf, 'name', leaf)!r} belongs to a graph and has no "
+            "value of its own",
+            where,
+            "Give its Keras counterpart (a metric, variable, function or "
+            "layer output), or run the v1 hook itself: "
+            "SessionRunHookCallback(tf.compat.v1.train.FinalOpsHook(...)).",
+        )
+
+    @staticmethod
+    def _is_graph_tensor(value: Any) -> bool:
+        return isinstance(value, tf.Tensor) and not hasattr(value, "numpy")
+
+
+class _Metric(LeafKind):
+    """A metric object: its result."""
+
+    def accepts(self, leaf: Any) -> bool:
+        return _stack.is_metric(leaf) or _stack.is_metric_class(leaf)
+
+    def needs(self, leaf: Any, feeds: Feeds, where: str) -> list[Any]:
+        if _stack.is_metric_class(leaf):
+            raise LeafError(
+                f"{leaf.__name__} is the class of a metric, not a metric",
+                where,
+                f"Give an object that your model updates: {leaf.__name__}().",
+            )
+        return []
+
+    def value(self, leaf: Any, moment: Moment, where: str) -> Any:
+        return to_host_structure(leaf.result())
+
+
+class _TensorLike(LeafKind):
+    """A variable or a concrete tensor, dense or not: a copy of its value."""
+
+    def accepts(self, leaf: Any) -> bool:
+        composite = tf.SparseTensor | tf.RaggedTensor | tf.IndexedSlices
+        return (
+            isinstance(leaf, composite)
+            or _stack.is_variable(leaf)
+            or _stack.is_backend_tensor(leaf)
+        )
+
+    def value(self, leaf: Any, moment: Moment, where: str) -> Any:
+        return to_host(leaf)
+
+
+class _Symbolic(LeafKind):
+    """A symbolic Keras tensor: the model evaluated up to it."""
+
+    def accepts(self, leaf: Any) -> bool:
+        return _stack.is_symbolic(leaf)
+
+    def needs(self, leaf: Any, feeds: Feeds, where: str) -> list[Any]:
+        sources = _sources(leaf, feeds)
+        for source in sources:
+            if not feeds.has_tensor(source):
+                raise FeedError(
+                    f"nothing feeds the symbolic input {source.name!r}",
+                    where,
+                    f"Add it: final_ops_feed_dict={{{source.name!r}: batch}}.",
+                )
+        return sources
+
+    def value(self, leaf: Any, moment: Moment, where: str) -> Any:
+        return moment.symbolic_value(leaf)
+
+
+class _Callable(LeafKind):
+    """A `tf.function` or any callable: what it returns, called once."""
+
+    def accepts(self, leaf: Any) -> bool:
+        return callable(leaf)
+
+    def needs(self, leaf: Any, feeds: Feeds, where: str) -> list[Any]:
+        used = []
+        for parameter in _parameters(leaf):
+            if feeds.has_name(parameter.name):
+                used.append(parameter.name)
+            elif (
+                parameter.name not in ALWAYS_FED
+                and parameter.default is inspect.Parameter.empty
+            ):
+                raise FeedError(
+                    f"nothing feeds the parameter {parameter.name!r}",
+                    where,
+                    f"Add it: final_ops_feed_dict={{{parameter.name!r}: ...}}; "
+                    f"{' and '.join(ALWAYS_FED)} are always there.",
+                )
+        return used
+
+    def value(self, leaf: Any, moment: Moment, where: str) -> Any:
+        always = {"model": moment.model, "logs": moment.logs}
+        args, kwargs = [], {}
+        for parameter in _parameters(leaf):
+            if moment.feeds.has_name(parameter.name):
+                argument = moment.feeds.by_name(parameter.name)
+            elif parameter.name in always:
+                argument = always[parameter.name]
+            else:
+                continue
+            if parameter.kind is inspect.Parameter.POSITIONAL_ONLY:
+                args.append(argument)
+            else:
+                kwargs[parameter.name] = argument
+        return to_host_structure(leaf(*args, **kwargs))
+
+
+class _Name(LeafKind):
+    """A string: a log, else a metric of the model."""
+
+    def accepts(self, leaf: Any) -> bool:
+        return isinstance(leaf, str) and not isinstance(leaf, np.generic)
+
+    def value(self, leaf: Any, moment: Moment, where: str) -> Any:
+        if leaf in moment.logs:
+            return moment.logs[leaf]
+        metrics = {m.name: m for m in _stack.metrics_of(moment.model)}
+        if leaf in metrics:
+            return to_host_structure(metrics[leaf].result())
+        raise LeafError(
+            f"nothing here is called {leaf!r}",
+            where,
+            f"There are the logs {sorted(moment.logs)} and the metrics "
+            f"{sorted(metrics)}.",
+        )
+
+
+class _PythonValue(LeafKind):
+    """Anything else: itself."""
+
+    def accepts(self, leaf: Any) -> bool:
+        return True
+
+    def value(self, leaf: Any, moment: Moment, where: str) -> Any:
+        return leaf
+
+
+# In the order that they are asked: a metric and a variable of some
+# generations can be called, too.
+KINDS: tuple[LeafKind, ...] = (
+    _GraphElement(),
+    _Metric(),
+    _Symbolic(),
+    _TensorLike(),
+    _Callable(),
+    _Name(),
+    _PythonValue(),
+)
+
+
+def kind_of(leaf: Any) -> LeafKind:
+    """Returns the kind of a leaf: the first of `KINDS` that accepts it."""
+    return next(kind for kind in KINDS if kind.accepts(leaf))
+
+
+def distinct(items: Iterable[Any]) -> list[Any]:
+    """Returns the items without repetitions, told apart by identity."""
+    return list({id(item): item for item in items}.values())
+
+
+def _parameters(function: Any) -> list[inspect.Parameter]:
+    signature = _stack.call_signature(function)
+    if signature is None:
+        return []
+    star = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
+    return [p for p in signature.parameters.values() if p.kind not in star]
+
+
+def _sources(leaf: Any, feeds: Feeds) -> list[Any]:
+    # v1 let one feed any tensor, so also the fetched one itself.
+    return [leaf] if feeds.has_tensor(leaf) else _stack.source_inputs(leaf)

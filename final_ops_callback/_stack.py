@@ -1,0 +1,310 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The only place that knows Keras 2, Keras 3 and tf_keras apart.
+
+It holds what differs between them: the callback base that all three accept,
+the phases that a callback is told of, and how the state of a model is read.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import inspect
+import sys
+from collections.abc import Iterator
+from types import ModuleType
+from typing import Any
+from typing import Literal
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+Phase = Literal["train", "test", "validation", "predict"]
+PHASES: tuple[Phase, ...] = ("train", "test", "validation", "predict")
+
+
+class Callback(keras.callbacks.Callback):
+    """The callback base that every Keras generation accepts.
+
+    It turns the moments of Keras into the begin and end of a phase: `train`
+    is `fit`, `predict` is `predict`, `test` is an `evaluate` of its own, and
+    `validation` is the `evaluate` inside `fit`. A subclass overrides
+    `_begin_phase` and `_end_phase`.
+
+    No batch method is defined here: defining one costs every user the
+    asynchronous dispatch of Keras 3, and tf_keras refuses such a callback
+    under `ParameterServerStrategy`.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        # Read by tf_keras and Keras 2: logs may come as tensors, so that no
+        # value is copied to the host for our sake.
+        self._supports_tf_logs = True
+        self._inside_fit = False
+
+    def set_model(self, model: Any) -> None:
+        """Takes the model; Keras calls it when a run of its own begins.
+
+        The evaluate inside fit uses fit's own callback list and does not come
+        through here. So this is where a fit that failed (and therefore never
+        reached `on_train_end`) is known to be over.
+        """
+        super().set_model(model)
+        self._inside_fit = False
+
+    def on_train_begin(self, logs: Any = None) -> None:
+        """Begins the phase `train`."""
+        self._inside_fit = True
+        self._begin_phase("train")
+
+    def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
+        """Notes that fit goes on, also after an evaluate of someone else."""
+        self._inside_fit = True
+
+    def on_train_end(self, logs: Any = None) -> None:
+        """Ends the phase `train`."""
+        self._inside_fit = False
+        self._end_phase("train", logs)
+
+    def on_test_begin(self, logs: Any = None) -> None:
+        """Begins the phase `test`, or `validation` inside fit."""
+        self._begin_phase("validation" if self._inside_fit else "test")
+
+    def on_test_end(self, logs: Any = None) -> None:
+        """Ends the phase `test`, or `validation` inside fit."""
+        self._end_phase("validation" if self._inside_fit else "test", logs)
+
+    def on_predict_begin(self, logs: Any = None) -> None:
+        """Begins the phase `predict`."""
+        self._begin_phase("predict")
+
+    def on_predict_end(self, logs: Any = None) -> None:
+        """Ends the phase `predict`."""
+        self._end_phase("predict", logs)
+
+    def _begin_phase(self, phase: Phase) -> None:
+        """Called when a phase begins; does nothing by default."""
+
+    def _end_phase(self, phase: Phase, logs: Any) -> None:
+        """Called when a phase has ended well; does nothing by default."""
+
+    # tf_keras and Keras 2 ask a callback whether it has batch methods. A
+    # Keras 3 base does not answer, so this one does.
+    def _implements_train_batch_hooks(self) -> bool:
+        return self._overrides(
+            "on_batch_begin",
+            "on_batch_end",
+            "on_train_batch_begin",
+            "on_train_batch_end",
+        )
+
+    def _implements_test_batch_hooks(self) -> bool:
+        return self._overrides("on_test_batch_begin", "on_test_batch_end")
+
+    def _implements_predict_batch_hooks(self) -> bool:
+        return self._overrides("on_predict_batch_begin", "on_predict_batch_end")
+
+    def _overrides(self, *names: str) -> bool:
+        base = keras.callbacks.Callback
+        return any(
+            getattr(type(self), name) is not getattr(base, name)
+            for name in names
+        )
+
+
+def generations() -> list[ModuleType]:
+    """Returns the Keras packages of this process, imported by anyone."""
+    names = ("keras", "tf_keras")
+    return [sys.modules[name] for name in names if name in sys.modules]
+
+
+def is_metric(value: Any) -> bool:
+    """Says whether a value is a metric object of any Keras generation."""
+    return isinstance(value, tuple(k.metrics.Metric for k in generations()))
+
+
+def is_metric_class(value: Any) -> bool:
+    """Says whether a value is the class of a metric, not a metric."""
+    bases = tuple(k.metrics.Metric for k in generations())
+    return isinstance(value, type) and issubclass(value, bases)
+
+
+def is_layer(value: Any) -> bool:
+    """Says whether a value is a layer or model of any Keras generation."""
+    return isinstance(value, tuple(k.layers.Layer for k in generations()))
+
+
+def is_symbolic(value: Any) -> bool:
+    """Says whether a value is a symbolic Keras tensor of any generation."""
+    # By name, because Keras 2 does not export the class.
+    names = [kind.__name__ for kind in type(value).__mro__]
+    return any(name.endswith("KerasTensor") for name in names)
+
+
+def is_variable(value: Any) -> bool:
+    """Says whether a value is a variable, of TensorFlow or of Keras."""
+    return isinstance(value, tf.Variable) or _is_keras_variable(value)
+
+
+def source_inputs(symbolic: Any) -> list[Any]:
+    """Returns the symbolic inputs that a symbolic tensor is computed from."""
+    generation = _generation_of_symbolic(symbolic)
+    return list(generation.utils.get_source_inputs(symbolic))
+
+
+def evaluate_symbolic(
+    symbolic: list[Any], feeds: list[tuple[Any, Any]]
+) -> list[Any]:
+    """Computes symbolic tensors, all in one forward pass.
+
+    Args:
+        symbolic: List of symbolic Keras tensors of one generation.
+        feeds: List of pairs of a symbolic input and its value, an array with
+            the shape and a dtype that converts to that of the input.
+
+    Returns:
+        List of tensors in the order of `symbolic`. Layers run in inference
+        mode (`training=False`).
+    """
+    generation = _generation_of_symbolic(symbolic[0])
+    keys = [key for key, _ in feeds]
+    inputs = [
+        _convert_to_tensor(generation, value, key.dtype) for key, value in feeds
+    ]
+    # A tensor that is fed is worth what is fed, as in a v1 session.
+    values = {id(key): fed for key, fed in zip(keys, inputs, strict=True)}
+    missing = [tensor for tensor in symbolic if id(tensor) not in values]
+    if missing:
+        # As a dict, because Keras 3 unpacks a list of one output.
+        names = [str(index) for index in range(len(missing))]
+        model = generation.Model(keys, dict(zip(names, missing, strict=True)))
+        outputs = model(inputs, training=False)
+        values.update(
+            {id(t): outputs[n] for n, t in zip(names, missing, strict=True)}
+        )
+    return [values[id(tensor)] for tensor in symbolic]
+
+
+def _convert_to_tensor(generation: ModuleType, value: Any, dtype: Any) -> Any:
+    if hasattr(generation, "ops"):
+        return generation.ops.convert_to_tensor(value, dtype=dtype)
+    return tf.convert_to_tensor(value, dtype=dtype)
+
+
+def call_signature(function: Any) -> inspect.Signature | None:
+    """Returns the parameters that a callable takes, by name.
+
+    Args:
+        function: A callable. A layer has those of its `call`, a concrete
+            function those of its specs.
+
+    Returns:
+        The signature, or `None` where Python knows none (some built-ins).
+    """
+    if hasattr(function, "structured_input_signature"):
+        args, kwargs = function.structured_input_signature
+        specs = [s for s in (*args, *kwargs.values()) if hasattr(s, "name")]
+        kind = inspect.Parameter.KEYWORD_ONLY
+        return inspect.Signature(
+            [inspect.Parameter(spec.name, kind) for spec in specs]
+        )
+    try:
+        return inspect.signature(
+            function.call if is_layer(function) else function
+        )
+    except ValueError:
+        return None
+
+
+def step_of(model: Any) -> int:
+    """Returns the number of updates that a model has seen.
+
+    The batch index is no step count (it jumps with `steps_per_execution`),
+    `optimizer.iterations` is. A model without an optimizer is at step 0.
+    """
+    iterations = getattr(getattr(model, "optimizer", None), "iterations", None)
+    return 0 if iterations is None else int(to_numpy(iterations))
+
+
+def metrics_of(model: Any) -> list[Any]:
+    """Returns the metric objects of a model, the compiled ones too."""
+    found: list[Any] = []
+    for metric in getattr(model, "metrics", ()):
+        # Keras 3 keeps the compiled metrics in one container metric.
+        found += getattr(metric, "metrics", None) or [metric]
+    return found
+
+
+def components(variable: Any) -> list[Any]:
+    """Returns the variables that really hold a value.
+
+    One for each replica under a distribution strategy, else the variable
+    itself. A replica's share can be read and put back without a collective.
+    """
+    backing = variable
+    if _is_keras_variable(variable) and isinstance(variable.value, tf.Variable):
+        backing = variable.value
+    return list(getattr(backing, "values", None) or (backing,))
+
+
+@contextlib.contextmanager
+def strategy_scope(model: Any) -> Iterator[None]:
+    """Enters the distribution strategy of a model, if it has one.
+
+    In a callback, tf_keras is in the strategy's scope and Keras 3 is not.
+    Outside of it a metric would be read from the first replica alone.
+    """
+    strategy = getattr(model, "distribute_strategy", None)
+    if strategy is None or tf.distribute.in_cross_replica_context():
+        yield
+        return
+    with strategy.scope():
+        yield
+
+
+def is_chief(model: Any) -> bool:
+    """Says whether this process is the one that writes files."""
+    strategy = getattr(model, "distribute_strategy", None)
+    return strategy is None or bool(strategy.extended.should_checkpoint)
+
+
+def to_numpy(tensor: Any) -> Any:
+    """Returns a copy of a tensor or variable of any backend, as NumPy.
+
+    Args:
+        tensor: A dense tensor or a variable.
+
+    Returns:
+        An array of the same shape and dtype (also bfloat16), a NumPy scalar
+        for a scalar, bytes for strings: what a v1 `Session.run` returned.
+    """
+    if isinstance(tensor, tf.Tensor | tf.Variable):
+        return tensor.numpy()
+    if _is_keras_variable(tensor):
+        tensor = tensor.value
+        if isinstance(tensor, tf.Variable):
+            return tensor.numpy()
+    array = np.array(keras.ops.convert_to_numpy(tensor))
+    if keras.backend.standardize_dtype(tensor.dtype) == "bfloat16":
+        array = array.astype(tf.bfloat16.as_numpy_dtype)
+    return array[()]
+
+
+def is_backend_tensor(value: Any) -> bool:
+    """Says whether a value is a concrete dense tensor of any backend."""
+    if isinstance(value, tf.Tensor):
+        return True
+    return (
+        hasattr(keras, "ops")
+        and keras.backend.backend() != "tensorflow"
+        and keras.ops.is_tensor(value)
+    )
+
+
+def _is_keras_variable(value: Any) -> bool:
+    return hasattr(keras, "Variable") and isinstance(value, keras.Variable)
+
+
+def _generation_of_symbolic(symbolic: Any) -> ModuleType:
+    return sys.modules[type(symbolic).__module__.partition(".")[0]]

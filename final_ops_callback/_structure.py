@@ -1,0 +1,155 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Map over a nested structure, with the path of each leaf.
+
+The containers are those of the fetches of a v1 session, and so are the types
+that come back, because that is what a `final_ops_values` or
+`run_values.results` is compared with. No library has both these rules and
+paths: `tf.nest` and `dm-tree` refuse a dictionary whose keys can't be sorted,
+visit the others in sorted order and have no public paths; to `optree` a
+subclass of `list` or `dict` (what a `tf.Module` makes of its attributes) is a
+leaf. `tests/test_structure.py` holds the rules to the original.
+"""
+
+from __future__ import annotations
+
+import collections
+from collections.abc import Callable
+from collections.abc import Iterator
+from collections.abc import Mapping
+from typing import Any
+
+Path = tuple[Any, ...]
+
+
+def map_with_path(
+    function: Callable[[Path, Any], Any], structure: Any, path: Path = ()
+) -> Any:
+    """Calls a function on each leaf, in the order that they are written.
+
+    Args:
+        function: Called with the path of a leaf (the keys, indices and field
+            names that lead to it, outermost first) and the leaf.
+        structure: A leaf, or any nesting of lists, tuples, named tuples,
+            mappings and attrs classes. `None` is a leaf.
+        path: Tuple. The path of `structure` itself. Defaults to `()`.
+
+    Returns:
+        What the function returned, in the structure and the container types
+        that a v1 `Session.run` gives: a subclass of `list` comes back as
+        `list`, every other container as what it was.
+
+    Example:
+    >>> map_with_path(lambda path, leaf: (path, leaf), {"a": [1, 2]})
+    {'a': [(('a', 0), 1), (('a', 1), 2)]}
+    """
+    children = _children(structure)
+    if children is None:
+        return function(path, structure)
+    mapped = [
+        (key, map_with_path(function, child, (*path, key)))
+        for key, child in children
+    ]
+    return _rebuild(structure, mapped)
+
+
+def leaves_with_path(
+    structure: Any, path: Path = ()
+) -> Iterator[tuple[Path, Any]]:
+    """Yields the path and the leaf, for each leaf of a structure.
+
+    Args:
+        structure: As in `map_with_path`.
+        path: Tuple. The path of `structure` itself. Defaults to `()`.
+
+    Yields:
+        Pairs `(path, leaf)`, in the order that the leaves are written.
+    """
+    children = _children(structure)
+    if children is None:
+        yield path, structure
+        return
+    for key, child in children:
+        yield from leaves_with_path(child, (*path, key))
+
+
+def as_expression(root: str, structure: Any, path: Path) -> str:
+    """Writes a path as the Python expression that gives the leaf.
+
+    Args:
+        root: String. The name of the whole structure.
+        structure: The structure that the path leads through.
+        path: Tuple. As `map_with_path` gives it.
+
+    Returns:
+        A string such as `final_ops['auc'][0]` or `final_ops.mean`.
+    """
+    expression = root
+    for key in path:
+        children = dict(_children(structure) or ())
+        by_attribute = _field_names(_unwrapped(structure)) is not None
+        expression += f".{key}" if by_attribute else f"[{key!r}]"
+        structure = children[key]
+    return expression
+
+
+def as_name(path: Path, root: str) -> str:
+    """Writes a path as a short name: for files, tables and tags.
+
+    Args:
+        path: Tuple. As `map_with_path` gives it.
+        root: String. The name of the empty path.
+
+    Returns:
+        A string such as `auc/0`.
+    """
+    return "/".join(str(key) for key in path) or root
+
+
+def _children(structure: Any) -> list[tuple[Any, Any]] | None:
+    structure = _unwrapped(structure)
+    fields = _field_names(structure)
+    if fields is not None:
+        return [(field, getattr(structure, field)) for field in fields]
+    if isinstance(structure, list | tuple):
+        return list(enumerate(structure))
+    if isinstance(structure, Mapping):
+        return list(structure.items())
+    return None
+
+
+def _rebuild(structure: Any, mapped: list[tuple[Any, Any]]) -> Any:
+    structure = _unwrapped(structure)
+    container = type(structure)
+    values = [value for _, value in mapped]
+    if _field_names(structure) is not None:
+        return container(*values)
+    if isinstance(structure, list):
+        return values
+    if isinstance(structure, tuple):
+        return container(values)
+    if isinstance(structure, collections.defaultdict):
+        return collections.defaultdict(structure.default_factory, mapped)
+    if isinstance(structure, dict):
+        return container(mapped)
+    # Other mappings promise nothing about their constructor.
+    return dict(mapped)
+
+
+def _field_names(structure: Any) -> tuple[str, ...] | None:
+    if isinstance(structure, tuple) and hasattr(structure, "_fields"):
+        return tuple(structure._fields)
+    if not isinstance(structure, type) and hasattr(
+        structure, "__attrs_attrs__"
+    ):
+        return tuple(field.name for field in structure.__attrs_attrs__)
+    return None
+
+
+def _unwrapped(structure: Any) -> Any:
+    # A tf.Module keeps the dicts and tuples among its attributes in
+    # transparent proxies, whose own type can't be built from values.
+    if isinstance(structure, dict | tuple) and hasattr(
+        structure, "__wrapped__"
+    ):
+        return structure.__wrapped__
+    return structure

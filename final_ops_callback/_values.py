@@ -1,0 +1,96 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The final ops as a whole: checked once, evaluated at the end of a run."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from final_ops_callback import _leaves
+from final_ops_callback import _stack
+from final_ops_callback import _structure
+from final_ops_callback._feeds import Feeds
+from final_ops_callback._to_host import to_host_structure
+from final_ops_callback.errors import FeedError
+
+ROOT = "final_ops"
+
+
+class FinalOps:
+    """A checked structure of final ops, ready to be evaluated.
+
+    Args:
+        structure: One leaf, or any nesting of lists, tuples, named tuples
+            and dicts of leaves.
+        feed_dict: Mapping or `None`. See `Feeds`.
+
+    Raises:
+        HookError: A leaf can never have a value, or a feed has no use.
+    """
+
+    def __init__(
+        self, structure: Any, feed_dict: Mapping[Any, Any] | None
+    ) -> None:
+        self._structure = structure
+        self._feeds = Feeds(feed_dict)
+        used: list[Any] = []
+        for path, leaf in _structure.leaves_with_path(structure):
+            used += _leaves.kind_of(leaf).needs(
+                leaf, self._feeds, self.where(path)
+            )
+        unused = self._feeds.without(used)
+        if unused:
+            raise FeedError(
+                f"no leaf uses the feed of {unused[0]!r}",
+                "final_ops_feed_dict",
+                f"The leaves of {ROOT} use "
+                f"{sorted(getattr(key, 'name', key) for key in used)}. Remove "
+                "it or mend its name.",
+            )
+
+    def where(self, path: _structure.Path) -> str:
+        """Writes the path of a leaf as the user would: `final_ops['auc']`."""
+        return _structure.as_expression(ROOT, self._structure, path)
+
+    def metrics(self) -> list[Any]:
+        """Returns the metric objects among the leaves."""
+        leaves = _structure.leaves_with_path(self._structure)
+        return [leaf for _, leaf in leaves if _stack.is_metric(leaf)]
+
+    def evaluate(self, model: Any, logs: Mapping[str, Any] | None) -> Any:
+        """Evaluates every leaf once, in the order that they are written.
+
+        Args:
+            model: The Keras model that the run was for.
+            logs: Mapping or `None`. The logs of the run's end.
+
+        Returns:
+            The values, in the structure of the final ops.
+
+        Raises:
+            Exception: What a leaf raised, with a note that names the leaf.
+        """
+        leaves = list(_structure.leaves_with_path(self._structure))
+        moment = _leaves.Moment(
+            model,
+            to_host_structure(dict(logs or {})),
+            self._feeds,
+            _leaves.distinct(
+                leaf for _, leaf in leaves if _stack.is_symbolic(leaf)
+            ),
+        )
+        values: dict[int, Any] = {}
+
+        def value_of(path: _structure.Path, leaf: Any) -> Any:
+            # A leaf that stands in two places is one op: v1 ran it once.
+            if id(leaf) not in values:
+                try:
+                    values[id(leaf)] = _leaves.kind_of(leaf).value(
+                        leaf, moment, self.where(path)
+                    )
+                except BaseException as error:
+                    error.add_note(f"raised by {self.where(path)}")
+                    raise
+            return values[id(leaf)]
+
+        return _structure.map_with_path(value_of, self._structure)

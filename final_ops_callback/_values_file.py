@@ -1,0 +1,199 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Final values in a JSON or npz file: whole, or not there at all."""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import string
+import uuid
+from collections.abc import Callable
+from collections.abc import Iterable
+from collections.abc import Mapping
+from pathlib import Path
+from typing import IO
+from typing import Any
+
+import numpy as np
+
+from final_ops_callback import _structure
+from final_ops_callback._to_host import widened
+from final_ops_callback._writable import check_folder
+from final_ops_callback._writable import reported_as
+from final_ops_callback.errors import ArgumentError
+from final_ops_callback.errors import OutletError
+
+ROOT = "final_ops"
+
+
+class ValuesFile:
+    """Writes the values into a `.json` or `.npz` file, atomically.
+
+    JSON holds the structure: arrays as nested lists, named tuples as objects,
+    bytes as text, and `"NaN"`, `"Infinity"`, `"-Infinity"` for the numbers
+    that JSON does not have (the convention of protocol buffers).
+
+    An npz file holds one array for each value, under its path (`auc/0`),
+    without pickle. bfloat16 is kept as float32, because a file can't name it;
+    values that are `None` are left out.
+
+    Args:
+        filepath: String or path. May hold `{phase}` and `{step}`, and no
+            other field. The folder must be there.
+        phases: Iterable of strings. The phases that will be written.
+
+    Raises:
+        ArgumentError: Another ending or another field.
+        OutletError: The folder is missing or can't be written.
+    """
+
+    writes_files = True
+
+    def __init__(
+        self, filepath: str | os.PathLike[str], phases: Iterable[str]
+    ) -> None:
+        self._template = os.fspath(filepath)
+        where = f"filepath={self._template}"
+        self._save = _SAVERS.get(Path(self._template).suffix)
+        if self._save is None:
+            raise ArgumentError(
+                f"a file can't end in {Path(self._template).suffix!r}",
+                where,
+                f"Use one of {sorted(_SAVERS)}.",
+            )
+        _check_fields(self._template, where)
+        if "{step" not in os.path.dirname(self._template):
+            for phase in phases:
+                path = self._path(phase, 0)
+                check_folder(path.parent, where)
+                if path.is_dir():
+                    raise OutletError(
+                        f"{path} is a folder", where, "Name a file in it."
+                    )
+
+    def write(self, values: Any, phase: str, step: int) -> None:
+        """Writes the file of a phase and step, in place of an older one."""
+        path = self._path(phase, step)
+        save = self._save or _save_json
+        # Beside the target, because a rename is atomic within one folder.
+        part = path.with_name(f".{path.name}.{uuid.uuid4().hex}.part")
+        with reported_as(f"filepath={path}"):
+            try:
+                with part.open("xb") as file:
+                    save(file, values)
+                    file.flush()
+                    os.fsync(file.fileno())
+                part.replace(path)
+            finally:
+                part.unlink(missing_ok=True)
+
+    def _path(self, phase: str, step: int) -> Path:
+        return Path(self._template.format(phase=phase, step=step))
+
+
+def _save_json(file: IO[bytes], values: Any) -> None:
+    text = json.dumps(_as_json(values), indent=2, allow_nan=False)
+    file.write(text.encode() + b"\n")
+
+
+def _as_json(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        keys = [str(key) for key in value]
+        _check_distinct(keys, "keys of one JSON object")
+        return dict(zip(keys, map(_as_json, value.values()), strict=True))
+    if hasattr(value, "_asdict"):
+        return _as_json(value._asdict())
+    if isinstance(value, list | tuple):
+        return [_as_json(item) for item in value]
+    if isinstance(value, np.ndarray | np.generic):
+        return _as_json(widened(np.asarray(value)).tolist())
+    if hasattr(value, "to_list"):  # RaggedTensorValue
+        return _as_json(value.to_list())
+    if isinstance(value, bytes):
+        return value.decode(errors="backslashreplace")
+    if isinstance(value, float) and not math.isfinite(value):
+        return "NaN" if math.isnan(value) else f"{value:+}".title()
+    if value is None or isinstance(value, bool | int | float | str):
+        return value
+    return str(value)
+
+
+def _save_npz(file: IO[bytes], values: Any) -> None:
+    arrays: list[tuple[str, Any]] = []
+    for path, value in _structure.leaves_with_path(values):
+        arrays += _named_arrays(path, value)
+    _check_distinct([name for name, _ in arrays], "names in one npz file")
+    np.savez(file, **dict(arrays))
+
+
+def _named_arrays(
+    path: _structure.Path, value: Any
+) -> list[tuple[str, np.ndarray]]:
+    if hasattr(value, "row_splits"):  # RaggedTensorValue
+        return [
+            *_named_arrays((*path, "values"), value.values),
+            *_named_arrays((*path, "row_splits"), value.row_splits),
+        ]
+    if value is None:
+        return []
+    array = widened(np.asarray(value))
+    if array.dtype.kind == "O":
+        array = _bytes_array(array, path)
+    return [(_structure.as_name(path, ROOT), array)]
+
+
+def _bytes_array(array: np.ndarray, path: _structure.Path) -> np.ndarray:
+    items = [_encoded(item, path) for item in array.flat]
+    # NumPy's string type drops trailing zeros, its void type keeps them.
+    kind = "V" if any(item.endswith(b"\0") for item in items) else "S"
+    width = max((len(item) for item in items), default=1) or 1
+    return np.array(items, f"{kind}{width}").reshape(array.shape)
+
+
+def _encoded(item: Any, path: _structure.Path) -> bytes:
+    if isinstance(item, bytes):
+        return item
+    if isinstance(item, str):
+        return item.encode()
+    raise OutletError(
+        f"a {type(item).__name__} can't be kept in an npz file",
+        f"{ROOT} value {_structure.as_name(path, ROOT)!r}",
+        "Use a .json file, or return an array.",
+    )
+
+
+_SAVERS: Mapping[str, Callable[[IO[bytes], Any], None]] = {
+    ".json": _save_json,
+    ".npz": _save_npz,
+}
+
+
+def _check_fields(template: str, where: str) -> None:
+    try:
+        fields = [
+            field for _, field, _, _ in string.Formatter().parse(template)
+        ]
+        unknown = {f for f in fields if f is not None} - {"phase", "step"}
+    except ValueError as error:
+        raise ArgumentError(
+            f"the path is no format string ({error})",
+            where,
+            "Write a brace that is part of the name twice.",
+        ) from error
+    if unknown:
+        raise ArgumentError(
+            f"unknown field {sorted(unknown)[0]!r}",
+            where,
+            "Only {phase} and {step} are filled in.",
+        )
+
+
+def _check_distinct(names: list[str], what: str) -> None:
+    twice = sorted({name for name in names if names.count(name) > 1})
+    if twice:
+        raise OutletError(
+            f"two {what} would be {twice[0]!r}",
+            ROOT,
+            "Rename a key of final_ops.",
+        )

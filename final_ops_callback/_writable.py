@@ -1,0 +1,50 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Whether a place can be written, and what to say when it can't."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import tensorflow as tf
+
+from final_ops_callback.errors import OutletError
+
+
+def check_folder(folder: Path, where: str) -> None:
+    """Checks that files can be made in a folder.
+
+    Args:
+        folder: Path of the folder.
+        where: String. The argument that named it, for the error.
+
+    Raises:
+        OutletError: It is missing, no folder, or not writable.
+    """
+    if not folder.is_dir():
+        raise OutletError(
+            f"{folder} is no folder", where, "Make it, or name another one."
+        )
+    if not os.access(folder, os.W_OK | os.X_OK):
+        raise OutletError(
+            f"no permission to write into {folder}",
+            where,
+            "Change its permissions, or name another one.",
+        )
+
+
+@contextlib.contextmanager
+def reported_as(where: str) -> Iterator[None]:
+    """Turns what the operating system says into an error in three parts."""
+    try:
+        yield
+    except OutletError:
+        raise
+    except (OSError, tf.errors.OpError) as error:
+        raise OutletError(
+            f"the final values could not be written ({error})",
+            where,
+            "They are still in final_ops_values.",
+        ) from error

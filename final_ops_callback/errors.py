@@ -1,0 +1,54 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What a user of this package may catch.
+
+Every message has three parts: what is wrong, where, and the way out.
+"""
+
+from __future__ import annotations
+
+
+class HookError(Exception):
+    """The base of every error that this package raises by itself.
+
+    Errors of your own code (a hook, a `tf.function`, a metric) are never
+    wrapped in it: they keep their type.
+
+    Args:
+        what: String. What is wrong.
+        where: String. The hook, moment, fetch or leaf that it is about.
+        way_out: String. What to do about it.
+
+    Example:
+    >>> from final_ops_callback.errors import FeedError
+    >>> print(FeedError("nothing feeds 'x'", "final_ops", "Feed it."))
+    nothing feeds 'x' (at final_ops). Feed it.
+    """
+
+    def __init__(self, what: str, where: str, way_out: str) -> None:
+        super().__init__(what, where, way_out)
+        self.what = what
+        self.where = where
+        self.way_out = way_out
+
+    def __str__(self) -> str:
+        return f"{self.what} (at {self.where}). {self.way_out}"
+
+
+class ArgumentError(HookError, ValueError):
+    """An argument of a constructor that has no meaning, such as a phase."""
+
+
+class LeafError(HookError, ValueError):
+    """A leaf of `final_ops` that has no value: an unknown name, say."""
+
+
+class GraphTensorError(HookError, TypeError):
+    """A v1 graph tensor or operation where only eager things can be."""
+
+
+class FeedError(HookError, ValueError):
+    """A feed that nothing uses, or an input that nothing feeds."""
+
+
+class OutletError(HookError, OSError):
+    """A place where final values should go and that can't be written."""
