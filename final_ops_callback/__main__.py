@@ -6,7 +6,6 @@
 
 import argparse
 import importlib.util
-import os
 import sys
 import tempfile
 from collections.abc import Mapping
@@ -15,10 +14,6 @@ from pathlib import Path
 from typing import Any
 from typing import NamedTuple
 from typing import NoReturn
-
-# Read by TensorFlow when it is imported: its start-up notices would stand
-# between the progress bar and the table.
-os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 import keras
 import numpy as np
@@ -110,14 +105,13 @@ def build_model(accuracy: keras.metrics.Metric) -> keras.Model:
     x = keras.layers.Dense(CLASSES, activation="softmax", name="digit")(x)
     model = keras.Model(image, x, name="digits")
     model.compile(
-        optimizer=keras.optimizers.Adam(0.01),
+        optimizer=keras.optimizers.Adam(0.005),
         loss="sparse_categorical_crossentropy",
         metrics=[accuracy],
     )
     return model
 
 
-@tf.function
 def weight_norm(model: keras.Model) -> tf.Tensor:
     """Computes the Euclidean norm of all trainable weights together."""
     return tf.linalg.global_norm(
@@ -125,7 +119,6 @@ def weight_norm(model: keras.Model) -> tf.Tensor:
     )
 
 
-@tf.function
 def confusion_matrix(
     model: keras.Model, images: tf.Tensor, labels: tf.Tensor
 ) -> tf.Tensor:
@@ -156,7 +149,7 @@ def fit(
         {
             "accuracy": accuracy,
             "val_accuracy": "val_accuracy",
-            "weight_norm": weight_norm,
+            "weight_norm": tf.function(weight_norm),
             "hidden": model.get_layer("hidden").output,
         },
         {"image": digits.train_images[:2]},
@@ -199,7 +192,7 @@ def evaluate(
             "fit": fit_values,
             "evaluate": {
                 "accuracy": accuracy,
-                "confusion_matrix": confusion_matrix,
+                "confusion_matrix": tf.function(confusion_matrix),
             },
         },
         {"images": digits.test_images, "labels": digits.test_labels},

@@ -19,13 +19,20 @@ class Feeds:
             names of symbolic inputs, symbolic tensors or their `.ref()`.
 
     Raises:
-        FeedError: A key is none of these.
+        FeedError: A key is none of these, or it is no mapping.
     """
 
     def __init__(self, feed_dict: Mapping[Any, Any] | None) -> None:
         self._by_name: dict[str, Any] = {}
         self._by_tensor: list[tuple[Any, Any]] = []
-        for key, value in dict(feed_dict or {}).items():
+        feed_dict = {} if feed_dict is None else feed_dict
+        if not isinstance(feed_dict, Mapping):
+            raise FeedError(
+                f"a {type(feed_dict).__name__} is no mapping of feeds",
+                "final_ops_feed_dict",
+                "Use a dict from names or symbolic inputs to their values.",
+            )
+        for key, value in feed_dict.items():
             # Symbolic tensors of Keras 2 are unhashable: their `.ref()` is
             # the key there.
             tensor = key.deref() if hasattr(key, "deref") else key

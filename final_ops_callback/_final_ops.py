@@ -204,7 +204,9 @@ class FinalOpsCallback(_stack.Callback):
 
 
 def _checked_phases(on: str | Iterable[str]) -> tuple[str, ...]:
-    phases = (on,) if isinstance(on, str) else tuple(on)
+    phases: tuple[Any, ...] = (on,)
+    if isinstance(on, Iterable) and not isinstance(on, str):
+        phases = tuple(on)
     for phase in phases:
         if phase not in _stack.PHASES:
             raise ArgumentError(

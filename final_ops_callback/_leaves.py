@@ -18,6 +18,8 @@ import tensorflow as tf
 
 from final_ops_callback import _stack
 from final_ops_callback._feeds import Feeds
+from final_ops_callback._signature import call_signature
+from final_ops_callback._signature import is_concrete_function
 from final_ops_callback._to_host import to_host
 from final_ops_callback._to_host import to_host_structure
 from final_ops_callback.errors import FeedError
@@ -108,11 +110,11 @@ class _GraphElement(LeafKind):
         if isinstance(leaf, tf.Variable):
             # Only the handle of a resource variable knows where it lives; a
             # variable of replicas has none of its own.
-            handles = [
-                getattr(part, "handle", part)
+            return any(
+                not hasattr(part, "handle")  # v1's variables without resource
+                or self._is_graph_tensor(part.handle)
                 for part in _stack.components(leaf)
-            ]
-            return any(self._is_graph_tensor(handle) for handle in handles)
+            )
         return self._is_graph_tensor(leaf)
 
     def needs(self, leaf: Any, feeds: Feeds, where: str) -> list[Any]:
@@ -209,19 +211,18 @@ class _Callable(LeafKind):
         return used
 
     def value(self, leaf: Any, moment: Moment, where: str) -> Any:
-        always = {"model": moment.model, "logs": moment.logs}
+        fed = {"model": moment.model, "logs": moment.logs}
         args, kwargs = [], {}
         for parameter in _parameters(leaf):
-            if moment.feeds.has_name(parameter.name):
-                argument = moment.feeds.by_name(parameter.name)
-            elif parameter.name in always:
-                argument = always[parameter.name]
-            else:
-                continue
+            name = parameter.name
+            if moment.feeds.has_name(name):
+                fed[name] = moment.feeds.by_name(name)
             if parameter.kind is inspect.Parameter.POSITIONAL_ONLY:
-                args.append(argument)
-            else:
-                kwargs[parameter.name] = argument
+                # With the default, because no later one may take its place.
+                args.append(fed.get(name, parameter.default))
+            elif name in fed or is_concrete_function(leaf):
+                # TensorFlow wants even what the trace has fixed.
+                kwargs[name] = fed.get(name, parameter.default)
         return to_host_structure(leaf(*args, **kwargs))
 
 
@@ -279,7 +280,7 @@ def distinct(items: Iterable[Any]) -> list[Any]:
 
 
 def _parameters(function: Any) -> list[inspect.Parameter]:
-    signature = _stack.call_signature(function)
+    signature = call_signature(function)
     if signature is None:
         return []
     star = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)

@@ -15,6 +15,7 @@ from typing import Protocol
 
 import numpy as np
 import tensorflow as tf
+from google.protobuf.message import DecodeError
 
 from final_ops_callback import _structure
 from final_ops_callback._to_host import widened
@@ -126,7 +127,7 @@ def _summary(tag: str, value: Any) -> Any:
 def _is_summary(value: bytes) -> bool:
     try:
         return bool(tf.compat.v1.Summary.FromString(value).value)
-    except ValueError:  # google.protobuf.message.DecodeError
+    except DecodeError:
         return False
 
 

@@ -8,7 +8,6 @@ the phases that a callback is told of, and how the state of a model is read.
 from __future__ import annotations
 
 import contextlib
-import inspect
 import sys
 from collections.abc import Iterator
 from types import ModuleType
@@ -192,31 +191,6 @@ def _convert_to_tensor(generation: ModuleType, value: Any, dtype: Any) -> Any:
     return tf.convert_to_tensor(value, dtype=dtype)
 
 
-def call_signature(function: Any) -> inspect.Signature | None:
-    """Returns the parameters that a callable takes, by name.
-
-    Args:
-        function: A callable. A layer has those of its `call`, a concrete
-            function those of its specs.
-
-    Returns:
-        The signature, or `None` where Python knows none (some built-ins).
-    """
-    if hasattr(function, "structured_input_signature"):
-        args, kwargs = function.structured_input_signature
-        specs = [s for s in (*args, *kwargs.values()) if hasattr(s, "name")]
-        kind = inspect.Parameter.KEYWORD_ONLY
-        return inspect.Signature(
-            [inspect.Parameter(spec.name, kind) for spec in specs]
-        )
-    try:
-        return inspect.signature(
-            function.call if is_layer(function) else function
-        )
-    except ValueError:
-        return None
-
-
 def step_of(model: Any) -> int:
     """Returns the number of updates that a model has seen.
 
@@ -231,8 +205,9 @@ def metrics_of(model: Any) -> list[Any]:
     """Returns the metric objects of a model, the compiled ones too."""
     found: list[Any] = []
     for metric in getattr(model, "metrics", ()):
-        # Keras 3 keeps the compiled metrics in one container metric.
-        found += getattr(metric, "metrics", None) or [metric]
+        # Keras 3 keeps the compiled metrics in one metric of this name.
+        is_container = metric.name == "compile_metrics"
+        found += metric.metrics if is_container else [metric]
     return found
 
 
@@ -308,3 +283,11 @@ def _is_keras_variable(value: Any) -> bool:
 
 def _generation_of_symbolic(symbolic: Any) -> ModuleType:
     return sys.modules[type(symbolic).__module__.partition(".")[0]]
+
+
+def steps_per_execution(model: Any) -> int:
+    """Returns how many steps one call of a model's step function makes."""
+    steps = getattr(model, "steps_per_execution", None)
+    if steps is None:  # Keras 2 keeps a variable, or nothing.
+        steps = getattr(model, "_steps_per_execution", None)
+    return 1 if steps is None else int(steps)

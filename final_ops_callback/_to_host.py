@@ -63,6 +63,6 @@ def widened(array: np.ndarray) -> np.ndarray:
 
     Files and summaries can't name them; float32 holds each value exactly.
     """
-    if array.dtype.kind == "V" and array.dtype.names is None:
+    if array.dtype.isbuiltin == 2:  # a type that was registered with NumPy
         return array.astype(np.float32)
     return array

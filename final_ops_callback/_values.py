@@ -79,18 +79,20 @@ class FinalOps:
                 leaf for _, leaf in leaves if _stack.is_symbolic(leaf)
             ),
         )
-        values: dict[int, Any] = {}
+        values: dict[int, tuple[Any, Any]] = {}
 
         def value_of(path: _structure.Path, leaf: Any) -> Any:
             # A leaf that stands in two places is one op: v1 ran it once.
             if id(leaf) not in values:
                 try:
-                    values[id(leaf)] = _leaves.kind_of(leaf).value(
+                    value = _leaves.kind_of(leaf).value(
                         leaf, moment, self.where(path)
                     )
                 except BaseException as error:
                     error.add_note(f"raised by {self.where(path)}")
                     raise
-            return values[id(leaf)]
+                # With the leaf, so that no other one can get its id.
+                values[id(leaf)] = leaf, value
+            return values[id(leaf)][1]
 
         return _structure.map_with_path(value_of, self._structure)

@@ -8,6 +8,7 @@ import math
 import os
 import string
 import uuid
+import zipfile
 from collections.abc import Callable
 from collections.abc import Iterable
 from collections.abc import Mapping
@@ -113,7 +114,7 @@ def _as_json(value: Any) -> Any:
     if isinstance(value, bytes):
         return value.decode(errors="backslashreplace")
     if isinstance(value, float) and not math.isfinite(value):
-        return "NaN" if math.isnan(value) else f"{value:+}".title()
+        return str(value).replace("nan", "NaN").replace("inf", "Infinity")
     if value is None or isinstance(value, bool | int | float | str):
         return value
     return str(value)
@@ -124,7 +125,11 @@ def _save_npz(file: IO[bytes], values: Any) -> None:
     for path, value in _structure.leaves_with_path(values):
         arrays += _named_arrays(path, value)
     _check_distinct([name for name, _ in arrays], "names in one npz file")
-    np.savez(file, **dict(arrays))
+    # As np.savez does, but that has parameters which a name could be.
+    with zipfile.ZipFile(file, "w") as archive:
+        for name, array in arrays:
+            with archive.open(f"{name}.npy", "w", force_zip64=True) as member:
+                np.lib.format.write_array(member, array, allow_pickle=False)
 
 
 def _named_arrays(
@@ -175,6 +180,8 @@ def _check_fields(template: str, where: str) -> None:
             field for _, field, _, _ in string.Formatter().parse(template)
         ]
         unknown = {f for f in fields if f is not None} - {"phase", "step"}
+        if not unknown:
+            template.format(phase="train", step=0)
     except ValueError as error:
         raise ArgumentError(
             f"the path is no format string ({error})",

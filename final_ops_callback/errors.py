@@ -52,3 +52,23 @@ class FeedError(HookError, ValueError):
 
 class OutletError(HookError, OSError):
     """A place where final values should go and that can't be written."""
+
+
+class UnsupportedOpError(HookError, NotImplementedError):
+    """An operation that only a v1 session can run."""
+
+
+class StepTensorError(HookError, RuntimeError):
+    """A step tensor that the step does not deliver, or that has no step."""
+
+
+class NotAHookError(HookError, TypeError):
+    """Something among the hooks that is no v1 hook."""
+
+
+class FeedConflictError(HookError, RuntimeError):
+    """Two hooks that feed the same tensor."""
+
+
+class HookUsageError(HookError, RuntimeError):
+    """A hook that does what can't be done at that moment."""

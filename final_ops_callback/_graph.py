@@ -1,0 +1,204 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The hook graph: a real v1 graph whose variables are the live model's.
+
+It is a plain `tf.Graph`. Only there are tensors hashable (feed dicts) and
+compared by identity, variables v1 variables, `finalize()` real, `FileWriter`
+and `Saver` willing.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import re
+from collections.abc import Callable
+from collections.abc import Iterable
+from typing import Any
+
+import tensorflow as tf
+
+GLOBAL_STEP = "global_step"
+LEARNING_RATE = "learning_rate"
+
+_KEYS = tf.compat.v1.GraphKeys
+COLLECTIONS = {
+    "weight": (_KEYS.GLOBAL_VARIABLES,),
+    "slot": (_KEYS.GLOBAL_VARIABLES,),
+    "metric": (_KEYS.METRIC_VARIABLES, _KEYS.LOCAL_VARIABLES),
+    # v1 optimizers kept their learning rate out of checkpoints.
+    "learning_rate": (_KEYS.LOCAL_VARIABLES,),
+    "global_step": (_KEYS.GLOBAL_STEP, _KEYS.GLOBAL_VARIABLES),
+}
+
+
+@dataclasses.dataclass(frozen=True)
+class LiveVariable:
+    """A variable outside of the graph that gets a twin in it.
+
+    Attributes:
+        name: String. The name of the twin, as a checkpoint will know it.
+        variable: The `tf.Variable` whose value it is.
+        role: String. One of the keys of `COLLECTIONS`.
+        components: Tuple. The variables that hold the value: one for each
+            replica under a distribution strategy, else `(variable,)`.
+        path: String. The name that it has outside.
+    """
+
+    name: str
+    variable: Any
+    role: str = "weight"
+    components: tuple[Any, ...] = ()
+    path: str = ""
+
+    @property
+    def handle(self) -> Any:
+        """The resource that reads and writes of the twin go to."""
+        return (self.components or (self.variable,))[0].handle
+
+
+class HookGraph(tf.Graph):
+    """The graph that hooks see as the default graph.
+
+    Args:
+        live_variables: Iterable of `LiveVariable`. One of them may have the
+            role `global_step`; without it the graph has a step of its own
+            that stays 0.
+        offers: Function from a name to the `tf.TensorSpec` of the step tensor
+            that the training step delivers under that name, or `None`.
+
+    Attributes:
+        twins: Dict from the name of a twin's handle operation to its
+            `LiveVariable`.
+        step_tensors: Dict from the name of a step tensor to the tensor that
+            stands for it. Nothing but the names asked for are in it.
+        step_inputs: Dict from the name of a tensor to the `LiveVariable`
+            that feeding it sets for one step.
+    """
+
+    def __init__(
+        self,
+        live_variables: Iterable[LiveVariable] = (),
+        offers: Callable[[str], tf.TensorSpec | None] = lambda name: None,
+    ) -> None:
+        super().__init__()
+        self.twins: dict[str, LiveVariable] = {}
+        self.twin_initializers: set[str] = set()
+        self.step_tensors: dict[str, tf.Tensor] = {}
+        self.step_inputs: dict[str, LiveVariable] = {}
+        self._offers = offers
+        with self.as_default():
+            for live in live_variables:
+                self._add_twin(live)
+            tf.compat.v1.train.get_or_create_global_step()
+
+    def as_graph_element(
+        self,
+        obj: Any,
+        allow_tensor: bool = True,
+        allow_operation: bool = True,
+    ) -> Any:
+        """Finds a tensor or operation, by name too; makes step tensors.
+
+        A v1 hook finds the tensors of its model by name. A step tensor comes
+        into being when somebody looks for it, so that a model is asked only
+        for what is wanted.
+
+        Args:
+            obj: What a v1 graph takes here: a name, tensor, operation or
+                variable.
+            allow_tensor: Boolean. Defaults to `True`.
+            allow_operation: Boolean. Defaults to `True`.
+
+        Returns:
+            The tensor or operation.
+
+        Raises:
+            KeyError: There is none of this name.
+        """
+        try:
+            return super().as_graph_element(obj, allow_tensor, allow_operation)
+        except KeyError:
+            if not (isinstance(obj, str) and self._made_step_tensor(obj)):
+                raise
+        return super().as_graph_element(obj, allow_tensor, allow_operation)
+
+    def _made_step_tensor(self, asked: str) -> bool:
+        name, _, output = asked.partition(":")
+        if output not in ("", "0") or name in self.step_tensors:
+            return False
+        spec = self._offers(name)
+        if spec is None:
+            return False
+        # In v1 the model's tensors were there before the graph was finalized;
+        # here the first look may come as late as in `before_run`. Nothing
+        # public opens a finalized graph (tests/test_graph.py notices).
+        was_finalized = self.finalized
+        if was_finalized:
+            self._unsafe_unfinalize()
+        try:
+            with self.as_default(), tf.name_scope(""):
+                self.step_tensors[name] = tf.compat.v1.placeholder(
+                    spec.dtype, spec.shape, name=name
+                )
+        finally:
+            if was_finalized:
+                self.finalize()
+        return True
+
+    def _add_twin(self, live: LiveVariable) -> None:
+        variable = live.variable
+        twin = tf.compat.v1.get_variable(
+            live.name,
+            shape=variable.shape,
+            dtype=variable.dtype,
+            # Never run: see `twin_initializers`.
+            initializer=tf.compat.v1.zeros_initializer(),
+            trainable=live.role == "weight" and variable.trainable,
+            collections=list(COLLECTIONS[live.role]),
+            use_resource=True,
+        )
+        self.twins[twin.handle.op.name] = live
+        self.twin_initializers.add(twin.initializer.name)
+        if live.role == LEARNING_RATE:
+            value = tf.identity(twin, name=LEARNING_RATE)
+            self.step_inputs[value.name] = live
+
+
+def graph_name(path: str) -> str:
+    """Turns the path of a variable into a name that a graph takes.
+
+    Args:
+        path: String. Any text.
+
+    Returns:
+        The path with an underscore for each character that no operation may
+        have in its name.
+
+    Example:
+    >>> graph_name("my layer/kernel")
+    'my_layer/kernel'
+    """
+    name = re.sub(r"[^A-Za-z0-9_.\\/>-]", "_", path)
+    return name if re.match(r"[A-Za-z0-9.]", name) else f"v{name}"
+
+
+def unique_names(names: Iterable[str]) -> list[str]:
+    """Returns graph names in which each differs from the ones before it.
+
+    Args:
+        names: Iterable of strings. Paths of variables.
+
+    Example:
+    >>> unique_names(["a", "a", "b"])
+    ['a', 'a_1', 'b']
+    """
+    taken: set[str] = set()
+    unique = []
+    for name in map(graph_name, names):
+        candidate, count = name, 0
+        # A graph tells names apart without regard to case.
+        while candidate.lower() in taken:
+            count += 1
+            candidate = f"{name}_{count}"
+        taken.add(candidate.lower())
+        unique.append(candidate)
+    return unique

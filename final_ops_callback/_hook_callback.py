@@ -1,0 +1,178 @@
+# SPDX-License-Identifier: Apache-2.0
+"""SessionRunHookCallback: v1 hooks under `fit`, `evaluate` and `predict`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from collections.abc import Mapping
+from typing import Any
+
+import tensorflow as tf
+
+from final_ops_callback import _stack
+from final_ops_callback._hook_run import HookRun
+from final_ops_callback._runner import Hooks
+from final_ops_callback._runner import checked_hooks
+from final_ops_callback.errors import ArgumentError
+
+_PHASES = ("train", "test", "predict")
+
+
+class SessionRunHookCallback(_stack.Callback):
+    """Runs v1 `SessionRunHook`s, unmodified, under a Keras model.
+
+    A hook finds what it found under `tf.compat.v1.train.MonitoredSession`: a
+    graph in which it may build, a session, a global step, the variables of
+    the live model (a write through the graph is a write to the model), and
+    the same values at the same moments. `HookRunner` has the timetable.
+
+    Args:
+        hooks: A hook, a list of hooks, or a function without arguments that
+            returns them. The function is called inside the hook graph: hooks
+            that take tensors, variables or a `FileWriter` are made there.
+        on: A phase or an iterable of phases: `"train"`, `"test"` (evaluate,
+            also the one inside fit), `"predict"`. Defaults to `None`: the
+            call that the callback is passed to; in fit, not its validation.
+        scaffold: A `tf.compat.v1.train.Scaffold`, a function that returns
+            one (called inside the hook graph), or `None`: a default one.
+        chief_only: Boolean. Whether the hooks run on the chief worker alone.
+            Defaults to `False`.
+        variable_names: Mapping from the path of a Keras variable to the name
+            that its twin gets in the graph, such as an old checkpoint has
+            it. Defaults to `None`: the paths.
+        step_tensors: Mapping from the name of a step tensor to its
+            `tf.TensorSpec`, where the default (a float of unknown shape)
+            does not fit. Defaults to `None`.
+
+    Raises:
+        NotAHookError: One of the hooks is none.
+        ArgumentError: An unknown phase.
+
+    Example:
+    >>> import keras
+    >>> import numpy as np
+    >>> import tensorflow as tf
+    >>> from final_ops_callback import SessionRunHookCallback
+    >>> model = keras.Sequential([keras.Input((2,)), keras.layers.Dense(1)])
+    >>> model.compile("sgd", "mse")
+    >>> stop = tf.compat.v1.train.StopAtStepHook(last_step=3)
+    >>> _ = model.fit(
+    ...     np.zeros((8, 2)),
+    ...     np.zeros(8),
+    ...     batch_size=1,
+    ...     verbose=0,
+    ...     callbacks=[SessionRunHookCallback(stop)],
+    ... )
+    >>> int(model.optimizer.iterations.numpy())
+    3
+    """
+
+    def __init__(
+        self,
+        hooks: Hooks,
+        *,
+        on: str | Iterable[str] | None = None,
+        scaffold: Any = None,
+        chief_only: bool = False,
+        variable_names: Mapping[str, str] | None = None,
+        step_tensors: Mapping[str, tf.TensorSpec] | None = None,
+    ) -> None:
+        super().__init__()
+        checked_hooks(hooks)
+        self._hooks = hooks
+        self._on = _checked_phases(on)
+        self._scaffold = scaffold
+        self._chief_only = chief_only
+        self._variable_names = dict(variable_names or {})
+        self._step_tensors = dict(step_tensors or {})
+        self._runs: dict[str, HookRun] = {}
+
+    def set_model(self, model: Any) -> None:
+        """Takes the model; gives up a run that Keras never ended."""
+        super().set_model(model)
+        for phase in list(self._runs):
+            self._runs.pop(phase).abort(RuntimeError("the run was given up"))
+
+    def on_train_batch_begin(self, batch: int, logs: Any = None) -> None:
+        """Calls `before_run` of the hooks."""
+        self._before_batch("train")
+
+    def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
+        """Calls `after_run` of the hooks."""
+        self._after_batch("train", logs)
+
+    def on_test_batch_begin(self, batch: int, logs: Any = None) -> None:
+        """Calls `before_run` of the hooks."""
+        self._before_batch("test")
+
+    def on_test_batch_end(self, batch: int, logs: Any = None) -> None:
+        """Calls `after_run` of the hooks."""
+        self._after_batch("test", logs)
+
+    def on_predict_batch_begin(self, batch: int, logs: Any = None) -> None:
+        """Calls `before_run` of the hooks."""
+        self._before_batch("predict")
+
+    def on_predict_batch_end(self, batch: int, logs: Any = None) -> None:
+        """Calls `after_run` of the hooks."""
+        self._after_batch("predict", None)
+
+    def _begin_phase(self, phase: _stack.Phase) -> None:
+        if not self._concerns(phase):
+            return
+        mode = "test" if phase == "validation" else phase
+        run = HookRun(
+            self.model,
+            mode,
+            self._hooks,
+            self._scaffold,
+            self._variable_names,
+            self._step_tensors,
+        )
+        run.begin()
+        self._runs[mode] = run
+
+    def _end_phase(self, phase: _stack.Phase, logs: Any) -> None:
+        run = self._runs.pop("test" if phase == "validation" else phase, None)
+        if run is not None:
+            run.end()
+
+    def _concerns(self, phase: _stack.Phase) -> bool:
+        if self._chief_only and not _stack.is_chief(self.model):
+            return False
+        if self._on is None:
+            return phase != "validation"
+        return phase in self._on or (
+            phase == "validation" and "test" in self._on
+        )
+
+    def _before_batch(self, mode: str) -> None:
+        if mode in self._runs:
+            self._guarded(mode, self._runs[mode].before_batch)
+
+    def _after_batch(self, mode: str, logs: Any) -> None:
+        if mode in self._runs:
+            self._guarded(mode, self._runs[mode].after_batch, logs)
+
+    def _guarded(self, mode: str, call: Any, *args: Any) -> None:
+        try:
+            call(*args)
+        except BaseException:
+            self._runs.pop(mode, None)
+            raise
+
+
+def _checked_phases(
+    on: str | Iterable[str] | None,
+) -> tuple[str, ...] | None:
+    if on is None:
+        return None
+    phases = (on,) if isinstance(on, str) else tuple(on)
+    for phase in phases:
+        if phase not in _PHASES:
+            raise ArgumentError(
+                f"{phase!r} is no phase",
+                f"on={on!r}",
+                f"Use one or more of {list(_PHASES)}.",
+            )
+    return phases

@@ -1,0 +1,157 @@
+# SPDX-License-Identifier: Apache-2.0
+"""One run of v1 hooks around the batches of one Keras call."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable
+from collections.abc import Mapping
+from typing import Any
+
+import keras
+import tensorflow as tf
+
+from final_ops_callback import _stack
+from final_ops_callback._model_state import live_variables
+from final_ops_callback._runner import END_OF_INPUT
+from final_ops_callback._runner import HookRunner
+from final_ops_callback._step import LOSS
+from final_ops_callback._step import StepTap
+from final_ops_callback._trace import traced_into
+
+_STOP = {
+    "train": "stop_training",
+    "test": "stop_evaluating",
+    "predict": "stop_predicting",
+}
+
+
+class HookRun:
+    """The hooks of one callback in one call of fit, evaluate or predict.
+
+    Args:
+        model: The Keras model, built.
+        phase: String. `"train"`, `"test"` or `"predict"`.
+        hooks: As in `HookRunner`.
+        scaffold: As in `HookRunner`.
+        variable_names: Mapping from a variable's path to its twin's name.
+        step_tensors: Mapping from the name of a step tensor to its
+            `tf.TensorSpec`, where the default does not fit.
+    """
+
+    def __init__(
+        self,
+        model: Any,
+        phase: str,
+        hooks: Any,
+        scaffold: Any,
+        variable_names: Mapping[str, str],
+        step_tensors: Mapping[str, tf.TensorSpec],
+    ) -> None:
+        self._model = model
+        self._phase = phase
+        self._runner = HookRunner(
+            hooks,
+            live_variables(model, variable_names),
+            step_tensors=_offers(phase, step_tensors),
+            scaffold=scaffold,
+            steps_per_run=_stack.steps_per_execution(model),
+            counts_evaluations=phase == "test",
+        )
+        self._tap = StepTap(model, phase)
+        self._outputs: Any = {}
+        self._stopping = False
+
+    def begin(self) -> None:
+        """Begins the hooks; the model has its own step function still."""
+        self._runner.begin()
+
+    def before_batch(self) -> None:
+        """Calls `before_run` and prepares the step, or lets it be skipped."""
+        if not self._stopping and self._runner.should_stop():
+            self._stop()
+        # A data set of unknown length ends inside of the step: then the
+        # `before_run` of that step is for the first of the next epoch.
+        if not self._stopping and not self._runner.in_step:
+            self._guarded(self._runner.before_run)
+        if self._stopping:
+            self._skip()
+            return
+        runner = self._runner
+        self._tap.arm(
+            runner.step_names,
+            traced_into(runner.run_metadata)
+            if runner.wants_trace
+            else contextlib.nullcontext(),
+            self.abort,
+        )
+
+    def after_batch(self, logs: Mapping[str, Any] | None) -> None:
+        """Calls `after_run` with what the step delivered.
+
+        Args:
+            logs: Mapping. The logs of the batch.
+        """
+        logs = dict(logs or {})
+        self._outputs = logs
+        if self._stopping or not self._runner.in_step:
+            return
+        values = {f"logs/{name}": value for name, value in logs.items()}
+        values |= {name: v for name, v in logs.items() if name != LOSS}
+        values |= self._tap.values
+        self._guarded(lambda: self._runner.after_run(values))
+        if self._runner.should_stop():
+            self._stop()
+
+    def end(self) -> None:
+        """Calls `end` of the hooks; the run is over."""
+        self._tap.disarm()
+        self._runner.end()
+
+    def abort(self, error: BaseException) -> None:
+        """Leaves the model as it was, after an exception.
+
+        Args:
+            error: The exception that ends the call.
+        """
+        self._tap.disarm()
+        self._runner.abort(error)
+
+    def _guarded(self, call: Callable[[], None]) -> None:
+        try:
+            call()
+        except BaseException as error:
+            # As in v1: these types, and no subclass of theirs.
+            if type(error) in END_OF_INPUT:
+                self._stop()
+            else:
+                self.abort(error)
+                raise
+
+    def _stop(self) -> None:
+        self._stopping = True
+        setattr(self._model, _STOP[self._phase], True)
+
+    def _skip(self) -> None:
+        # Keras has to get outputs from predict; those of one batch more do
+        # no harm. A training or test step would.
+        if self._phase == "predict":
+            self._tap.disarm()
+        else:
+            self._tap.skip(self._outputs)
+
+
+def _offers(
+    phase: str, declared: Mapping[str, tf.TensorSpec]
+) -> Callable[[str], tf.TensorSpec | None]:
+    def offer(name: str) -> tf.TensorSpec | None:
+        if name in declared:
+            return declared[name]
+        if phase == "predict":
+            return None
+        # Which metrics there are is not known before the first step: Keras
+        # builds them there. So a name that is wrong is found there, too.
+        shape = [] if name.removeprefix("logs/") == LOSS else None
+        return tf.TensorSpec(shape, keras.backend.floatx())
+
+    return offer

@@ -1,0 +1,231 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What a set of fetches needs: before the step, and after it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from collections.abc import Mapping
+from collections.abc import Sequence
+from typing import Any
+
+import tensorflow as tf
+
+# The mapper of v1 itself: nothing public tells which tensors and operations
+# a structure of fetches names, with the conversions that others registered
+# (tests/test_plan.py notices a change).
+from tensorflow.python.client.session import _FetchHandler
+
+from final_ops_callback._program import Program
+from final_ops_callback._program import Resources
+from final_ops_callback._program import eager_mode
+from final_ops_callback._program import needed_operations
+from final_ops_callback._program import predecessors
+from final_ops_callback._to_host import to_host
+
+
+class Plan:
+    """One structure of fetches with one set of feeds, mapped once.
+
+    v1 ran fetches together with the train op: they saw the variables of
+    before the update, and the loss of the forward pass. So whatever does not
+    depend on a step tensor is computed before the step. The rest is computed
+    after it, from the step tensors and from the frontier: the values on the
+    way from the one part to the other, computed before.
+
+    Args:
+        graph: The graph.
+        fetches: The structure, as `Session.run` takes it.
+        feeds: Sequence of the tensors that are fed.
+        resources: The `Resources` of the session.
+
+    Attributes:
+        step_names: List of the names of the step tensors that it needs.
+        feed_names: List of the names of the fed tensors.
+        used_feeds: Set of the names of the fed tensors that a fetch needs.
+    """
+
+    def __init__(
+        self,
+        graph: tf.Graph,
+        fetches: Any,
+        feeds: Sequence[tf.Tensor],
+        resources: Resources,
+    ) -> None:
+        # Keeps the leaves alive, because plans are found by their identity.
+        self.fetches = fetches
+        self._graph = graph
+        self._resources = resources
+        self._feeds = list(feeds)
+        self.feed_names = [tensor.name for tensor in feeds]
+        self._handler = _FetchHandler(graph, fetches, {})
+        self._tensors = [
+            _readable(graph, tensor) for tensor in self._handler.fetches()
+        ]
+        twins = getattr(graph, "twins", {})
+        targets = [op for op in self._handler.targets() if op.name not in twins]
+        self._split(targets)
+
+    def before(self, fed: Sequence[Any]) -> dict[str, Any]:
+        """Runs what does not depend on the step.
+
+        Args:
+            fed: Sequence of tensors, the values of the feeds.
+
+        Returns:
+            Dict from the name of a tensor to its value as an eager tensor:
+            the feeds, the fetches and the frontier.
+        """
+        known = {
+            tensor.name: value
+            for tensor, value in zip(self._feeds, fed, strict=True)
+        }
+        return self._run(self._before, known)
+
+    def after(
+        self, known: dict[str, Any], step_values: Mapping[str, Any]
+    ) -> dict[str, Any]:
+        """Runs what depends on the step.
+
+        Args:
+            known: What `before` returned.
+            step_values: Mapping from the name of a step tensor to its value.
+
+        Returns:
+            `known` with the values of the other fetches.
+        """
+        with eager_mode():
+            steps = {
+                tensor.name: tf.cast(step_values[tensor.op.name], tensor.dtype)
+                for tensor in self._steps
+            }
+        return self._run(self._after, known | steps)
+
+    def results(self, known: Mapping[str, Any]) -> Any:
+        """Returns the values in the structure of the fetches, as NumPy."""
+        values = [to_host(known[tensor.name]) for tensor in self._tensors]
+        return self._handler.build_results(None, values)
+
+    @staticmethod
+    def _run(program: _Part | None, known: dict[str, Any]) -> dict[str, Any]:
+        if program is None:
+            return known
+        return known | program(known)
+
+    def _split(self, targets: list[tf.Operation]) -> None:
+        given = {tensor.ref() for tensor in self._feeds}
+        needed = needed_operations(self._tensors, targets, given)
+        steps = getattr(self._graph, "step_tensors", {}).values()
+        dependent = {tensor.op for tensor in steps if tensor.ref() not in given}
+        dependent.intersection_update(needed)
+        self._steps = [t for t in steps if t.op in dependent]
+        self.step_names = [tensor.op.name for tensor in self._steps]
+        for op in needed:
+            if any(p in dependent for p in predecessors(op, given, ())):
+                dependent.add(op)
+        independent = [op for op in needed if op not in dependent]
+        self.used_feeds = {
+            tensor.name
+            for op in needed
+            for tensor in op.inputs
+            if tensor.ref() in given
+        } | {t.name for t in self._tensors if t.ref() in given}
+
+        fetched = [t for t in self._tensors if t.ref() not in given]
+        frontier = {
+            tensor.ref(): tensor
+            for op in dependent
+            for tensor in op.inputs
+            if tensor.op not in dependent
+            and tensor.ref() not in given
+            # A handle is no value: it is made anew.
+            and tensor.dtype not in (tf.resource, tf.variant)
+        }
+        early = [t for t in fetched if t.op not in dependent]
+        known = {t.ref(): t for t in (*early, *frontier.values())}
+        self._before = _part(
+            self._graph,
+            list(known.values()),
+            [op for op in targets if op not in dependent]
+            + [
+                before
+                for op in dependent
+                for before in op.control_inputs
+                if before not in dependent and before in independent
+            ],
+            self._feeds,
+            (),
+            self._resources,
+        )
+        self._after = _part(
+            self._graph,
+            [t for t in fetched if t.op in dependent and t not in self._steps],
+            [op for op in targets if op in dependent],
+            [*self._feeds, *self._steps, *frontier.values()],
+            set(independent),
+            self._resources,
+        )
+
+
+class _Part:
+    """A program that takes its inputs by name and returns values by name."""
+
+    def __init__(
+        self,
+        program: Program,
+        inputs: Sequence[tf.Tensor],
+        outputs: Sequence[tf.Tensor],
+    ) -> None:
+        self._program = program
+        self._inputs = [tensor.name for tensor in inputs]
+        self._outputs = [tensor.name for tensor in outputs]
+
+    def __call__(self, known: Mapping[str, Any]) -> dict[str, Any]:
+        values = self._program([known[name] for name in self._inputs])
+        return dict(zip(self._outputs, values, strict=True))
+
+
+def _part(
+    graph: tf.Graph,
+    fetches: list[tf.Tensor],
+    targets: list[tf.Operation],
+    inputs: list[tf.Tensor],
+    done: Any,
+    resources: Resources,
+) -> _Part | None:
+    if not fetches and not targets:
+        return None
+    program = Program(graph, fetches, targets, inputs, done, resources)
+    return _Part(program, inputs, fetches)
+
+
+def _readable(graph: tf.Graph, tensor: tf.Tensor) -> tf.Tensor:
+    """Returns the value for the handle of a variable, else the tensor."""
+    if tensor.dtype != tf.resource or tensor.op.type != "VarHandleOp":
+        return tensor
+    # In v1 the name of a variable was the name of its value.
+    keys = tf.compat.v1.GraphKeys
+    for key in (keys.GLOBAL_VARIABLES, keys.LOCAL_VARIABLES):
+        for variable in graph.get_collection(key):
+            if getattr(variable, "handle", None) is tensor:
+                return graph.as_graph_element(variable)
+    return tensor
+
+
+def structure_key(fetches: Any) -> Callable[[], Any] | Any:
+    """Returns a key under which a plan for the same fetches is found.
+
+    Args:
+        fetches: A structure of fetches.
+
+    Returns:
+        A hashable value, equal for structures of the same containers and the
+        same leaves (told apart by identity, strings by value).
+    """
+    if isinstance(fetches, str):
+        return fetches
+    if isinstance(fetches, list | tuple):
+        return type(fetches), tuple(map(structure_key, fetches))
+    if isinstance(fetches, Mapping):
+        keys = tuple(fetches.keys())
+        return type(fetches), keys, tuple(map(structure_key, fetches.values()))
+    return id(fetches)

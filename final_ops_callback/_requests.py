@@ -1,0 +1,190 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What all hooks ask of one step, as one run."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping
+from typing import Any
+
+import tensorflow as tf
+
+from final_ops_callback._graph import HookGraph
+from final_ops_callback._plan import Plan
+from final_ops_callback._program import eager_mode
+from final_ops_callback._session import EagerSession
+from final_ops_callback.errors import FeedConflictError
+from final_ops_callback.errors import StepTensorError
+
+logger = logging.getLogger("final_ops_callback")
+
+
+class StepRequests:
+    """The fetches, feeds and options of all hooks for one step.
+
+    Args:
+        session: The session that runs them.
+
+    Attributes:
+        options: The `RunOptions` of all hooks, merged as v1 merged them.
+        run_metadata: The `RunMetadata` that the step fills.
+    """
+
+    def __init__(self, session: EagerSession) -> None:
+        self.options = tf.compat.v1.RunOptions()
+        self.run_metadata = tf.compat.v1.RunMetadata()
+        self._session = session
+        self._fetches: dict[int, Any] = {}
+        self._feeds: dict[Any, Any] = {}
+        self._fed_by: dict[Any, str] = {}
+        self._names: dict[int, str] = {}
+        self._plan: Plan | None = None
+        self._known: dict[str, Any] = {}
+        self._overridden: list[tuple[Any, Any]] = []
+
+    def add(self, index: int, name: str, request: Any) -> None:
+        """Adds what one hook returned from `before_run`.
+
+        Args:
+            index: Integer. The place of the hook in the list.
+            name: String. The name of the hook, for errors.
+            request: A `SessionRunArgs` or `None`.
+
+        Raises:
+            FeedConflictError: Another hook feeds the same tensor.
+        """
+        if request is None:
+            return
+        self._names[index] = name
+        if request.fetches is not None:
+            self._fetches[index] = request.fetches
+        for key, value in (request.feed_dict or {}).items():
+            if key in self._feeds:
+                raise FeedConflictError(
+                    f"Same tensor is fed by two hooks. Conflict(s): {[key]}",
+                    f"before_run of {self._fed_by[key]} and {name}",
+                    "Let one of them feed it.",
+                )
+            self._feeds[key] = value
+            self._fed_by[key] = name
+        if request.options:
+            _merge_options(self.options, request.options)
+
+    @property
+    def step_names(self) -> list[str]:
+        """The names of the step tensors that the step has to deliver."""
+        return self._plan.step_names if self._plan else []
+
+    @property
+    def wants_trace(self) -> bool:
+        """Whether a hook asked for a trace of the step."""
+        return self.options.trace_level > tf.compat.v1.RunOptions.NO_TRACE
+
+    def before(self, warned: set[str]) -> None:
+        """Runs what does not depend on the step, and sets what is fed to it.
+
+        Args:
+            warned: Set of names of feeds that were warned of already.
+        """
+        if not self._fetches and not self._feeds:
+            return
+        try:
+            plan, fed = self._session.prepare(self._fetches, self._feeds)
+        except Exception as error:
+            self._name_the_hook(error)
+            raise
+        self._known = plan.before(fed)
+        self._plan = plan
+        self._override(plan, warned)
+
+    def after(self, step_values: Mapping[str, Any]) -> dict[int, Any]:
+        """Runs what depends on the step.
+
+        Args:
+            step_values: Mapping from the names of step tensors to values.
+
+        Returns:
+            Dict from the place of a hook to the values of its fetches.
+
+        Raises:
+            StepTensorError: The step does not deliver one of them.
+        """
+        self.restore()
+        if self._plan is None:
+            return {}
+        for name in self._plan.step_names:
+            if name not in step_values:
+                raise StepTensorError(
+                    f"the step delivers nothing called {name!r}",
+                    f"fetch {name + ':0'!r} of {self._asking_for(name)}",
+                    f"It delivers {sorted(step_values)}.",
+                )
+        return self._plan.results(self._plan.after(self._known, step_values))
+
+    def restore(self) -> None:
+        """Takes back what was set for one step."""
+        overridden, self._overridden = self._overridden, []
+        with eager_mode():
+            for variable, value in overridden:
+                variable.assign(value)
+
+    def _override(self, plan: Plan, warned: set[str]) -> None:
+        graph = self._session.graph
+        inputs = graph.step_inputs if isinstance(graph, HookGraph) else {}
+        for name in plan.feed_names:
+            if name in inputs:
+                variable = inputs[name].variable
+                with eager_mode():
+                    self._overridden.append((variable, variable.read_value()))
+                    variable.assign(self._known[name])
+            elif name not in plan.used_feeds and name not in warned:
+                warned.add(name)
+                logger.warning(
+                    "The feed of %r is used by no fetch. A Keras training "
+                    "step can't be fed: only %s can be set for a step.",
+                    name,
+                    sorted(inputs) or "nothing",
+                )
+
+    def _name_the_hook(self, error: Exception) -> None:
+        """Notes on an error which hook's fetches can't be mapped."""
+        for index, fetches in self._fetches.items():
+            try:
+                self._session.prepare(fetches, None)
+            except Exception:
+                error.add_note(
+                    f"raised by the fetches that {self._names[index]} "
+                    f"returned from before_run: {fetches!r}"
+                )
+                return
+        error.add_note(
+            f"raised by the feeds of {sorted(self._fed_by.values())}"
+        )
+
+    def _asking_for(self, name: str) -> str:
+        for index, fetches in self._fetches.items():
+            plan, _ = self._session.prepare(fetches, None)
+            if name in plan.step_names:
+                return self._names[index]
+        return "a hook"
+
+
+def _merge_options(options: Any, incoming: Any) -> None:
+    """Merges run options: the larger number, either flag, all watches."""
+    for field in ("trace_level", "timeout_in_ms", "inter_op_thread_pool"):
+        larger = max(getattr(options, field), getattr(incoming, field))
+        setattr(options, field, larger)
+    for field in (
+        "output_partition_graphs",
+        "report_tensor_allocations_upon_oom",
+    ):
+        either = getattr(options, field) or getattr(incoming, field)
+        setattr(options, field, either)
+    debug = options.debug_options
+    debug.debug_tensor_watch_opts.extend(
+        incoming.debug_options.debug_tensor_watch_opts
+    )
+    debug.reset_disk_byte_usage = (
+        debug.reset_disk_byte_usage
+        or incoming.debug_options.reset_disk_byte_usage
+    )

@@ -1,0 +1,406 @@
+# SPDX-License-Identifier: Apache-2.0
+"""HookRunner: the life of v1 hooks, without a training loop of its own."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable
+from collections.abc import Iterable
+from collections.abc import Iterator
+from collections.abc import Mapping
+from typing import Any
+
+import tensorflow as tf
+
+# The training hooks of v1 take their stride from this variable, and evaluate
+# tells the hooks that count evaluations which tensor to watch. Neither has a
+# public name (tests/test_runner.py notices a change).
+from tensorflow.python.training import basic_session_run_hooks
+from tensorflow.python.training import evaluation
+
+from final_ops_callback._graph import GLOBAL_STEP
+from final_ops_callback._graph import HookGraph
+from final_ops_callback._graph import LiveVariable
+from final_ops_callback._requests import StepRequests
+from final_ops_callback._session import EagerSession
+from final_ops_callback.errors import HookError
+from final_ops_callback.errors import HookUsageError
+from final_ops_callback.errors import NotAHookError
+
+Hooks = Any  # a hook, a list of hooks, or a function that returns them
+
+METHODS = ("begin", "after_create_session", "before_run", "after_run", "end")
+
+# What ends a run well, as in v1: these types and no subclass of theirs.
+END_OF_INPUT = (tf.errors.OutOfRangeError, StopIteration)
+
+
+class HookRunner:
+    """Calls v1 hooks at their moments, around the steps of any loop.
+
+    What happens, in the order of v1's `MonitoredSession`:
+
+        with runner:                      # the hooks are built, begin()
+                                          # scaffold and graph are finalized
+                                          # variables are initialized
+                                          # after_create_session()
+            while not runner.should_stop():
+                runner.before_run()       # before_run() of all hooks, then
+                                          # what does not depend on the step
+                loss = my_step(...)
+                runner.after_run({"loss": loss})
+                                          # what depends on it, after_run()
+                                          # end(), unless an exception came
+
+    Args:
+        hooks: A v1 `SessionRunHook`, a list of them, or a function without
+            arguments that returns them. The function is called inside the
+            hook graph, so hooks that need tensors are built there.
+        variables: Mapping from a name to a live `tf.Variable`, or an iterable
+            of `LiveVariable`. Each gets a twin in the graph. Defaults to `()`.
+        global_step: A live scalar integer `tf.Variable` or `None`. The twin
+            of it is the global step. Defaults to `None`.
+        step_tensors: Mapping from a name to the `tf.TensorSpec` of a value
+            that each step delivers, or a function from a name to it.
+        scaffold: A `tf.compat.v1.train.Scaffold`, a function that returns
+            one, or `None`. Defaults to `None`.
+        steps_per_run: Integer. How many updates one run makes. Defaults to 1.
+        counts_evaluations: Boolean. Whether each run is one evaluation that
+            `eval_step` counts. Defaults to `False`.
+
+    Raises:
+        NotAHookError: One of the hooks is none.
+
+    Example:
+    >>> import tensorflow as tf
+    >>> from final_ops_callback import HookRunner
+    >>> weight = tf.Variable(3.0)
+    >>> step = tf.Variable(0, dtype=tf.int64)
+    >>> stop = tf.compat.v1.train.StopAtStepHook(last_step=2)
+    >>> runner = HookRunner(stop, {"weight": weight}, global_step=step)
+    >>> with runner:
+    ...     while not runner.should_stop():
+    ...         runner.before_run()
+    ...         _ = weight.assign_sub(0.5), step.assign_add(1)
+    ...         runner.after_run({})
+    >>> int(step.numpy()), float(weight.numpy())
+    (2, 2.0)
+    """
+
+    def __init__(
+        self,
+        hooks: Hooks,
+        variables: Mapping[str, Any] | Iterable[LiveVariable] = (),
+        *,
+        global_step: Any = None,
+        step_tensors: Mapping[str, tf.TensorSpec]
+        | Callable[[str], tf.TensorSpec | None] = lambda name: None,
+        scaffold: Any = None,
+        steps_per_run: int = 1,
+        counts_evaluations: bool = False,
+    ) -> None:
+        self._make_hooks = checked_hooks(hooks)
+        self._live = _live_variables(variables, global_step)
+        self._offers = (
+            step_tensors.get
+            if isinstance(step_tensors, Mapping)
+            else step_tensors
+        )
+        self._given_scaffold = scaffold
+        self._steps_per_run = steps_per_run
+        self._counts_evaluations = counts_evaluations
+        self._hooks: list[Any] = []
+        self._contexts = contextlib.ExitStack()
+        self._requests: StepRequests | None = None
+        self._stop_requested = False
+        self._warned: set[str] = set()
+
+    def __enter__(self) -> HookRunner:
+        self.begin()
+        return self
+
+    def __exit__(self, kind: Any, error: Any, traceback: Any) -> bool:
+        if kind is None or kind in END_OF_INPUT:
+            self.end()
+            return True
+        self.abort(error)
+        return False
+
+    @property
+    def session(self) -> EagerSession:
+        """The session of this run; there is none before `begin`."""
+        return self._session
+
+    @property
+    def step_names(self) -> list[str]:
+        """The names of the step tensors that the hooks want of this step."""
+        return self._requests.step_names if self._requests else []
+
+    @property
+    def wants_trace(self) -> bool:
+        """Whether a hook asked for a trace of this step."""
+        return self._requests is not None and self._requests.wants_trace
+
+    @property
+    def run_metadata(self) -> Any:
+        """The `RunMetadata` of this step, for the trace that was asked for."""
+        return self._requests.run_metadata if self._requests else None
+
+    @property
+    def in_step(self) -> bool:
+        """Whether `before_run` was called and `after_run` not yet."""
+        return self._requests is not None
+
+    def should_stop(self) -> bool:
+        """Says whether a hook or the coordinator asked for a stop."""
+        return self._stop_requested or self._coordinator.should_stop()
+
+    def begin(self) -> None:
+        """Builds the hooks, finalizes the graph and creates the session."""
+        self._stop_requested = False
+        try:
+            self._graph = HookGraph(self._live, self._offers)
+            with self._graph.as_default():
+                self._build()
+                self._create_session()
+        except BaseException as error:
+            self.abort(error)
+            raise
+
+    def before_run(self) -> None:
+        """Calls `before_run` of all hooks, and runs what they fetch early."""
+        self._requests = StepRequests(self._session)
+        with self._graph.as_default():
+            self._context = tf.compat.v1.train.SessionRunContext(
+                tf.compat.v1.train.SessionRunArgs(self._train_op, None),
+                self._session,
+            )
+            for index, hook in enumerate(self._hooks):
+                with _named(hook, "before_run"):
+                    request = hook.before_run(self._context)
+                self._requests.add(index, _name(hook), request)
+            self._requests.before(self._warned)
+
+    def after_run(self, step_values: Mapping[str, Any]) -> None:
+        """Runs what the hooks fetch of the step, and calls `after_run`.
+
+        Args:
+            step_values: Mapping from the name of a step tensor to its value:
+                at least those of `step_names`.
+
+        Raises:
+            StepTensorError: One of `step_names` is missing.
+        """
+        requests = self._requests
+        if requests is None:
+            raise HookUsageError(
+                "there is no step to end", "after_run", "Call before_run first."
+            )
+        self._requests = None
+        with self._graph.as_default():
+            results = requests.after(step_values)
+            for index, hook in enumerate(self._hooks):
+                values = tf.compat.v1.train.SessionRunValues(
+                    results.get(index), requests.options, requests.run_metadata
+                )
+                with _named(hook, "after_run"):
+                    hook.after_run(self._context, values)
+        self._stop_requested |= self._context.stop_requested
+
+    def end(self) -> None:
+        """Calls `end` of all hooks and closes the session."""
+        try:
+            with self._graph.as_default():
+                for hook in self._hooks:
+                    with _named(hook, "end"):
+                        hook.end(self._session)
+        except BaseException as error:
+            self.abort(error)
+            raise
+        self._close()
+
+    def abort(self, error: BaseException) -> None:
+        """Closes the session after an exception: `end` is not called.
+
+        Args:
+            error: The exception that ended the run. What goes wrong while
+                closing becomes a note on it.
+        """
+        try:
+            self._close()
+        except Exception as other:
+            error.add_note(f"and while closing the session: {other!r}")
+
+    def _build(self) -> None:
+        self._train_op = tf.no_op(name="train_op")
+        if self._steps_per_run > 1:
+            basic_session_run_hooks.get_or_create_steps_per_run_variable()
+        self._hooks = checked_hooks(self._make_hooks())()
+        self._scaffold = self._make_scaffold()
+        if self._counts_evaluations:
+            self._count_evaluations()
+        for hook in self._hooks:
+            with _named(hook, "begin"):
+                hook.begin()
+        self._scaffold.finalize()
+
+    def _make_scaffold(self) -> Any:
+        given = self._given_scaffold
+        scaffold = given() if callable(given) else given
+        if scaffold is None:
+            scaffold = tf.compat.v1.train.Scaffold()
+        # A scaffold remembers the operations of the first graph that it
+        # finalized. For the next run it has to forget them.
+        state = dict(vars(scaffold))
+        self._contexts.callback(vars(scaffold).update, state)
+        return scaffold
+
+    def _count_evaluations(self) -> None:
+        """Counts the runs, as v1's evaluate did for the hooks that stop it."""
+        counting = (
+            evaluation._StopAfterNEvalsHook,
+            evaluation._MultiStepStopAfterNEvalsHook,
+        )
+        hooks = [hook for hook in self._hooks if isinstance(hook, counting)]
+        if not hooks:
+            return
+        step = evaluation._get_or_create_eval_step()
+        stride = self._steps_per_run
+        count = tf.compat.v1.assign_add(step, stride, use_locking=True)
+        for hook in hooks:
+            hook._set_evals_completed_tensor(
+                evaluation._get_latest_eval_step_value([count])
+            )
+
+    def _create_session(self) -> None:
+        self._session = EagerSession(graph=self._graph)
+        self._contexts.callback(self._session.close)
+        self._initialize()
+        self._coordinator = tf.train.Coordinator(clean_stop_exception_types=[])
+        self._contexts.callback(self._stop_threads)
+        if self._graph.get_collection(tf.compat.v1.GraphKeys.QUEUE_RUNNERS):
+            tf.compat.v1.train.start_queue_runners(
+                self._session, self._coordinator
+            )
+        for hook in self._hooks:
+            with _named(hook, "after_create_session"):
+                hook.after_create_session(self._session, self._coordinator)
+
+    def _initialize(self) -> None:
+        scaffold, session = self._scaffold, self._session
+        session.run(scaffold.init_op, scaffold.init_feed_dict)
+        if scaffold.init_fn is not None:
+            scaffold.init_fn(session)
+        session.run(scaffold.local_init_op, scaffold.local_init_feed_dict)
+        missing = session.run(scaffold.ready_op)
+        if len(missing):
+            raise HookUsageError(
+                f"not initialized: {[name.decode() for name in missing]}",
+                "the initialization after begin",
+                "Put each variable into a collection, or run its initializer "
+                "in the scaffold's init_op or init_fn.",
+            )
+        if self._steps_per_run > 1:
+            basic_session_run_hooks.get_or_create_steps_per_run_variable().load(
+                self._steps_per_run, session
+            )
+
+    def _stop_threads(self) -> None:
+        self._coordinator.request_stop()
+        self._coordinator.join(
+            stop_grace_period_secs=120, ignore_live_threads=True
+        )
+
+    def _close(self) -> None:
+        requests, self._requests = self._requests, None
+        if requests is not None:
+            requests.restore()
+        contexts, self._contexts = self._contexts, contextlib.ExitStack()
+        self._hooks = []
+        contexts.close()
+
+
+def checked_hooks(hooks: Hooks) -> Callable[[], Any]:
+    """Checks hooks, as far as that goes before they are made.
+
+    Args:
+        hooks: A hook, a list of hooks, or a function that returns them.
+
+    Returns:
+        A function that returns them.
+
+    Raises:
+        NotAHookError: One of them is no hook.
+    """
+    if callable(hooks) and not _is_hook(hooks):
+        return hooks
+    listed = list(hooks) if isinstance(hooks, list | tuple) else [hooks]
+    for index, hook in enumerate(listed):
+        if not _is_hook(hook):
+            raise NotAHookError(
+                f"{hook!r} is no SessionRunHook",
+                f"hooks[{index}]",
+                "A hook is an object with the methods "
+                f"{', '.join(METHODS)}: derive it from "
+                "tf.compat.v1.train.SessionRunHook.",
+            )
+    return lambda: listed
+
+
+def _is_hook(value: Any) -> bool:
+    return not isinstance(value, type) and all(
+        callable(getattr(value, method, None)) for method in METHODS
+    )
+
+
+def _live_variables(
+    variables: Mapping[str, Any] | Iterable[LiveVariable], global_step: Any
+) -> list[LiveVariable]:
+    if isinstance(variables, Mapping):
+        live = [LiveVariable(name, v) for name, v in variables.items()]
+    else:
+        live = list(variables)
+    if global_step is not None:
+        live.append(LiveVariable(GLOBAL_STEP, global_step, GLOBAL_STEP))
+    return live
+
+
+def _name(hook: Any) -> str:
+    return type(hook).__name__
+
+
+@contextlib.contextmanager
+def _named(hook: Any, moment: str) -> Iterator[None]:
+    """Notes on an exception which hook raised it, and when.
+
+    What TensorFlow can only say in its own terms is said in those of hooks.
+    """
+    where = f"{moment} of {_name(hook)}"
+    try:
+        yield
+    except HookError:
+        raise
+    except (RuntimeError, TypeError, NotImplementedError) as error:
+        way_out = _way_out(str(error))
+        if way_out:
+            raise HookUsageError(str(error), where, way_out) from error
+        error.add_note(f"raised by {where}")
+        raise
+    except BaseException as error:
+        error.add_note(f"raised by {where}")
+        raise
+
+
+def _way_out(message: str) -> str | None:
+    if "Attempting to capture an EagerTensor" in message:
+        return (
+            "An eager tensor or variable can't be part of the hook graph. "
+            "Take the twin of the variable from the graph: "
+            "tf.compat.v1.global_variables() has it under its name."
+        )
+    if "Graph is finalized" in message:
+        return (
+            "Operations can be added in the constructor (give hooks as a "
+            "function that returns them) and in begin, not later."
+        )
+    return None
