@@ -84,6 +84,7 @@ class HookGraph(tf.Graph):
         self.twin_initializers: set[str] = set()
         self.step_tensors: dict[str, tf.Tensor] = {}
         self.step_inputs: dict[str, LiveVariable] = {}
+        self._learning_rate: tf.Tensor | None = None
         self._offers = offers
         with self.as_default():
             for live in live_variables:
@@ -114,6 +115,11 @@ class HookGraph(tf.Graph):
         Raises:
             KeyError: There is none of this name.
         """
+        names = (LEARNING_RATE, f"{LEARNING_RATE}:0")
+        if isinstance(obj, str) and obj in names and allow_tensor:
+            # By this name it is a value that can be fed, also where the
+            # variable itself is called so (Keras 2, or by the user's wish).
+            obj = obj if self._learning_rate is None else self._learning_rate
         try:
             return super().as_graph_element(obj, allow_tensor, allow_operation)
         except KeyError:
@@ -159,8 +165,8 @@ class HookGraph(tf.Graph):
         self.twins[twin.handle.op.name] = live
         self.twin_initializers.add(twin.initializer.name)
         if live.role == LEARNING_RATE:
-            value = tf.identity(twin, name=LEARNING_RATE)
-            self.step_inputs[value.name] = live
+            self._learning_rate = tf.identity(twin, name=LEARNING_RATE)
+            self.step_inputs[self._learning_rate.name] = live
 
 
 def graph_name(path: str) -> str:

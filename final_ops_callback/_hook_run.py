@@ -102,6 +102,9 @@ class HookRun:
         self._guarded(lambda: self._runner.after_run(values))
         if self._runner.should_stop():
             self._stop()
+        if self._stopping and not hasattr(self._model, _STOP[self._phase]):
+            # Keras 2 can be asked to stop training only; this ends its loop.
+            raise StopIteration
 
     def end(self) -> None:
         """Calls `end` of the hooks; the run is over."""
@@ -130,7 +133,8 @@ class HookRun:
 
     def _stop(self) -> None:
         self._stopping = True
-        setattr(self._model, _STOP[self._phase], True)
+        if hasattr(self._model, _STOP[self._phase]):
+            setattr(self._model, _STOP[self._phase], True)
 
     def _skip(self) -> None:
         # Keras has to get outputs from predict; those of one batch more do
@@ -151,7 +155,9 @@ def _offers(
             return None
         # Which metrics there are is not known before the first step: Keras
         # builds them there. So a name that is wrong is found there, too.
-        shape = [] if name.removeprefix("logs/") == LOSS else None
+        shape: list[int] | None = (
+            [] if name.removeprefix("logs/") == LOSS else None
+        )
         return tf.TensorSpec(shape, keras.backend.floatx())
 
     return offer

@@ -89,7 +89,7 @@ def _build_optimizer(model: Any) -> None:
 
     A v1 hook finds them in `begin`, as it did under v1.
     """
-    optimizer = getattr(model, "optimizer", None)
+    optimizer: Any = getattr(model, "optimizer", None)
     if hasattr(optimizer, "build") and not getattr(optimizer, "built", False):
         with _stack.strategy_scope(model):
             optimizer.build(model.trainable_variables)

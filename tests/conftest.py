@@ -1,0 +1,31 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Fixtures that the tests of FinalOpsCallback share."""
+
+from typing import Any
+
+import hypothesis
+import keras
+import pytest
+
+from tests import models
+
+# No deadline: the first example of a test traces functions, others don't.
+hypothesis.settings.register_profile("default", deadline=None)
+hypothesis.settings.load_profile("default")
+
+
+@pytest.fixture
+def model() -> Any:
+    """A compiled Keras model of one layer."""
+    return models.tiny_model()
+
+
+@pytest.fixture
+def data() -> models.Data:
+    """What the model fits, and what it is validated on."""
+    return models.tiny_data()
+
+
+@pytest.fixture(autouse=True)
+def _seeds() -> None:
+    keras.utils.set_random_seed(0)

@@ -1,0 +1,153 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The rooms of the package, and what each may import of the others."""
+
+import ast
+import graphlib
+from pathlib import Path
+
+import pytest
+
+PACKAGE = "final_ops_callback"
+ROOT = Path(__file__).parents[1] / PACKAGE
+LONGEST = 330
+
+# Data goes down, values come back up: a room knows the rooms that it is made
+# of, and never who uses it. A room that outgrows its file is two rooms.
+ROOMS: dict[str, set[str]] = {
+    "__init__": {"_final_ops"},
+    "__main__": {"__init__"},
+    "errors": set(),
+    "_structure": set(),
+    "_stack": set(),
+    "_signature": {"_stack"},
+    "_to_host": {"_stack", "_structure"},
+    "_feeds": {"_stack", "errors"},
+    "_leaves": {"_feeds", "_signature", "_stack", "_to_host", "errors"},
+    "_values": {
+        "_feeds",
+        "_leaves",
+        "_stack",
+        "_structure",
+        "_to_host",
+        "errors",
+    },
+    "_writable": {"errors"},
+    "_values_file": {"_structure", "_to_host", "_writable", "errors"},
+    "_outlets": {"_structure", "_to_host", "_values_file", "_writable"},
+    "_training_metrics": {"_stack"},
+    "_final_ops": {
+        "_outlets",
+        "_stack",
+        "_training_metrics",
+        "_values",
+        "errors",
+    },
+}
+
+
+def imports_of(source: str) -> set[str]:
+    """Returns the rooms that a source file imports, also inside functions."""
+    rooms = set()
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.Import):
+            names = [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom) and node.level:
+            raise ValueError("import the package by its name")
+        elif isinstance(node, ast.ImportFrom) and node.module == PACKAGE:
+            names = [f"{PACKAGE}.{alias.name}" for alias in node.names]
+        elif isinstance(node, ast.ImportFrom):
+            names = [node.module or ""]
+        else:
+            continue
+        for name in names:
+            package, _, room = name.partition(".")
+            if package == PACKAGE:
+                # The face's own names are imported from the face.
+                known = room.partition(".")[0]
+                rooms.add(known if _is_room(known) else "__init__")
+    return rooms
+
+
+def _is_room(name: str) -> bool:
+    return bool(name) and (ROOT / f"{name}.py").exists()
+
+
+def sources() -> dict[str, str]:
+    """Returns the text of each module of the package."""
+    return {
+        path.relative_to(ROOT).with_suffix("").as_posix(): path.read_text(
+            encoding="utf-8"
+        )
+        for path in ROOT.rglob("*.py")
+    }
+
+
+def faults(modules: dict[str, str], rooms: dict[str, set[str]]) -> list[str]:
+    """Returns a sentence for each way in which the table is not kept."""
+    found = [f"{name} is no room" for name in modules.keys() - rooms.keys()]
+    found += [f"{name} is no module" for name in rooms.keys() - modules.keys()]
+    for name in modules.keys() & rooms.keys():
+        imported = imports_of(modules[name])
+        found += [f"{name} imports {other}" for other in imported - rooms[name]]
+        found += [
+            f"{name} does not import {other}"
+            for other in rooms[name] - imported
+        ]
+        length = len(modules[name].splitlines())
+        if length > LONGEST:
+            found.append(f"{name} has {length} lines")
+    return sorted(found)
+
+
+def test_the_table_of_rooms_is_kept() -> None:
+    """Each module is a room, imports what it may, and is short."""
+    assert faults(sources(), ROOMS) == []
+
+
+def test_a_room_never_leads_back_to_itself() -> None:
+    """The rooms can be put in an order in which each knows earlier ones."""
+    order = list(graphlib.TopologicalSorter(ROOMS).static_order())
+
+    assert set(order) == set(ROOMS)
+
+
+def test_a_circle_of_rooms_would_be_found() -> None:
+    """Two rooms that import each other have no order."""
+    circle = graphlib.TopologicalSorter({"a": {"b"}, "b": {"a"}})
+
+    with pytest.raises(graphlib.CycleError):
+        list(circle.static_order())
+
+
+@pytest.mark.parametrize(
+    ("source", "fault"),
+    [
+        (f"from {PACKAGE} import _final_ops", "errors imports _final_ops"),
+        (f"from {PACKAGE}._stack import PHASES", "errors imports _stack"),
+        (f"import {PACKAGE}._values", "errors imports _values"),
+        (
+            f"def f():\n    from {PACKAGE} import _feeds",
+            "errors imports _feeds",
+        ),
+        (f"from {PACKAGE} import FinalOpsCallback", "errors imports __init__"),
+        ("\n" * (LONGEST + 1), f"errors has {LONGEST + 1} lines"),
+    ],
+)
+def test_a_broken_room_would_be_found(source: str, fault: str) -> None:
+    """Another import, or too many lines, is a fault that names the room."""
+    found = faults(sources() | {"errors": source}, ROOMS)
+
+    assert set(found) - set(faults(sources(), ROOMS)) == {fault}
+
+
+def test_a_module_without_a_room_would_be_found() -> None:
+    """A new module and a room without one are faults."""
+    modules = sources() | {"_new": ""}
+    del modules["errors"]
+
+    found = faults(modules, ROOMS)
+
+    assert set(found) - set(faults(sources(), ROOMS)) == {
+        "_new is no room",
+        "errors is no module",
+    }

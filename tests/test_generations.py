@@ -1,0 +1,206 @@
+# SPDX-License-Identifier: Apache-2.0
+"""One class serves every Keras generation, and models on several devices."""
+
+import os
+import subprocess
+import sys
+import textwrap
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from final_ops_callback import FinalOpsCallback
+from final_ops_callback import _stack
+from tests import models
+from tests import original
+
+BATCH = models.tiny_data().x
+
+
+@pytest.fixture(params=["keras", "tf_keras"])
+def generation(request: pytest.FixtureRequest) -> ModuleType:
+    """Each Keras package that is installed, in one process."""
+    return pytest.importorskip(request.param, reason="it is not installed")
+
+
+@pytest.fixture
+def model(generation: ModuleType) -> Any:
+    """The tiny model of a generation, with metrics that are built."""
+    model = models.tiny_model(generation)
+    models.fit(model)
+    return model
+
+
+def mae_of(model: Any) -> Any:
+    """The metric that the model was compiled with."""
+    return next(m for m in _stack.metrics_of(model) if m.name == "mae")
+
+
+def test_fit_gives_training_values(model: Any) -> None:
+    """Metric, variable, name and symbolic output at the end of fit."""
+    ops = {
+        "mae": mae_of(model),
+        "function": tf.function(lambda: mae_of(model).result()),
+        "kernel": model.layers[-1].kernel,
+        "names": ["loss", "val_loss", "mae"],
+        "output": model.layers[-1].output,
+    }
+    callback = FinalOpsCallback(ops, {"x": BATCH})
+
+    history = models.fit(model, callback, validate=True, epochs=2)
+
+    values = callback.final_ops_values
+    assert values["mae"] == values["function"]
+    assert values["mae"] == pytest.approx(history["mae"][-1])
+    assert values["names"] == pytest.approx(
+        [history[name][-1] for name in ("loss", "val_loss", "mae")]
+    )
+    assert original.is_same(values["kernel"], model.get_weights()[0])
+    assert original.is_same(
+        model(BATCH, training=False).numpy(), values["output"]
+    )
+
+
+def test_evaluate_and_predict_have_their_phases(model: Any) -> None:
+    """The values of each phase are kept apart."""
+    x, _, validation = models.tiny_data()
+    callback = FinalOpsCallback(mae_of(model), on=_stack.PHASES)
+    options = {"verbose": 0, "callbacks": [callback]}
+
+    history = models.fit(model, callback, validate=True)
+    logs = model.evaluate(*validation, return_dict=True, **options)
+    model.predict(x, **options)
+
+    assert callback.final_ops_values_by_phase == {
+        "validation": pytest.approx(history["val_mae"][-1]),
+        "train": pytest.approx(history["mae"][-1]),
+        "test": pytest.approx(logs["mae"]),
+        "predict": pytest.approx(logs["mae"]),
+    }
+
+
+def test_a_metric_by_a_name_that_is_no_log(model: Any) -> None:
+    """At the end of predict, without logs, a name is a metric."""
+    x, y, _ = models.tiny_data()
+    logs = model.evaluate(x, y, verbose=0, return_dict=True)
+    callback = FinalOpsCallback("mae")
+
+    model.predict(x, verbose=0, callbacks=[callback])
+
+    assert callback.final_ops_values == pytest.approx(logs["mae"])
+
+
+def test_the_metrics_of_a_model_are_those_that_have_a_log(model: Any) -> None:
+    """A model's metrics are its compiled ones and those that it holds."""
+    package = sys.modules[type(model).__module__.partition(".")[0]]
+    held = package.metrics.Mean(name="held")
+    if not hasattr(held, "metrics"):  # a layer of tf_keras has them anyway
+        held.metrics = [package.metrics.Mean(name="inside")]
+    model.held = held
+
+    names = [metric.name for metric in _stack.metrics_of(model)]
+
+    logs = models.fit(model)
+    assert set(names) - {"inside"} == {*logs, "held"}
+
+
+def test_one_callback_serves_all_generations() -> None:
+    """A callback that ran in one generation runs in the next."""
+    tf_keras = pytest.importorskip("tf_keras")
+    callback = FinalOpsCallback("loss")
+
+    for package in (keras, tf_keras, keras):
+        history = models.fit(models.tiny_model(package), callback)
+
+        assert callback.final_ops_values == pytest.approx(history["loss"][-1])
+
+
+def test_symbolic_inputs_of_all_generations_are_fed_by_tensor(
+    model: Any,
+) -> None:
+    """The `.ref()` of a symbolic input is a key in every generation."""
+    key = models.key_of(model.input)
+    callback = FinalOpsCallback(model.output, {key: BATCH})
+
+    values = models.finish(callback, model)
+
+    np.testing.assert_array_equal(values, model(BATCH, training=False))
+
+
+def test_the_step_counts_updates(model: Any) -> None:
+    """The step is the number of updates, also of several fits."""
+    steps: list[int] = []
+
+    class Recording(FinalOpsCallback):
+        def on_final_ops_values(self, values: Any, _: str, step: int) -> None:
+            steps.append(step)
+
+    models.fit(model, Recording(1), epochs=3)
+
+    assert steps == [model.optimizer.iterations.numpy()]
+
+
+def test_xla_gives_the_same_values(generation: ModuleType) -> None:
+    """With XLA a metric has its training value, too."""
+    model = models.tiny_model(generation)
+    model.compile("sgd", "mse", metrics=["mae"], jit_compile=True)
+    callback = FinalOpsCallback(["mae", lambda model: mae_of(model).result()])
+
+    history = models.fit(model, callback, validate=True)
+
+    assert callback.final_ops_values == pytest.approx(history["mae"] * 2)
+
+
+MIRRORED = """
+    import sys
+    import tensorflow as tf
+    import {package} as generation
+    from final_ops_callback import FinalOpsCallback, _stack
+    from tests import models
+
+    (cpu,) = tf.config.list_physical_devices("CPU")
+    tf.config.set_logical_device_configuration(
+        cpu, [tf.config.LogicalDeviceConfiguration()] * 2
+    )
+    strategy = tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"])
+    with strategy.scope():
+        model = models.tiny_model(generation)
+    mae = lambda model: next(
+        m for m in _stack.metrics_of(model) if m.name == "mae"
+    )
+    models.fit(model)
+    ops = [mae(model), lambda model: mae(model).result(), "val_mae"]
+    callback = FinalOpsCallback([*ops, model.layers[-1].kernel])
+    history = models.fit(model, callback, validate=True, epochs=2)
+    *metrics, kernel = callback.final_ops_values
+    expected = [history[n][-1] for n in ("mae", "mae", "val_mae")]
+    assert len(_stack.components(model.layers[-1].kernel)) == 2
+    assert all(abs(a - b) < 1e-5 for a, b in zip(metrics, expected)), (
+        metrics, expected
+    )
+    assert (kernel == model.get_weights()[0]).all()
+"""
+
+
+@pytest.mark.parametrize("package", ["keras", "tf_keras"])
+def test_replicas_are_read_together(package: str) -> None:
+    """Under MirroredStrategy a value is that of all replicas."""
+    pytest.importorskip(package, reason="it is not installed")
+    root = Path(__file__).parents[1]
+
+    script = textwrap.dedent(MIRRORED).format(package=package)
+    # Logical devices can be made only before TensorFlow has started.
+    ended = subprocess.run(
+        [sys.executable, "-c", script],
+        env=os.environ | {"PYTHONPATH": str(root)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+    assert ended.returncode == 0, ended.stderr

@@ -1,0 +1,86 @@
+# SPDX-License-Identifier: Apache-2.0
+"""README keeps its word: its code runs, its commands are those of the CI."""
+
+import re
+from pathlib import Path
+from typing import Any
+from typing import NamedTuple
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+MAIN_COMMAND = 'pip install -e ".[demo]" && python -m final_ops_callback'
+TEST_COMMAND = 'pip install -e ".[test]" && pytest'
+
+
+class Block(NamedTuple):
+    language: str
+    line: int
+    text: str
+
+
+def blocks(markdown: str, language: str) -> list[Block]:
+    """Takes the fenced blocks of one language out of a page."""
+    fences = re.finditer(r"^```(\w*)\n(.*?)^```$", markdown, re.M | re.S)
+    found = [
+        Block(f[1], markdown.count("\n", 0, f.start(2)), f[2]) for f in fences
+    ]
+    return [block for block in found if block.language == language]
+
+
+def run(python_blocks: list[Block]) -> dict[str, Any]:
+    """Runs the blocks in order, as a reader who types them would."""
+    namespace: dict[str, Any] = {"__name__": "readme"}
+    for block in python_blocks:
+        # Padded, so that a traceback names the line of README.
+        source = "\n" * block.line + block.text
+        exec(compile(source, "README.md", "exec"), namespace)
+    return namespace
+
+
+def test_every_python_block_runs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The Python code of README runs from top to bottom."""
+    monkeypatch.chdir(tmp_path)
+    python_blocks = blocks(README, "python")
+
+    namespace = run(python_blocks)
+
+    assert len(python_blocks) == 4
+    assert namespace["matrix"].sum() == len(namespace["y_test"])
+    assert [p.suffix for p in tmp_path.iterdir()] == [".json"]
+
+
+def test_a_broken_block_fails() -> None:
+    """A block that does not run fails, at its line of the page."""
+    page = "# Title\n\n```python\nx = 1\nx.no_such_thing\n```\n"
+
+    with pytest.raises(AttributeError, match="no_such_thing") as caught:
+        run(blocks(page, "python"))
+
+    assert caught.traceback[-1].lineno + 1 == 5
+
+
+def test_no_python_hides_in_another_fence() -> None:
+    """Every fence of README is either Python or one of the two commands."""
+    fences = re.findall(r"^```(\w*)$", README, re.M)
+
+    assert set(fences[::2]) == {"python", "bash"}
+    assert set(fences[1::2]) == {""}
+
+
+def test_the_two_commands_stand_as_written() -> None:
+    """README's two commands stand alone, each in a block of its own."""
+    commands = [block.text for block in blocks(README, "bash")]
+
+    assert commands == [f"{MAIN_COMMAND}\n", f"{TEST_COMMAND}\n"]
+
+
+def test_ci_reads_the_test_command_from_readme() -> None:
+    """The CI script takes the test command from README, not a copy of it."""
+    script = (ROOT / ".ci" / "run").read_text(encoding="utf-8")
+
+    assert "README.md" in script
+    assert TEST_COMMAND not in script
