@@ -49,10 +49,14 @@ class LiveVariable:
     components: tuple[Any, ...] = ()
     path: str = ""
 
+    def __post_init__(self) -> None:
+        if not self.components:
+            object.__setattr__(self, "components", (self.variable,))
+
     @property
     def handle(self) -> Any:
         """The resource that reads and writes of the twin go to."""
-        return (self.components or (self.variable,))[0].handle
+        return self.components[0].handle
 
 
 class HookGraph(tf.Graph):
@@ -115,16 +119,22 @@ class HookGraph(tf.Graph):
         Raises:
             KeyError: There is none of this name.
         """
+        try:
+            return self.existing_element(obj, allow_tensor, allow_operation)
+        except KeyError:
+            if not (isinstance(obj, str) and self._made_step_tensor(obj)):
+                raise
+        return self.existing_element(obj, allow_tensor, allow_operation)
+
+    def existing_element(
+        self, obj: Any, allow_tensor: bool = True, allow_operation: bool = True
+    ) -> Any:
+        """Finds a tensor or operation as `as_graph_element`, makes none."""
         names = (LEARNING_RATE, f"{LEARNING_RATE}:0")
         if isinstance(obj, str) and obj in names and allow_tensor:
             # By this name it is a value that can be fed, also where the
             # variable itself is called so (Keras 2, or by the user's wish).
             obj = obj if self._learning_rate is None else self._learning_rate
-        try:
-            return super().as_graph_element(obj, allow_tensor, allow_operation)
-        except KeyError:
-            if not (isinstance(obj, str) and self._made_step_tensor(obj)):
-                raise
         return super().as_graph_element(obj, allow_tensor, allow_operation)
 
     def _made_step_tensor(self, asked: str) -> bool:

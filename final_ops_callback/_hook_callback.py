@@ -128,6 +128,8 @@ class SessionRunHookCallback(_stack.Callback):
             self._scaffold,
             self._variable_names,
             self._step_tensors,
+            # Keras tells its callbacks the number of steps, if it knows it.
+            unknown_length=(self.params or {}).get("steps") is None,
         )
         run.begin()
         self._runs[mode] = run

@@ -37,6 +37,8 @@ class HookRun:
         variable_names: Mapping from a variable's path to its twin's name.
         step_tensors: Mapping from the name of a step tensor to its
             `tf.TensorSpec`, where the default does not fit.
+        unknown_length: Boolean. Whether only the end of the data ends an
+            epoch.
     """
 
     def __init__(
@@ -47,27 +49,40 @@ class HookRun:
         scaffold: Any,
         variable_names: Mapping[str, str],
         step_tensors: Mapping[str, tf.TensorSpec],
+        unknown_length: bool,
     ) -> None:
         self._model = model
         self._phase = phase
         self._runner = HookRunner(
             hooks,
-            live_variables(model, variable_names),
+            lambda: live_variables(model, variable_names),
             step_tensors=_offers(phase, step_tensors),
             scaffold=scaffold,
             steps_per_run=_stack.steps_per_execution(model),
             counts_evaluations=phase == "test",
         )
+        self._unknown_length = unknown_length
+        self._step_before: int | None = None
+        self._begun = False
         self._tap = StepTap(model, phase)
         self._outputs: Any = {}
         self._stopping = False
 
     def begin(self) -> None:
-        """Begins the hooks; the model has its own step function still."""
-        self._runner.begin()
+        """Begins the hooks, if the model has its variables.
+
+        If not, they begin in the first step, when the shapes of its inputs
+        are known: before anything of the step runs.
+        """
+        if _stack.is_built(self._model):
+            self._runner.begin()
+            self._begun = True
 
     def before_batch(self) -> None:
         """Calls `before_run` and prepares the step, or lets it be skipped."""
+        if not self._begun:
+            self._tap.replace(self._begin_late)
+            return
         if not self._stopping and self._runner.should_stop():
             self._stop()
         # A data set of unknown length ends inside of the step: then the
@@ -77,6 +92,8 @@ class HookRun:
         if self._stopping:
             self._skip()
             return
+        if self._unknown_length:
+            self._step_before = _stack.step_of(self._model)
         runner = self._runner
         self._tap.arm(
             runner.step_names,
@@ -84,6 +101,7 @@ class HookRun:
             if runner.wants_trace
             else contextlib.nullcontext(),
             self.abort,
+            self._uncount,
         )
 
     def after_batch(self, logs: Mapping[str, Any] | None) -> None:
@@ -109,7 +127,8 @@ class HookRun:
     def end(self) -> None:
         """Calls `end` of the hooks; the run is over."""
         self._tap.disarm()
-        self._runner.end()
+        if self._begun:
+            self._runner.end()
 
     def abort(self, error: BaseException) -> None:
         """Leaves the model as it was, after an exception.
@@ -119,6 +138,28 @@ class HookRun:
         """
         self._tap.disarm()
         self._runner.abort(error)
+
+    def _begin_late(self, data: Any) -> Any:
+        """Takes the place of the first step of a model without variables."""
+        try:
+            _stack.build_for(self._model, _stack.data_spec(data))
+            self._runner.begin()
+        except BaseException as error:
+            self.abort(error)
+            raise
+        self._begun = True
+        self.before_batch()
+        return self._tap.run(data)
+
+    def _uncount(self) -> None:
+        """Takes back the step that found no data.
+
+        The data set ends inside of the step, and by then Keras may have
+        counted it: `optimizer.iterations` is one too high. A checkpoint of
+        the end would carry that step.
+        """
+        if self._phase == "train" and self._step_before is not None:
+            _stack.set_step(self._model, self._step_before)
 
     def _guarded(self, call: Callable[[], None]) -> None:
         try:

@@ -15,7 +15,8 @@ from final_ops_callback._graph import LEARNING_RATE
 from final_ops_callback._graph import LiveVariable
 from final_ops_callback._graph import unique_names
 from final_ops_callback.errors import ArgumentError
-from final_ops_callback.errors import HookUsageError
+
+ROLES = ("weight", GLOBAL_STEP, "slot", LEARNING_RATE, "metric")
 
 
 def live_variables(
@@ -33,25 +34,17 @@ def live_variables(
         List of live variables, each once.
 
     Raises:
-        HookUsageError: The model has no variables yet.
         ArgumentError: `variable_names` has a path that the model has not, or
             gives one name twice.
     """
-    if not model.built:
-        raise HookUsageError(
-            "the model is not built: it has no variables yet",
-            f"model {model.name!r}",
-            "Build it before the run: give it an Input, call it on one batch, "
-            "or call model.build(input_shape).",
-        )
     _build_optimizer(model)
     found: dict[int, tuple[Any, str]] = {}
     for variable, role in _with_roles(model):
         found.setdefault(id(_backing(variable)), (variable, role))
-    paths = [_path(variable) for variable, _ in found.values()]
-    names = _renamed(
-        paths, variable_names, [role for _, role in found.values()]
-    )
+    # As in v1: the weights, the step, and what the optimizer adds to them.
+    ordered = sorted(found.values(), key=lambda item: ROLES.index(item[1]))
+    paths = [_path(variable) for variable, _ in ordered]
+    names = _names(paths, [role for _, role in ordered], variable_names)
     return [
         LiveVariable(
             name,
@@ -61,7 +54,7 @@ def live_variables(
             path,
         )
         for name, path, (variable, role) in zip(
-            names, paths, found.values(), strict=True
+            names, paths, ordered, strict=True
         )
     ]
 
@@ -104,8 +97,8 @@ def _path(variable: Any) -> str:
     return getattr(variable, "path", None) or variable.name.partition(":")[0]
 
 
-def _renamed(
-    paths: list[str], variable_names: Mapping[str, str], roles: list[str]
+def _names(
+    paths: list[str], roles: list[str], variable_names: Mapping[str, str]
 ) -> list[str]:
     unknown = sorted(set(variable_names) - set(paths))
     if unknown:
@@ -122,17 +115,17 @@ def _renamed(
             "variable_names",
             "Give each variable a name of its own.",
         )
-    wanted = [
-        variable_names.get(path, GLOBAL_STEP if role == GLOBAL_STEP else path)
+    wanted = {
+        path: variable_names.get(
+            path, GLOBAL_STEP if role == GLOBAL_STEP else path
+        )
         for path, role in zip(paths, roles, strict=True)
-    ]
+    }
     # Names that were asked for come first, so that no path takes them.
     order = sorted(
         range(len(paths)),
         key=lambda i: (paths[i] not in variable_names, roles[i] != GLOBAL_STEP),
     )
-    unique = unique_names(wanted[i] for i in order)
-    names = [""] * len(paths)
-    for place, name in zip(order, unique, strict=True):
-        names[place] = name
-    return names
+    unique = unique_names(wanted[paths[i]] for i in order)
+    names = dict(zip(order, unique, strict=True))
+    return [names[i] for i in range(len(paths))]

@@ -4,10 +4,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from collections.abc import Collection
 from collections.abc import Mapping
 from collections.abc import Sequence
+from types import MappingProxyType
 from typing import Any
 
+import numpy as np
 import tensorflow as tf
 
 # The mapper of v1 itself: nothing public tells which tensors and operations
@@ -15,11 +18,14 @@ import tensorflow as tf
 # (tests/test_plan.py notices a change).
 from tensorflow.python.client.session import _FetchHandler
 
+from final_ops_callback._graph import LiveVariable
 from final_ops_callback._program import Program
 from final_ops_callback._program import Resources
 from final_ops_callback._program import eager_mode
 from final_ops_callback._program import needed_operations
 from final_ops_callback._program import predecessors
+from final_ops_callback._program import writes
+from final_ops_callback._program import writes_inside
 from final_ops_callback._to_host import to_host
 
 
@@ -65,20 +71,18 @@ class Plan:
         targets = [op for op in self._handler.targets() if op.name not in twins]
         self._split(targets)
 
-    def before(self, fed: Sequence[Any]) -> dict[str, Any]:
+    def before(self, fed: Sequence[np.ndarray]) -> dict[str, Any]:
         """Runs what does not depend on the step.
 
         Args:
-            fed: Sequence of tensors, the values of the feeds.
+            fed: Sequence of arrays, the values of the feeds.
 
         Returns:
-            Dict from the name of a tensor to its value as an eager tensor:
-            the feeds, the fetches and the frontier.
+            Dict from the name of a tensor to its value, an eager tensor or
+            the array that was fed: the feeds, the fetches and the frontier.
         """
-        known = {
-            tensor.name: value
-            for tensor, value in zip(self._feeds, fed, strict=True)
-        }
+        known = dict(zip(self.feed_names, fed, strict=True))
+        self._keep_shadows()
         return self._run(self._before, known)
 
     def after(
@@ -105,6 +109,12 @@ class Plan:
         values = [to_host(known[tensor.name]) for tensor in self._tensors]
         return self._handler.build_results(None, values)
 
+    def _keep_shadows(self) -> None:
+        if self._shadows:
+            with eager_mode():
+                for live, shadow in self._shadows.values():
+                    shadow.assign(live.components[0].read_value())
+
     @staticmethod
     def _run(program: _Part | None, known: dict[str, Any]) -> dict[str, Any]:
         if program is None:
@@ -115,6 +125,7 @@ class Plan:
         given = {tensor.ref() for tensor in self._feeds}
         needed = needed_operations(self._tensors, targets, given)
         steps = getattr(self._graph, "step_tensors", {}).values()
+        step_ops = {tensor.op for tensor in steps}
         dependent = {tensor.op for tensor in steps if tensor.ref() not in given}
         dependent.intersection_update(needed)
         self._steps = [t for t in steps if t.op in dependent]
@@ -142,6 +153,7 @@ class Plan:
         }
         early = [t for t in fetched if t.op not in dependent]
         known = {t.ref(): t for t in (*early, *frontier.values())}
+        self._shadows = _shadows(self._graph, dependent)
         self._before = _part(
             self._graph,
             list(known.values()),
@@ -159,10 +171,14 @@ class Plan:
         self._after = _part(
             self._graph,
             [t for t in fetched if t.op in dependent and t not in self._steps],
-            [op for op in targets if op in dependent],
+            [op for op in targets if op in dependent and op not in step_ops],
             [*self._feeds, *self._steps, *frontier.values()],
             set(independent),
             self._resources,
+            {
+                name: shadow.handle
+                for name, (_, shadow) in self._shadows.items()
+            },
         )
 
 
@@ -191,11 +207,40 @@ def _part(
     inputs: list[tf.Tensor],
     done: Any,
     resources: Resources,
+    shadows: Mapping[str, Any] = MappingProxyType({}),
 ) -> _Part | None:
     if not fetches and not targets:
         return None
-    program = Program(graph, fetches, targets, inputs, done, resources)
+    program = Program(graph, fetches, targets, inputs, done, resources, shadows)
     return _Part(program, inputs, fetches)
+
+
+def _shadows(
+    graph: tf.Graph, dependent: Collection[tf.Operation]
+) -> dict[str, tuple[LiveVariable, tf.Variable]]:
+    """Makes copies of the variables that are read while the step's values are.
+
+    An operation that takes a variable itself (a branch of a conditional, say)
+    and depends on the step runs after it, and would see the update. It reads
+    a copy from before the step, if nothing writes the variable there.
+    """
+    twins = getattr(graph, "twins", {})
+    read: dict[str, LiveVariable] = {}
+    written: set[str] = set()
+    for op in dependent:
+        names = [t.op.name for t in op.inputs if t.op.name in twins]
+        if names and (writes(op) or writes_inside(graph, op)):
+            written.update(names)
+        read |= {name: twins[name] for name in names}
+    with eager_mode():
+        return {
+            name: (
+                live,
+                tf.Variable(live.components[0].read_value(), trainable=False),
+            )
+            for name, live in read.items()
+            if name not in written
+        }
 
 
 def _readable(graph: tf.Graph, tensor: tf.Tensor) -> tf.Tensor:

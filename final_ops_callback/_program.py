@@ -7,7 +7,9 @@ import uuid
 from collections.abc import Collection
 from collections.abc import Iterable
 from collections.abc import Iterator
+from collections.abc import Mapping
 from collections.abc import Sequence
+from types import MappingProxyType
 from typing import Any
 
 import tensorflow as tf
@@ -151,6 +153,8 @@ class Program:
         done: Collection of operations that have run already: a control
             dependency on them holds.
         resources: The `Resources` of the session.
+        shadows: Mapping from the name of a twin to the handle to read it
+            from, instead of the live variable. Defaults to none.
 
     Raises:
         UnsupportedOpError: An operation can't run outside of a v1 session.
@@ -164,6 +168,7 @@ class Program:
         inputs: Sequence[tf.Tensor],
         done: Collection[tf.Operation],
         resources: Resources,
+        shadows: Mapping[str, Any] = MappingProxyType({}),
     ) -> None:
         given = {tensor.ref() for tensor in inputs}
         needed = needed_operations(fetches, targets, given, done)
@@ -173,9 +178,10 @@ class Program:
             ):
                 resources.make_one_shot(op)
         operations = [op for op in needed if resources.handle(op) is None]
-        definition = _definition(graph, operations, resources)
+        definition = _definition(graph, operations, resources, given)
         _read_first(operations, definition)
         handles = _used_handles(definition, graph, resources)
+        handles |= {f"{name}:0": handle for name, handle in shadows.items()}
         target_names = [op.name for op in targets]
         fetch_names = [tensor.name for tensor in fetches]
 
@@ -197,6 +203,7 @@ class Program:
                 # The targets need an output to hang on.
                 return [*results, tf.constant(0, name="done")]
 
+        self._dtypes = [tensor.dtype for tensor in inputs]
         with eager_mode():
             self._function = tf.compat.v1.wrap_function(
                 run,
@@ -207,13 +214,17 @@ class Program:
         """Runs the function.
 
         Args:
-            values: Sequence of tensors, one for each input.
+            values: Sequence of tensors or arrays, one for each input.
 
         Returns:
             List of eager tensors, one for each fetch.
         """
         with eager_mode():
-            return list(self._function(*values))[:-1]
+            tensors = [
+                tf.convert_to_tensor(value, dtype)
+                for value, dtype in zip(values, self._dtypes, strict=True)
+            ]
+            return list(self._function(*tensors))[:-1]
 
 
 def needed_operations(
@@ -276,6 +287,7 @@ def _definition(
     graph: tf.Graph,
     operations: list[tf.Operation],
     resources: Resources,
+    given: Collection[Any] = (),
 ) -> Any:
     skipped = getattr(graph, "twin_initializers", ())
     definition = tf.compat.v1.GraphDef()
@@ -292,9 +304,9 @@ def _definition(
             for name in node.input
             if not name.startswith("^") or name[1:] in names
         ]
-        if op.name in skipped:
+        if op.name in skipped and op.inputs[1].ref() not in given:
             # Keras owns the initial values of its variables: initializing a
-            # twin does nothing.
+            # twin does nothing, unless it is fed (Variable.load).
             node.op = "NoOp"
             node.attr.clear()
             kept = [name for name in kept if name.startswith("^")]
@@ -315,25 +327,55 @@ def _read_first(operations: list[tf.Operation], definition: Any) -> None:
     after_a_write: set[tf.Operation] = set()
     reads: dict[Any, list[str]] = {}
     for op in operations:
-        if _writes(op) or any(
+        if writes(op) or any(
             before in after_a_write for before in predecessors(op, (), ())
         ):
             after_a_write.add(op)
         elif op.type in _READS:
             reads.setdefault(op.inputs[0].ref(), []).append(op.name)
     for op, node in zip(operations, definition.node, strict=True):
-        if node.op != "NoOp" and _writes(op):
+        if node.op != "NoOp" and writes(op):
             node.input.extend(
                 f"^{name}" for name in reads.get(op.inputs[0].ref(), ())
             )
 
 
-def _writes(op: tf.Operation) -> bool:
+def writes(op: tf.Operation) -> bool:
+    """Says whether an operation writes the variable that it is given."""
     return (
         len(op.inputs) > 0
         and op.inputs[0].dtype == tf.resource
         and op.type.startswith(_WRITES)
     )
+
+
+def writes_inside(graph: tf.Graph, op: tf.Operation) -> bool:
+    """Says whether a function that an operation calls writes a variable."""
+    called = _called_functions(op.node_def)
+    if not called:
+        return False
+    library = {
+        f.signature.name: f for f in graph.as_graph_def().library.function
+    }
+    seen: set[str] = set()
+    while called:
+        name = called.pop()
+        if name in seen or name not in library:
+            continue
+        seen.add(name)
+        for node in library[name].node_def:
+            if node.op.startswith(_WRITES):
+                return True
+            called |= _called_functions(node)
+    return False
+
+
+def _called_functions(node: Any) -> set[str]:
+    names = {node.op}
+    for value in node.attr.values():
+        names.add(value.func.name)
+        names.update(function.name for function in value.list.func)
+    return names - {""}
 
 
 def _check(op: tf.Operation) -> None:

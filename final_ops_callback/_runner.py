@@ -28,6 +28,7 @@ from final_ops_callback.errors import HookUsageError
 from final_ops_callback.errors import NotAHookError
 
 Hooks = Any  # a hook, a list of hooks, or a function that returns them
+Variables = Mapping[str, Any] | Iterable[LiveVariable]
 
 METHODS = ("begin", "after_create_session", "before_run", "after_run", "end")
 
@@ -56,8 +57,9 @@ class HookRunner:
         hooks: A v1 `SessionRunHook`, a list of them, or a function without
             arguments that returns them. The function is called inside the
             hook graph, so hooks that need tensors are built there.
-        variables: Mapping from a name to a live `tf.Variable`, or an iterable
-            of `LiveVariable`. Each gets a twin in the graph. Defaults to `()`.
+        variables: Mapping from a name to a live `tf.Variable`, an iterable
+            of `LiveVariable`, or a function that returns one of them when the
+            hooks begin. Each gets a twin in the graph. Defaults to `()`.
         global_step: A live scalar integer `tf.Variable` or `None`. The twin
             of it is the global step. Defaults to `None`.
         step_tensors: Mapping from a name to the `tf.TensorSpec` of a value
@@ -90,7 +92,7 @@ class HookRunner:
     def __init__(
         self,
         hooks: Hooks,
-        variables: Mapping[str, Any] | Iterable[LiveVariable] = (),
+        variables: Variables | Callable[[], Variables] = (),
         *,
         global_step: Any = None,
         step_tensors: Mapping[str, tf.TensorSpec]
@@ -100,7 +102,8 @@ class HookRunner:
         counts_evaluations: bool = False,
     ) -> None:
         self._make_hooks = checked_hooks(hooks)
-        self._live = _live_variables(variables, global_step)
+        self._variables = variables
+        self._global_step = global_step
         self._offers = (
             step_tensors.get
             if isinstance(step_tensors, Mapping)
@@ -159,7 +162,10 @@ class HookRunner:
         """Builds the hooks, finalizes the graph and creates the session."""
         self._stop_requested = False
         try:
-            self._graph = HookGraph(self._live, self._offers)
+            self._graph = HookGraph(
+                _live_variables(self._variables, self._global_step),
+                self._offers,
+            )
             with self._graph.as_default():
                 self._build()
                 self._create_session()
@@ -354,8 +360,10 @@ def _is_hook(value: Any) -> bool:
 
 
 def _live_variables(
-    variables: Mapping[str, Any] | Iterable[LiveVariable], global_step: Any
+    variables: Variables | Callable[[], Variables], global_step: Any
 ) -> list[LiveVariable]:
+    if callable(variables):
+        variables = variables()
     if isinstance(variables, Mapping):
         live = [LiveVariable(name, v) for name, v in variables.items()]
     else:

@@ -23,7 +23,6 @@ from tensorflow.python.client.session import SessionInterface
 from final_ops_callback._plan import Plan
 from final_ops_callback._plan import structure_key
 from final_ops_callback._program import Resources
-from final_ops_callback._program import eager_mode
 from final_ops_callback.errors import ArgumentError
 from final_ops_callback.errors import StepTensorError
 from final_ops_callback.errors import UnsupportedOpError
@@ -216,33 +215,37 @@ class EagerSession(SessionInterface):
             feed_dict: As in `run`.
 
         Returns:
-            Pair of the plan and the fed values as tensors, in its order.
+            Pair of the plan and the fed values as arrays, in its order.
         """
         if self._closed:
             raise RuntimeError("Attempted to use a closed Session.")
+        if feed_dict is not None and not isinstance(feed_dict, Mapping):
+            raise TypeError(
+                "Argument `feed_dict` must be a mapping, but got "
+                f"{type(feed_dict).__name__!r}"
+            )
         feeds = dict(self._feeds(feed_dict or {}))
-        key = (structure_key(fetches), tuple(sorted(t.name for t in feeds)))
+        ordered = sorted(feeds, key=lambda tensor: tensor.name)
+        key = (structure_key(fetches), tuple(t.name for t in ordered))
         with self._lock:
             if key not in self._plans:
-                ordered = sorted(feeds, key=lambda tensor: tensor.name)
                 self._plans[key] = Plan(
                     self._graph, fetches, ordered, self._resources
                 )
             plan = self._plans[key]
-        with eager_mode():
-            fed = [
-                tf.constant(feeds[tensor], tensor.dtype)
-                for tensor in sorted(feeds, key=lambda tensor: tensor.name)
-            ]
-        return plan, fed
+        return plan, [feeds[tensor] for tensor in ordered]
 
     def _feeds(
         self, feed_dict: Mapping[Any, Any]
     ) -> Iterator[tuple[tf.Tensor, Any]]:
+        # A feed asks the model for nothing: it makes no step tensor.
+        find = getattr(
+            self._graph, "existing_element", self._graph.as_graph_element
+        )
         for key, value in _flat_items(feed_dict):
             for part, part_value in _parts(key, value):
                 try:
-                    tensor = self._graph.as_graph_element(
+                    tensor = find(
                         part, allow_tensor=True, allow_operation=False
                     )
                 except Exception as error:

@@ -201,6 +201,11 @@ def step_of(model: Any) -> int:
     return 0 if iterations is None else int(to_numpy(iterations))
 
 
+def set_step(model: Any, step: int) -> None:
+    """Sets the number of updates that a model has seen."""
+    model.optimizer.iterations.assign(step)
+
+
 def metrics_of(model: Any) -> list[Any]:
     """Returns the metric objects of a model, the compiled ones too."""
     found: list[Any] = []
@@ -291,3 +296,51 @@ def steps_per_execution(model: Any) -> int:
     if steps is None:  # Keras 2 keeps a variable, or nothing.
         steps = getattr(model, "_steps_per_execution", None)
     return 1 if steps is None else int(steps)
+
+
+def is_built(model: Any) -> bool:
+    """Says whether all variables of a model are there."""
+    return bool(model.built) and all(
+        layer.built for layer in getattr(model, "_flatten_layers", list)()
+    )
+
+
+def data_spec(data: Any) -> Any:
+    """Returns what a batch looks like, without taking one.
+
+    Args:
+        data: What a step function is called with: an iterator, or (predict
+            of Keras 3) a list of batches.
+    """
+    spec = getattr(data, "element_spec", None)
+    return data[0] if spec is None else spec
+
+
+def build_for(model: Any, data_spec: Any) -> None:
+    """Builds a model as its first batch would.
+
+    Args:
+        model: A Keras model of any generation.
+        data_spec: The structure of `tf.TensorSpec`s (or tensors) of a batch:
+            the inputs, or a tuple that begins with them.
+    """
+    if isinstance(data_spec, tuple | list):
+        data_spec = data_spec[0]
+    generation = sys.modules[_generation_name(model)]
+
+    def symbolic(spec: Any) -> Any:
+        return generation.Input(
+            batch_shape=(None, *spec.shape[1:]), dtype=spec.dtype.name
+        )
+
+    with strategy_scope(model):
+        model(tf.nest.map_structure(symbolic, data_spec))
+
+
+def _generation_name(model: Any) -> str:
+    packages = {k.__name__ for k in generations()}
+    for kind in type(model).__mro__:
+        package = kind.__module__.partition(".")[0]
+        if package in packages:
+            return package
+    return keras.__name__

@@ -57,6 +57,7 @@ class StepTap:
         names: Collection[str],
         around: contextlib.AbstractContextManager[Any],
         failed: Callable[[BaseException], None],
+        no_data: Callable[[], None],
     ) -> None:
         """Prepares the next step, and no other.
 
@@ -65,24 +66,26 @@ class StepTap:
                 `loss` is taken out; the others are in the logs.
             around: Context in which the step runs.
             failed: Called when it fails, before the exception goes on.
+            no_data: Called when there was no data for it.
         """
         if LOSS in names and self._tapped is None:
             self._tapped = self._make_tapped()
         tapped = self._tapped if LOSS in names else None
 
-        def step(*args: Any) -> Any:
-            self.disarm()
+        def step(data: Any) -> Any:
             try:
                 with around:
                     if tapped is not None:
-                        return self._call_tapped(tapped, args)
-                    return self._function(*args)
+                        return self._call_tapped(tapped, data)
+                    return self._function(data)
+            except _END_OF_DATA:
+                no_data()
+                raise
             except BaseException as error:
-                if not isinstance(error, _END_OF_DATA):
-                    failed(error)
+                failed(error)
                 raise
 
-        self._put(step)
+        self.replace(step)
 
     def skip(self, outputs: Any) -> None:
         """Lets the next step do nothing.
@@ -90,12 +93,24 @@ class StepTap:
         Args:
             outputs: What it returns.
         """
+        self.replace(lambda _: outputs)
 
-        def step(*_: Any) -> Any:
+    def replace(self, step: Callable[[Any], Any]) -> None:
+        """Lets a function take the place of the next step.
+
+        Args:
+            step: Function of the data that the step would get.
+        """
+
+        def instead(data: Any) -> Any:
             self.disarm()
-            return outputs
+            return step(data)
 
-        self._put(step)
+        self._put(instead)
+
+    def run(self, data: Any) -> Any:
+        """Runs the step as Keras would now."""
+        return vars(self._model)[self._function_name](data)
 
     def disarm(self) -> None:
         """Puts the model's own function back."""
@@ -105,9 +120,9 @@ class StepTap:
         # Not by setattr, because Keras tracks what is set on a model.
         vars(self._model)[self._function_name] = function
 
-    def _call_tapped(self, function: Callable[..., Any], args: Any) -> Any:
+    def _call_tapped(self, function: Callable[..., Any], data: Any) -> Any:
         with self._wrapped_methods():
-            outputs = function(*args)
+            outputs = function(data)
         self.values = outputs.pop(_KEY)
         return outputs
 

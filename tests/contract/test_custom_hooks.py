@@ -545,11 +545,8 @@ def extra_training(env, optimizer):
 
 EXTRA = {
     "gradient_descent": lambda: v1.train.GradientDescentOptimizer(0.05),
-    "momentum": lambda: v1.train.MomentumOptimizer(0.05, 0.9),
     "adam": lambda: v1.train.AdamOptimizer(0.05),
-    "adagrad": lambda: v1.train.AdagradOptimizer(0.05),
     "rmsprop": lambda: v1.train.RMSPropOptimizer(0.05),
-    "ftrl": lambda: v1.train.FtrlOptimizer(0.05),
 }
 for key, optimizer in EXTRA.items():
     suite.add(

@@ -74,7 +74,7 @@ behaviours = st.builds(
     when=st.integers(1, 5),
 )
 settings = hypothesis.settings(
-    max_examples=40,
+    max_examples=30,
     deadline=None,
     derandomize=True,
     suppress_health_check=list(hypothesis.HealthCheck),

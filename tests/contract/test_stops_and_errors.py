@@ -24,7 +24,6 @@ ERRORS = {
     "value_error": lambda: ValueError("a hook says so"),
     "out_of_range": lambda: tf.errors.OutOfRangeError(None, None, "no more"),
     "stop_iteration": lambda: StopIteration("no more"),
-    "runtime_error": lambda: RuntimeError("broken"),
 }
 
 
