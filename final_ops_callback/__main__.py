@@ -6,6 +6,7 @@
 
 import argparse
 import importlib.util
+import math
 import sys
 import tempfile
 from collections.abc import Mapping
@@ -20,6 +21,7 @@ import numpy as np
 import tensorflow as tf
 
 from final_ops_callback import FinalOpsCallback
+from final_ops_callback import SessionRunHookCallback
 
 CLASSES = 10
 BATCH_SIZE = 32
@@ -133,7 +135,7 @@ def fit(
     digits: Digits,
     epochs: int,
 ) -> dict[str, Any]:
-    """Trains the model.
+    """Trains the model; a v1 hook logs the loss as each epoch starts.
 
     Args:
         model: A compiled model.
@@ -154,13 +156,19 @@ def fit(
         },
         {"image": digits.train_images[:2]},
     )
+    tf.get_logger().setLevel("INFO")  # where v1 hooks log to
+    steps = math.ceil(0.9 * len(digits.train_images) / BATCH_SIZE)
+    # Once in an epoch, before the bar is drawn.
+    hook = tf.compat.v1.train.LoggingTensorHook(
+        {"step": "global_step:0", "loss": "loss:0"}, every_n_iter=steps
+    )
     model.fit(
         digits.train_images,
         digits.train_labels,
         batch_size=BATCH_SIZE,
         epochs=epochs,
         validation_split=0.1,
-        callbacks=[final],
+        callbacks=[SessionRunHookCallback(hook), final],
         verbose=1,
     )
     return final.final_ops_values
@@ -267,9 +275,9 @@ def _parser() -> _Parser:
         prog="python -m final_ops_callback",
         description=(
             "Trains a small Keras classifier on the digits of scikit-learn, "
-            "with a FinalOpsCallback in fit and one in evaluate. Prints the "
-            "final values as a table and writes final_ops.json and "
-            "confusion_matrix.png."
+            "with a v1 LoggingTensorHook in fit and a FinalOpsCallback in fit "
+            "and in evaluate. Prints the final values as a table and writes "
+            "final_ops.json and confusion_matrix.png."
         ),
     )
     parser.add_argument(

@@ -12,6 +12,7 @@ from typing import Any
 
 import tensorflow as tf
 
+from final_ops_callback import _model
 from final_ops_callback import _stack
 from final_ops_callback._outlets import make_outlets
 from final_ops_callback._training_metrics import TrainingMetrics
@@ -174,7 +175,7 @@ class FinalOpsCallback(_stack.Callback):
                 values = self._evaluate(model, logs)
         self._final_ops_values = values
         self._values_by_phase[phase] = values
-        self._hand_out(values, phase, _stack.step_of(model))
+        self._hand_out(values, phase, _model.step_of(model))
 
     def _evaluate(self, model: Any, logs: Any) -> Any:
         try:

@@ -12,6 +12,7 @@ import dataclasses
 import re
 from collections.abc import Callable
 from collections.abc import Iterable
+from collections.abc import Mapping
 from typing import Any
 
 import tensorflow as tf
@@ -57,6 +58,9 @@ class LiveVariable:
     def handle(self) -> Any:
         """The resource that reads and writes of the twin go to."""
         return self.components[0].handle
+
+
+Variables = Mapping[str, Any] | Iterable[LiveVariable]
 
 
 class HookGraph(tf.Graph):
@@ -218,3 +222,24 @@ def unique_names(names: Iterable[str]) -> list[str]:
         taken.add(candidate.lower())
         unique.append(candidate)
     return unique
+
+
+def live_variables_of(
+    variables: Variables | Callable[[], Variables], global_step: Any
+) -> list[LiveVariable]:
+    """Lists live variables, however they were given.
+
+    Args:
+        variables: Mapping from a name to a `tf.Variable`, an iterable of
+            `LiveVariable`, or a function that returns one of them.
+        global_step: A scalar integer `tf.Variable` or `None`.
+    """
+    if callable(variables):
+        variables = variables()
+    if isinstance(variables, Mapping):
+        live = [LiveVariable(name, v) for name, v in variables.items()]
+    else:
+        live = list(variables)
+    if global_step is not None:
+        live.append(LiveVariable(GLOBAL_STEP, global_step, GLOBAL_STEP))
+    return live

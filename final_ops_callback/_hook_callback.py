@@ -10,9 +10,9 @@ from typing import Any
 import tensorflow as tf
 
 from final_ops_callback import _stack
+from final_ops_callback._calls import Hooks
+from final_ops_callback._calls import checked_hooks
 from final_ops_callback._hook_run import HookRun
-from final_ops_callback._runner import Hooks
-from final_ops_callback._runner import checked_hooks
 from final_ops_callback.errors import ArgumentError
 
 _PHASES = ("train", "test", "predict")

@@ -11,7 +11,7 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-from final_ops_callback import _stack
+from final_ops_callback import _model
 from final_ops_callback._model_state import live_variables
 from final_ops_callback._runner import END_OF_INPUT
 from final_ops_callback._runner import HookRunner
@@ -58,7 +58,7 @@ class HookRun:
             lambda: live_variables(model, variable_names),
             step_tensors=_offers(phase, step_tensors),
             scaffold=scaffold,
-            steps_per_run=_stack.steps_per_execution(model),
+            steps_per_run=_model.steps_per_execution(model),
             counts_evaluations=phase == "test",
         )
         self._unknown_length = unknown_length
@@ -74,7 +74,7 @@ class HookRun:
         If not, they begin in the first step, when the shapes of its inputs
         are known: before anything of the step runs.
         """
-        if _stack.is_built(self._model):
+        if _model.is_built(self._model):
             self._runner.begin()
             self._begun = True
 
@@ -93,7 +93,7 @@ class HookRun:
             self._skip()
             return
         if self._unknown_length:
-            self._step_before = _stack.step_of(self._model)
+            self._step_before = _model.step_of(self._model)
         runner = self._runner
         self._tap.arm(
             runner.step_names,
@@ -112,7 +112,7 @@ class HookRun:
         """
         logs = dict(logs or {})
         self._outputs = logs
-        if self._stopping or not self._runner.in_step:
+        if not self._tap.ran or not self._runner.in_step:
             return
         values = {f"logs/{name}": value for name, value in logs.items()}
         values |= {name: v for name, v in logs.items() if name != LOSS}
@@ -142,7 +142,7 @@ class HookRun:
     def _begin_late(self, data: Any) -> Any:
         """Takes the place of the first step of a model without variables."""
         try:
-            _stack.build_for(self._model, _stack.data_spec(data))
+            _model.build_for(self._model, _model.data_spec(data))
             self._runner.begin()
         except BaseException as error:
             self.abort(error)
@@ -159,7 +159,7 @@ class HookRun:
         the end would carry that step.
         """
         if self._phase == "train" and self._step_before is not None:
-            _stack.set_step(self._model, self._step_before)
+            _model.set_step(self._model, self._step_before)
 
     def _guarded(self, call: Callable[[], None]) -> None:
         try:
@@ -183,7 +183,11 @@ class HookRun:
         if self._phase == "predict":
             self._tap.disarm()
         else:
-            self._tap.skip(self._outputs)
+            self._tap.replace(self._do_nothing)
+
+    def _do_nothing(self, data: Any) -> Any:
+        _model.build_metrics(self._model, _model.data_spec(data))
+        return self._outputs
 
 
 def _offers(

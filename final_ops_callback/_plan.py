@@ -22,10 +22,10 @@ from final_ops_callback._graph import LiveVariable
 from final_ops_callback._program import Program
 from final_ops_callback._program import Resources
 from final_ops_callback._program import eager_mode
-from final_ops_callback._program import needed_operations
-from final_ops_callback._program import predecessors
-from final_ops_callback._program import writes
-from final_ops_callback._program import writes_inside
+from final_ops_callback._subgraph import needed_operations
+from final_ops_callback._subgraph import predecessors
+from final_ops_callback._subgraph import writes
+from final_ops_callback._subgraph import writes_inside
 from final_ops_callback._to_host import to_host
 
 

@@ -5,8 +5,6 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Collection
-from collections.abc import Iterable
-from collections.abc import Iterator
 from collections.abc import Mapping
 from collections.abc import Sequence
 from types import MappingProxyType
@@ -14,30 +12,11 @@ from typing import Any
 
 import tensorflow as tf
 
-from final_ops_callback.errors import UnsupportedOpError
+from final_ops_callback._subgraph import definition_of
+from final_ops_callback._subgraph import needed_operations
 
-# Their state belongs to one kernel. Each set of fetches is a function with
-# kernels of its own, so what one puts in, another would never see.
-_PRIVATE_TO_A_KERNEL = (
-    "Queue",
-    "QueueV2",
-    "Barrier",
-    "StackV2",
-    "Stack",
-    "Reader",
-    "ReaderV2",
-    "ConditionalAccumulator",
-    "TemporaryVariable",
-    "RecordInput",
-    "StagingArea",
-    "Stage",
-    "MapStage",
-)
-_READS = ("ReadVariableOp", "ResourceGather", "ResourceGatherNd")
-_WRITES = ("Assign", "ResourceApply", "ResourceSparseApply", "ResourceScatter")
 # An iterator that no name can share.
 _ONE_SHOT = ("OneShotIterator",)
-_REFERENCE_VARIABLES = ("Variable", "VariableV2")
 
 
 def eager_mode() -> Any:
@@ -112,7 +91,7 @@ class Resources:
         self._one_shot.clear()
         if not own:
             return
-        definition = _definition(self._graph, list(own.values()), self)
+        definition = definition_of(self._graph, list(own.values()), self.claim)
         self._own = {}
 
         def destroy() -> tf.Tensor:
@@ -178,8 +157,7 @@ class Program:
             ):
                 resources.make_one_shot(op)
         operations = [op for op in needed if resources.handle(op) is None]
-        definition = _definition(graph, operations, resources, given)
-        _read_first(operations, definition)
+        definition = definition_of(graph, operations, resources.claim, given)
         handles = _used_handles(definition, graph, resources)
         handles |= {f"{name}:0": handle for name, handle in shadows.items()}
         target_names = [op.name for op in targets]
@@ -225,180 +203,6 @@ class Program:
                 for value, dtype in zip(values, self._dtypes, strict=True)
             ]
             return list(self._function(*tensors))[:-1]
-
-
-def needed_operations(
-    fetches: Iterable[tf.Tensor],
-    targets: Iterable[tf.Operation],
-    given: Collection[Any],
-    done: Collection[tf.Operation] = (),
-) -> list[tf.Operation]:
-    """Returns the operations that must run, inputs before their consumers.
-
-    Args:
-        fetches: Iterable of tensors.
-        targets: Iterable of operations.
-        given: Collection of references of tensors whose values are known.
-        done: Collection of operations that have run already.
-
-    Returns:
-        List of operations in an order in which they can run.
-    """
-    order: dict[tf.Operation, None] = {}
-    roots = [t.op for t in fetches if t.ref() not in given] + list(targets)
-    # Depth first without recursion, because graphs are deep: an operation is
-    # pushed a second time to be noted after its inputs.
-    stack = [(op, False) for op in reversed(roots)]
-    visited: set[tf.Operation] = set()
-    while stack:
-        op, inputs_noted = stack.pop()
-        if inputs_noted:
-            order[op] = None
-            continue
-        if op in visited:
-            continue
-        visited.add(op)
-        stack.append((op, True))
-        stack += [
-            (before, False)
-            for before in predecessors(op, given, done)
-            if before not in visited
-        ]
-    return list(order)
-
-
-def predecessors(
-    op: tf.Operation, given: Collection[Any], done: Collection[tf.Operation]
-) -> Iterator[tf.Operation]:
-    """Yields the operations that an operation has to wait for."""
-    for tensor in op.inputs:
-        if tensor.ref() not in given:
-            yield tensor.op
-    for before in op.control_inputs:
-        if before not in done and not _is_given(before, given):
-            yield before
-
-
-def _is_given(op: tf.Operation, given: Collection[Any]) -> bool:
-    return bool(op.outputs) and all(t.ref() in given for t in op.outputs)
-
-
-def _definition(
-    graph: tf.Graph,
-    operations: list[tf.Operation],
-    resources: Resources,
-    given: Collection[Any] = (),
-) -> Any:
-    skipped = getattr(graph, "twin_initializers", ())
-    definition = tf.compat.v1.GraphDef()
-    definition.versions.CopyFrom(graph.graph_def_versions)
-    names = {op.name for op in operations}
-    for op in operations:
-        _check(op)
-        node = definition.node.add()
-        node.CopyFrom(op.node_def)
-        # Colocation names operations that may be left out here.
-        node.attr.pop("_class", None)
-        kept = [
-            name
-            for name in node.input
-            if not name.startswith("^") or name[1:] in names
-        ]
-        if op.name in skipped and op.inputs[1].ref() not in given:
-            # Keras owns the initial values of its variables: initializing a
-            # twin does nothing, unless it is fed (Variable.load).
-            node.op = "NoOp"
-            node.attr.clear()
-            kept = [name for name in kept if name.startswith("^")]
-        node.input[:] = kept
-        resources.claim(op, node)
-    if any(_calls_a_function(node) for node in definition.node):
-        definition.library.CopyFrom(graph.as_graph_def().library)
-    return definition
-
-
-def _read_first(operations: list[tf.Operation], definition: Any) -> None:
-    """Lets a run read a variable before it writes it.
-
-    v1 left the order of the two open, and in practice the read came first,
-    because it waits for nothing. Here it always does, unless it waits for a
-    write itself.
-    """
-    after_a_write: set[tf.Operation] = set()
-    reads: dict[Any, list[str]] = {}
-    for op in operations:
-        if writes(op) or any(
-            before in after_a_write for before in predecessors(op, (), ())
-        ):
-            after_a_write.add(op)
-        elif op.type in _READS:
-            reads.setdefault(op.inputs[0].ref(), []).append(op.name)
-    for op, node in zip(operations, definition.node, strict=True):
-        if node.op != "NoOp" and writes(op):
-            node.input.extend(
-                f"^{name}" for name in reads.get(op.inputs[0].ref(), ())
-            )
-
-
-def writes(op: tf.Operation) -> bool:
-    """Says whether an operation writes the variable that it is given."""
-    return (
-        len(op.inputs) > 0
-        and op.inputs[0].dtype == tf.resource
-        and op.type.startswith(_WRITES)
-    )
-
-
-def writes_inside(graph: tf.Graph, op: tf.Operation) -> bool:
-    """Says whether a function that an operation calls writes a variable."""
-    called = _called_functions(op.node_def)
-    if not called:
-        return False
-    library = {
-        f.signature.name: f for f in graph.as_graph_def().library.function
-    }
-    seen: set[str] = set()
-    while called:
-        name = called.pop()
-        if name in seen or name not in library:
-            continue
-        seen.add(name)
-        for node in library[name].node_def:
-            if node.op.startswith(_WRITES):
-                return True
-            called |= _called_functions(node)
-    return False
-
-
-def _called_functions(node: Any) -> set[str]:
-    names = {node.op}
-    for value in node.attr.values():
-        names.add(value.func.name)
-        names.update(function.name for function in value.list.func)
-    return names - {""}
-
-
-def _check(op: tf.Operation) -> None:
-    if op.type in _REFERENCE_VARIABLES:
-        raise UnsupportedOpError(
-            f"{op.name!r} is a reference variable, which only a v1 session has",
-            f"operation {op.name!r} of type {op.type}",
-            "Make it a resource variable: use_resource=True.",
-        )
-    if op.type.endswith(_PRIVATE_TO_A_KERNEL):
-        raise UnsupportedOpError(
-            f"{op.name!r} keeps its state in a kernel of a v1 session",
-            f"operation {op.name!r} of type {op.type}",
-            "Feed the values, use a tf.data iterator, or keep them in a "
-            "variable or table.",
-        )
-
-
-def _calls_a_function(node: Any) -> bool:
-    return node.op in ("PartitionedCall", "SymbolicGradient") or any(
-        value.HasField("func") or value.list.func
-        for value in node.attr.values()
-    )
 
 
 def _used_handles(

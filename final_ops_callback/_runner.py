@@ -5,8 +5,6 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable
-from collections.abc import Iterable
-from collections.abc import Iterator
 from collections.abc import Mapping
 from typing import Any
 
@@ -18,19 +16,16 @@ import tensorflow as tf
 from tensorflow.python.training import basic_session_run_hooks
 from tensorflow.python.training import evaluation
 
-from final_ops_callback._graph import GLOBAL_STEP
+from final_ops_callback._calls import Hooks
+from final_ops_callback._calls import checked_hooks
+from final_ops_callback._calls import name_of
+from final_ops_callback._calls import named
 from final_ops_callback._graph import HookGraph
-from final_ops_callback._graph import LiveVariable
+from final_ops_callback._graph import Variables
+from final_ops_callback._graph import live_variables_of
 from final_ops_callback._requests import StepRequests
 from final_ops_callback._session import EagerSession
-from final_ops_callback.errors import HookError
 from final_ops_callback.errors import HookUsageError
-from final_ops_callback.errors import NotAHookError
-
-Hooks = Any  # a hook, a list of hooks, or a function that returns them
-Variables = Mapping[str, Any] | Iterable[LiveVariable]
-
-METHODS = ("begin", "after_create_session", "before_run", "after_run", "end")
 
 # What ends a run well, as in v1: these types and no subclass of theirs.
 END_OF_INPUT = (tf.errors.OutOfRangeError, StopIteration)
@@ -163,7 +158,7 @@ class HookRunner:
         self._stop_requested = False
         try:
             self._graph = HookGraph(
-                _live_variables(self._variables, self._global_step),
+                live_variables_of(self._variables, self._global_step),
                 self._offers,
             )
             with self._graph.as_default():
@@ -182,9 +177,9 @@ class HookRunner:
                 self._session,
             )
             for index, hook in enumerate(self._hooks):
-                with _named(hook, "before_run"):
+                with named(hook, "before_run"):
                     request = hook.before_run(self._context)
-                self._requests.add(index, _name(hook), request)
+                self._requests.add(index, name_of(hook), request)
             self._requests.before(self._warned)
 
     def after_run(self, step_values: Mapping[str, Any]) -> None:
@@ -209,7 +204,7 @@ class HookRunner:
                 values = tf.compat.v1.train.SessionRunValues(
                     results.get(index), requests.options, requests.run_metadata
                 )
-                with _named(hook, "after_run"):
+                with named(hook, "after_run"):
                     hook.after_run(self._context, values)
         self._stop_requested |= self._context.stop_requested
 
@@ -218,7 +213,7 @@ class HookRunner:
         try:
             with self._graph.as_default():
                 for hook in self._hooks:
-                    with _named(hook, "end"):
+                    with named(hook, "end"):
                         hook.end(self._session)
         except BaseException as error:
             self.abort(error)
@@ -246,7 +241,7 @@ class HookRunner:
         if self._counts_evaluations:
             self._count_evaluations()
         for hook in self._hooks:
-            with _named(hook, "begin"):
+            with named(hook, "begin"):
                 hook.begin()
         self._scaffold.finalize()
 
@@ -289,7 +284,7 @@ class HookRunner:
                 self._session, self._coordinator
             )
         for hook in self._hooks:
-            with _named(hook, "after_create_session"):
+            with named(hook, "after_create_session"):
                 hook.after_create_session(self._session, self._coordinator)
 
     def _initialize(self) -> None:
@@ -324,91 +319,3 @@ class HookRunner:
         contexts, self._contexts = self._contexts, contextlib.ExitStack()
         self._hooks = []
         contexts.close()
-
-
-def checked_hooks(hooks: Hooks) -> Callable[[], Any]:
-    """Checks hooks, as far as that goes before they are made.
-
-    Args:
-        hooks: A hook, a list of hooks, or a function that returns them.
-
-    Returns:
-        A function that returns them.
-
-    Raises:
-        NotAHookError: One of them is no hook.
-    """
-    if callable(hooks) and not _is_hook(hooks):
-        return hooks
-    listed = list(hooks) if isinstance(hooks, list | tuple) else [hooks]
-    for index, hook in enumerate(listed):
-        if not _is_hook(hook):
-            raise NotAHookError(
-                f"{hook!r} is no SessionRunHook",
-                f"hooks[{index}]",
-                "A hook is an object with the methods "
-                f"{', '.join(METHODS)}: derive it from "
-                "tf.compat.v1.train.SessionRunHook.",
-            )
-    return lambda: listed
-
-
-def _is_hook(value: Any) -> bool:
-    return not isinstance(value, type) and all(
-        callable(getattr(value, method, None)) for method in METHODS
-    )
-
-
-def _live_variables(
-    variables: Variables | Callable[[], Variables], global_step: Any
-) -> list[LiveVariable]:
-    if callable(variables):
-        variables = variables()
-    if isinstance(variables, Mapping):
-        live = [LiveVariable(name, v) for name, v in variables.items()]
-    else:
-        live = list(variables)
-    if global_step is not None:
-        live.append(LiveVariable(GLOBAL_STEP, global_step, GLOBAL_STEP))
-    return live
-
-
-def _name(hook: Any) -> str:
-    return type(hook).__name__
-
-
-@contextlib.contextmanager
-def _named(hook: Any, moment: str) -> Iterator[None]:
-    """Notes on an exception which hook raised it, and when.
-
-    What TensorFlow can only say in its own terms is said in those of hooks.
-    """
-    where = f"{moment} of {_name(hook)}"
-    try:
-        yield
-    except HookError:
-        raise
-    except (RuntimeError, TypeError, NotImplementedError) as error:
-        way_out = _way_out(str(error))
-        if way_out:
-            raise HookUsageError(str(error), where, way_out) from error
-        error.add_note(f"raised by {where}")
-        raise
-    except BaseException as error:
-        error.add_note(f"raised by {where}")
-        raise
-
-
-def _way_out(message: str) -> str | None:
-    if "Attempting to capture an EagerTensor" in message:
-        return (
-            "An eager tensor or variable can't be part of the hook graph. "
-            "Take the twin of the variable from the graph: "
-            "tf.compat.v1.global_variables() has it under its name."
-        )
-    if "Graph is finalized" in message:
-        return (
-            "Operations can be added in the constructor (give hooks as a "
-            "function that returns them) and in begin, not later."
-        )
-    return None

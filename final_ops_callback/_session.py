@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import contextlib
 import threading
+import weakref
 from collections.abc import Callable
 from collections.abc import Iterator
 from collections.abc import Mapping
@@ -73,6 +74,9 @@ class EagerSession(SessionInterface):
         self._graph = graph or tf.compat.v1.get_default_graph()
         self._config = config
         self._resources = Resources(self._graph)
+        # As a v1 session, one that nobody closed frees what is its own when
+        # it is gone; not at the end of the process, which frees all.
+        weakref.finalize(self, self._resources.free).atexit = False
         self._plans: dict[Any, Plan] = {}
         self._lock = threading.RLock()
         self._closed = False

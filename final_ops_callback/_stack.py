@@ -148,7 +148,7 @@ def is_variable(value: Any) -> bool:
 
 def source_inputs(symbolic: Any) -> list[Any]:
     """Returns the symbolic inputs that a symbolic tensor is computed from."""
-    generation = _generation_of_symbolic(symbolic)
+    generation = generation_of(symbolic)
     return list(generation.utils.get_source_inputs(symbolic))
 
 
@@ -166,7 +166,7 @@ def evaluate_symbolic(
         List of tensors in the order of `symbolic`. Layers run in inference
         mode (`training=False`).
     """
-    generation = _generation_of_symbolic(symbolic[0])
+    generation = generation_of(symbolic[0])
     keys = [key for key, _ in feeds]
     inputs = [
         _convert_to_tensor(generation, value, key.dtype) for key, value in feeds
@@ -189,21 +189,6 @@ def _convert_to_tensor(generation: ModuleType, value: Any, dtype: Any) -> Any:
     if hasattr(generation, "ops"):
         return generation.ops.convert_to_tensor(value, dtype=dtype)
     return tf.convert_to_tensor(value, dtype=dtype)
-
-
-def step_of(model: Any) -> int:
-    """Returns the number of updates that a model has seen.
-
-    The batch index is no step count (it jumps with `steps_per_execution`),
-    `optimizer.iterations` is. A model without an optimizer is at step 0.
-    """
-    iterations = getattr(getattr(model, "optimizer", None), "iterations", None)
-    return 0 if iterations is None else int(to_numpy(iterations))
-
-
-def set_step(model: Any, step: int) -> None:
-    """Sets the number of updates that a model has seen."""
-    model.optimizer.iterations.assign(step)
 
 
 def metrics_of(model: Any) -> list[Any]:
@@ -286,61 +271,11 @@ def _is_keras_variable(value: Any) -> bool:
     return hasattr(keras, "Variable") and isinstance(value, keras.Variable)
 
 
-def _generation_of_symbolic(symbolic: Any) -> ModuleType:
-    return sys.modules[type(symbolic).__module__.partition(".")[0]]
-
-
-def steps_per_execution(model: Any) -> int:
-    """Returns how many steps one call of a model's step function makes."""
-    steps = getattr(model, "steps_per_execution", None)
-    if steps is None:  # Keras 2 keeps a variable, or nothing.
-        steps = getattr(model, "_steps_per_execution", None)
-    return 1 if steps is None else int(steps)
-
-
-def is_built(model: Any) -> bool:
-    """Says whether all variables of a model are there."""
-    return bool(model.built) and all(
-        layer.built for layer in getattr(model, "_flatten_layers", list)()
-    )
-
-
-def data_spec(data: Any) -> Any:
-    """Returns what a batch looks like, without taking one.
-
-    Args:
-        data: What a step function is called with: an iterator, or (predict
-            of Keras 3) a list of batches.
-    """
-    spec = getattr(data, "element_spec", None)
-    return data[0] if spec is None else spec
-
-
-def build_for(model: Any, data_spec: Any) -> None:
-    """Builds a model as its first batch would.
-
-    Args:
-        model: A Keras model of any generation.
-        data_spec: The structure of `tf.TensorSpec`s (or tensors) of a batch:
-            the inputs, or a tuple that begins with them.
-    """
-    if isinstance(data_spec, tuple | list):
-        data_spec = data_spec[0]
-    generation = sys.modules[_generation_name(model)]
-
-    def symbolic(spec: Any) -> Any:
-        return generation.Input(
-            batch_shape=(None, *spec.shape[1:]), dtype=spec.dtype.name
-        )
-
-    with strategy_scope(model):
-        model(tf.nest.map_structure(symbolic, data_spec))
-
-
-def _generation_name(model: Any) -> str:
-    packages = {k.__name__ for k in generations()}
-    for kind in type(model).__mro__:
+def generation_of(value: Any) -> ModuleType:
+    """Returns the Keras package that an object or its class comes from."""
+    known = {generation.__name__: generation for generation in generations()}
+    for kind in type(value).__mro__:
         package = kind.__module__.partition(".")[0]
-        if package in packages:
-            return package
-    return keras.__name__
+        if package in known:
+            return known[package]
+    return keras

@@ -11,6 +11,7 @@ of the function. A model that nobody asks is not touched.
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import threading
 from collections.abc import Callable
 from collections.abc import Collection
@@ -31,24 +32,26 @@ _END_OF_DATA = (StopIteration, tf.errors.OutOfRangeError)
 
 
 class StepTap:
-    """The step function of a model for one phase.
+    """What one run of hooks takes from the steps of a model.
 
     Args:
         model: The Keras model.
         phase: String. `"train"`, `"test"` or `"predict"`.
 
     Attributes:
+        ran: Boolean. Whether the last step ran: not if it was skipped, and
+            not if there was no data for it.
         values: Dict from the names of step tensors to their values in the
             last step.
     """
 
     def __init__(self, model: Any, phase: str) -> None:
+        self.ran = False
         self.values: dict[str, Any] = {}
         self._model = model
         self._function_name = f"{phase}_function"
         self._step_name = f"{phase}_step"
         self._phase = phase
-        self._function: Callable[..., Any] = getattr(model, self._function_name)
         self._tapped: Callable[..., Any] | None = None
         self._collected = threading.local()
 
@@ -68,32 +71,13 @@ class StepTap:
             failed: Called when it fails, before the exception goes on.
             no_data: Called when there was no data for it.
         """
+        self.ran = False
         if LOSS in names and self._tapped is None:
             self._tapped = self._make_tapped()
         tapped = self._tapped if LOSS in names else None
-
-        def step(data: Any) -> Any:
-            try:
-                with around:
-                    if tapped is not None:
-                        return self._call_tapped(tapped, data)
-                    return self._function(data)
-            except _END_OF_DATA:
-                no_data()
-                raise
-            except BaseException as error:
-                failed(error)
-                raise
-
-        self.replace(step)
-
-    def skip(self, outputs: Any) -> None:
-        """Lets the next step do nothing.
-
-        Args:
-            outputs: What it returns.
-        """
-        self.replace(lambda _: outputs)
+        self._armed().wishes.append(
+            _Wish(self, tapped, around, failed, no_data)
+        )
 
     def replace(self, step: Callable[[Any], Any]) -> None:
         """Lets a function take the place of the next step.
@@ -101,12 +85,8 @@ class StepTap:
         Args:
             step: Function of the data that the step would get.
         """
-
-        def instead(data: Any) -> Any:
-            self.disarm()
-            return step(data)
-
-        self._put(instead)
+        self.ran = False
+        self._armed().instead = step
 
     def run(self, data: Any) -> Any:
         """Runs the step as Keras would now."""
@@ -114,20 +94,36 @@ class StepTap:
 
     def disarm(self) -> None:
         """Puts the model's own function back."""
-        self._put(self._function)
+        armed = vars(self._model)[self._function_name]
+        if isinstance(armed, _ArmedStep):
+            vars(self._model)[self._function_name] = armed.function
 
-    def _put(self, function: Callable[..., Any]) -> None:
-        # Not by setattr, because Keras tracks what is set on a model.
-        vars(self._model)[self._function_name] = function
+    def call_tapped(self, function: Callable[..., Any], data: Any) -> Any:
+        """Calls a function that `arm` made.
 
-    def _call_tapped(self, function: Callable[..., Any], data: Any) -> Any:
+        Args:
+            function: The function, with extra outputs.
+            data: What the step gets.
+
+        Returns:
+            Pair of the outputs that Keras knows and the dict of the others.
+        """
         with self._wrapped_methods():
             outputs = function(data)
-        self.values = outputs.pop(_KEY)
-        return outputs
+        return outputs, outputs.pop(_KEY)
+
+    def _armed(self) -> _ArmedStep:
+        """Returns the armed step; callbacks in one fit share it."""
+        own = vars(self._model)
+        function = own[self._function_name]
+        if not isinstance(function, _ArmedStep):
+            # Not by setattr, because Keras tracks what is set on a model.
+            own[self._function_name] = _ArmedStep(self, function)
+        return own[self._function_name]
 
     def _make_tapped(self) -> Callable[..., Any]:
         before = dict(vars(self._model))
+        self.disarm()
         try:
             with self._wrapped_methods():
                 getattr(self._model, f"make_{self._phase}_function")(force=True)
@@ -182,3 +178,57 @@ class StepTap:
                 "logs, or fetch what it logs: 'logs/loss:0'.",
             )
         return {**outputs, _KEY: collected}
+
+
+@dataclasses.dataclass
+class _Wish:
+    """What one run wants of the next step; see `StepTap.arm`."""
+
+    tap: StepTap
+    tapped: Callable[..., Any] | None
+    around: contextlib.AbstractContextManager[Any]
+    failed: Callable[[BaseException], None]
+    no_data: Callable[[], None]
+
+
+class _ArmedStep:
+    """Stands for the step function of a model, for one call.
+
+    Args:
+        tap: The tap that puts it there.
+        function: The model's own function.
+    """
+
+    def __init__(self, tap: StepTap, function: Callable[..., Any]) -> None:
+        self.function = function
+        self.wishes: list[_Wish] = []
+        self.instead: Callable[[Any], Any] | None = None
+        self._tap = tap
+
+    def __call__(self, data: Any) -> Any:
+        self._tap.disarm()
+        if self.instead is not None:
+            return self.instead(data)
+        try:
+            with contextlib.ExitStack() as around:
+                for wish in self.wishes:
+                    around.enter_context(wish.around)
+                outputs, values = self._run(data)
+        except _END_OF_DATA:
+            for wish in self.wishes:
+                wish.no_data()
+            raise
+        except BaseException as error:
+            for wish in self.wishes:
+                wish.failed(error)
+            raise
+        for wish in self.wishes:
+            wish.tap.ran = True
+            wish.tap.values = values
+        return outputs
+
+    def _run(self, data: Any) -> tuple[Any, dict[str, Any]]:
+        for wish in self.wishes:
+            if wish.tapped is not None:
+                return wish.tap.call_tapped(wish.tapped, data)
+        return self.function(data), {}

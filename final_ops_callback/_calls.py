@@ -1,0 +1,91 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Calling v1 hooks: what is one, and what to say when one fails."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable
+from collections.abc import Iterator
+from typing import Any
+
+from final_ops_callback.errors import HookError
+from final_ops_callback.errors import HookUsageError
+from final_ops_callback.errors import NotAHookError
+
+Hooks = Any  # a hook, a list of hooks, or a function that returns them
+
+METHODS = ("begin", "after_create_session", "before_run", "after_run", "end")
+
+
+def checked_hooks(hooks: Hooks) -> Callable[[], Any]:
+    """Checks hooks, as far as that goes before they are made.
+
+    Args:
+        hooks: A hook, a list of hooks, or a function that returns them.
+
+    Returns:
+        A function that returns them.
+
+    Raises:
+        NotAHookError: One of them is no hook.
+    """
+    if callable(hooks) and not _is_hook(hooks):
+        return hooks
+    listed = list(hooks) if isinstance(hooks, list | tuple) else [hooks]
+    for index, hook in enumerate(listed):
+        if not _is_hook(hook):
+            raise NotAHookError(
+                f"{hook!r} is no SessionRunHook",
+                f"hooks[{index}]",
+                "A hook is an object with the methods "
+                f"{', '.join(METHODS)}: derive it from "
+                "tf.compat.v1.train.SessionRunHook.",
+            )
+    return lambda: listed
+
+
+def _is_hook(value: Any) -> bool:
+    return not isinstance(value, type) and all(
+        callable(getattr(value, method, None)) for method in METHODS
+    )
+
+
+def name_of(hook: Any) -> str:
+    return type(hook).__name__
+
+
+@contextlib.contextmanager
+def named(hook: Any, moment: str) -> Iterator[None]:
+    """Notes on an exception which hook raised it, and when.
+
+    What TensorFlow can only say in its own terms is said in those of hooks.
+    """
+    where = f"{moment} of {name_of(hook)}"
+    try:
+        yield
+    except HookError:
+        raise
+    except (RuntimeError, TypeError, NotImplementedError) as error:
+        way_out = _way_out(str(error))
+        if way_out:
+            raise HookUsageError(str(error), where, way_out) from error
+        error.add_note(f"raised by {where}")
+        raise
+    except BaseException as error:
+        error.add_note(f"raised by {where}")
+        raise
+
+
+def _way_out(message: str) -> str | None:
+    if "Attempting to capture an EagerTensor" in message:
+        return (
+            "An eager tensor or variable can't be part of the hook graph. "
+            "Take the twin of the variable from the graph: "
+            "tf.compat.v1.global_variables() has it under its name."
+        )
+    if "Graph is finalized" in message:
+        return (
+            "Operations can be added in the constructor (give hooks as a "
+            "function that returns them) and in begin, not later."
+        )
+    return None

@@ -1,0 +1,285 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Where and how often hooks run under Keras."""
+
+from typing import Any
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from final_ops_callback import SessionRunHookCallback
+from tests import models
+
+v1 = tf.compat.v1
+
+
+class Steps(v1.train.SessionRunHook):
+    """Notes its moments, with the global step fetched in the run and after."""
+
+    def __init__(self) -> None:
+        self.events: list[Any] = []
+
+    def begin(self) -> None:
+        self.step = v1.train.get_global_step()
+        self.events.append("begin")
+
+    def before_run(self, context: Any) -> Any:
+        return v1.train.SessionRunArgs(self.step)
+
+    def after_run(self, context: Any, values: Any) -> None:
+        after = context.session.run(self.step)
+        self.events.append((int(values.results), int(after)))
+
+    def end(self, session: Any) -> None:
+        self.events.append("end")
+
+
+def steps(first: int, last: int, stride: int = 1) -> list[Any]:
+    """Returns what `Steps` notes of a run from one step to another."""
+    runs = [
+        (step, min(step + stride, last)) for step in range(first, last, stride)
+    ]
+    return ["begin", *runs, "end"]
+
+
+@pytest.fixture
+def model() -> keras.Model:
+    """The tiny model, fitted on four batches an epoch."""
+    return models.tiny_model()
+
+
+def data(count: int = 8) -> tuple[np.ndarray, np.ndarray]:
+    """Returns inputs and labels for the tiny model."""
+    x, y, _ = models.tiny_data()
+    repeat = -(-count // len(x))
+    return np.tile(x, (repeat, 1))[:count], np.tile(y, (repeat, 1))[:count]
+
+
+def call(model: keras.Model, method: str, *callbacks: Any, **more: Any) -> None:
+    x, y = data()
+    inputs = (x,) if method == "predict" else (x, y)
+    getattr(model, method)(
+        *inputs, batch_size=2, verbose=0, callbacks=list(callbacks), **more
+    )
+
+
+def test_fit_runs_over_epochs_as_one_session(model: keras.Model) -> None:
+    """Two epochs are one run: one begin, one end, all steps."""
+    hook = Steps()
+    call(model, "fit", SessionRunHookCallback(hook), epochs=2)
+
+    assert hook.events == steps(0, 8)
+
+
+def test_hooks_of_fit_do_not_see_validation(model: keras.Model) -> None:
+    """Validation inside fit is no business of a training hook."""
+    hook = Steps()
+    callback = SessionRunHookCallback(hook)
+    call(model, "fit", callback, epochs=2, validation_data=data(4))
+
+    assert hook.events == steps(0, 8)
+
+
+def test_hooks_on_test_see_each_validation(model: keras.Model) -> None:
+    """With on="test" a hook runs for each validation, and not for fit."""
+    hook = Steps()
+    callback = SessionRunHookCallback(hook, on="test")
+    call(
+        model,
+        "fit",
+        callback,
+        epochs=2,
+        validation_data=data(4),
+        validation_batch_size=2,
+    )
+
+    first = ["begin", (4, 4), (4, 4), "end"]
+    assert hook.events == [*first, "begin", (8, 8), (8, 8), "end"]
+
+
+def test_a_callback_may_be_on_several_phases(model: keras.Model) -> None:
+    """With on=("train", "test") validation is a run inside the run."""
+    made: list[Steps] = []
+
+    def make() -> Steps:
+        made.append(Steps())
+        return made[-1]
+
+    callback = SessionRunHookCallback(make, on=("train", "test"))
+    call(model, "fit", callback, validation_data=data(2))
+
+    assert [hook.events for hook in made] == [
+        steps(0, 4),
+        ["begin", (4, 4), "end"],
+    ]
+
+
+@pytest.mark.parametrize("method", ["evaluate", "predict"])
+def test_evaluate_and_predict_take_no_step(
+    model: keras.Model, method: str
+) -> None:
+    """Each batch is a run, and the global step stays."""
+    hook = Steps()
+    call(model, method, SessionRunHookCallback(hook))
+
+    assert hook.events == ["begin", *[(0, 0)] * 4, "end"]
+
+
+def test_a_phase_that_is_not_asked_for_is_left_alone(
+    model: keras.Model,
+) -> None:
+    """With on="predict" a fit calls no hook."""
+    hook = Steps()
+    call(model, "fit", SessionRunHookCallback(hook, on="predict"))
+
+    assert hook.events == []
+
+
+def test_a_second_fit_goes_on(model: keras.Model) -> None:
+    """The same callback in a second fit starts at the step of the model."""
+    hook = Steps()
+    callback = SessionRunHookCallback(hook)
+    call(model, "fit", callback)
+    call(model, "fit", callback)
+
+    assert hook.events == steps(0, 4) + steps(4, 8)
+
+
+def test_several_callbacks_share_the_step(model: keras.Model) -> None:
+    """Hooks of two callbacks both get the loss of each step, the same."""
+    losses: list[list[float]] = [[], []]
+
+    class Losses(v1.train.SessionRunHook):
+        def __init__(self, into: list[float]) -> None:
+            self.into = into
+
+        def before_run(self, context: Any) -> Any:
+            return v1.train.SessionRunArgs("loss:0")
+
+        def after_run(self, context: Any, values: Any) -> None:
+            self.into.append(float(values.results))
+
+    callbacks = [SessionRunHookCallback(Losses(into)) for into in losses]
+    call(model, "fit", *callbacks)
+
+    assert losses[0] == losses[1]
+    assert len(losses[0]) == 4
+
+
+@pytest.mark.parametrize("jit_compile", [False, True])
+def test_steps_per_execution_is_steps_per_run(jit_compile: bool) -> None:
+    """One execution of three steps is one run, as steps_per_run says."""
+    model = models.tiny_model()
+    model.compile(
+        "sgd", "mse", steps_per_execution=3, jit_compile=jit_compile
+    )
+    hook = Steps()
+    seen: list[int] = []
+
+    class Stride(v1.train.SessionRunHook):
+        def begin(self) -> None:
+            collection = v1.get_collection("hooks_steps_per_run")
+            self.variable = collection[0]
+
+        def after_create_session(self, session: Any, coord: Any) -> None:
+            seen.append(int(session.run(self.variable)))
+
+    call(model, "fit", SessionRunHookCallback([hook, Stride()]))
+
+    assert hook.events == steps(0, 4, stride=3)
+    assert seen == [3]
+
+
+@pytest.mark.parametrize("epochs", [1, 2])
+def test_data_of_unknown_length(model: keras.Model, epochs: int) -> None:
+    """The step that finds the end of the data is no step."""
+    x, y = data()
+    dataset = tf.data.Dataset.from_tensor_slices((x, y)).batch(2)
+    dataset = dataset.filter(lambda *_: True)
+    hook = Steps()
+    with pytest.warns(UserWarning, match="ran out of data"):
+        model.fit(
+            dataset,
+            epochs=epochs,
+            shuffle=False,
+            verbose=0,
+            callbacks=[SessionRunHookCallback(hook)],
+        )
+
+    assert hook.events == steps(0, 4 * epochs)
+    assert int(model.optimizer.iterations.numpy()) == 4 * epochs
+
+
+@pytest.mark.parametrize("loss", [False, True])
+def test_a_model_that_nobody_asks_is_not_touched(
+    model: keras.Model, loss: bool
+) -> None:
+    """Only a fetch of the loss makes a second function for the step."""
+    call(model, "fit")
+    function = model.train_function
+    made: list[bool] = []
+    make = model.make_train_function
+    name = "loss:0" if loss else "logs/loss:0"
+
+    class Fetches(v1.train.SessionRunHook):
+        def before_run(self, context: Any) -> Any:
+            return v1.train.SessionRunArgs(name)
+
+    vars(model)["make_train_function"] = lambda force=False: (
+        made.append(force) or make(force)
+    )
+    call(model, "fit", SessionRunHookCallback(Fetches()))
+    vars(model).pop("make_train_function")
+
+    assert made.count(True) == int(loss)
+    assert model.train_function is function
+
+
+def test_chief_only_runs_on_the_chief(
+    model: keras.Model, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """On another worker, hooks that are for the chief do not run."""
+    hook, everywhere = Steps(), Steps()
+    monkeypatch.setattr("final_ops_callback._stack.is_chief", lambda _: False)
+    call(
+        model,
+        "fit",
+        SessionRunHookCallback(hook, chief_only=True),
+        SessionRunHookCallback(everywhere),
+    )
+
+    assert hook.events == []
+    assert everywhere.events == steps(0, 4)
+
+
+def test_fit_stops_before_the_first_step(model: keras.Model) -> None:
+    """A stop asked for in after_create_session lets no step run."""
+
+    class Stop(v1.train.SessionRunHook):
+        def after_create_session(self, session: Any, coord: Any) -> None:
+            coord.request_stop()
+
+    hook = Steps()
+    call(model, "fit", SessionRunHookCallback([hook, Stop()]), epochs=3)
+
+    assert hook.events == ["begin", "end"]
+    assert int(model.optimizer.iterations.numpy()) == 0
+
+
+def test_an_unbuilt_model_is_built_before_the_hooks_begin() -> None:
+    """A model without an Input has its twins when begin is called."""
+    model = keras.Sequential([keras.layers.Dense(1, name="only")])
+    model.compile("sgd", "mse")
+    names: list[str] = []
+
+    class Names(Steps):
+        def begin(self) -> None:
+            super().begin()
+            names.extend(v.op.name for v in v1.trainable_variables())
+
+    hook = Names()
+    call(model, "fit", SessionRunHookCallback(hook))
+
+    assert names == [weight.path for weight in model.trainable_weights]
+    assert hook.events == steps(0, 4)

@@ -1,0 +1,232 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What goes wrong with a hook is said in three parts, and leaves no trace."""
+
+from collections.abc import Callable
+from collections.abc import Iterator
+from typing import Any
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from final_ops_callback import EagerSession
+from final_ops_callback import SessionRunHookCallback
+from final_ops_callback import errors
+from tests import models
+
+v1 = tf.compat.v1
+Args = v1.train.SessionRunArgs
+
+
+class Hook(v1.train.SessionRunHook):
+    """A hook made of functions."""
+
+    def __init__(self, **methods: Callable[..., Any]) -> None:
+        for name, method in methods.items():
+            setattr(self, name, method)
+
+
+@pytest.fixture
+def model() -> Iterator[keras.Model]:
+    """The tiny model; afterwards nothing of ours may be on it."""
+    model = models.tiny_model()
+    function = model.train_function
+    methods = {n for n in vars(model) if n in ("train_step", "compute_loss")}
+
+    yield model
+
+    assert {
+        n for n in vars(model) if n in ("train_step", "compute_loss")
+    } == methods
+    assert function is None or model.train_function is function
+    models.fit(model)
+
+
+def fit(model: keras.Model, *hooks: Any, **options: Any) -> None:
+    models.fit(model, SessionRunHookCallback(list(hooks), **options))
+
+
+def test_an_eager_variable_in_the_graph(model: keras.Model) -> None:
+    """Building on a Keras variable says to take its twin."""
+    hook = Hook(begin=lambda: tf.norm(model.weights[0].value))
+
+    with pytest.raises(
+        errors.HookUsageError, match=r"begin of Hook.*Take the twin"
+    ):
+        fit(model, hook)
+
+
+def test_an_operation_added_too_late(model: keras.Model) -> None:
+    """Adding an operation after finalization is v1's error, with a way out."""
+    hook = Hook(before_run=lambda context: Args(tf.constant(1.0)))
+
+    with pytest.raises(
+        RuntimeError, match=r"Graph is finalized.*before_run of Hook.*in begin"
+    ):
+        fit(model, hook)
+
+
+def test_a_name_that_nobody_delivers(model: keras.Model) -> None:
+    """The first step lists what there is, and names the hook."""
+    hook = Hook(before_run=lambda context: Args("acuracy:0"))
+
+    with pytest.raises(
+        errors.StepTensorError, match=r"'acuracy'.*of Hook.*'logs/loss'"
+    ):
+        fit(model, hook)
+
+
+def test_a_step_tensor_outside_of_a_step(model: keras.Model) -> None:
+    """The loss has no value in after_create_session."""
+    hook = Hook(after_create_session=lambda session, _: session.run("loss:0"))
+
+    with pytest.raises(
+        errors.StepTensorError, match=r"'loss' has a value only.*before_run"
+    ):
+        fit(model, hook)
+
+
+def test_two_hooks_that_feed_one_tensor(model: keras.Model) -> None:
+    """The error has v1's words, and names both hooks."""
+    hooks = [
+        Hook(before_run=lambda context: Args([], {"learning_rate:0": 0.1}))
+        for _ in range(2)
+    ]
+
+    with pytest.raises(
+        RuntimeError, match=r"Same tensor is fed.*before_run of Hook and Hook"
+    ):
+        fit(model, *hooks)
+
+
+@pytest.mark.parametrize(
+    "hook",
+    [
+        pytest.param(object(), id="object"),
+        pytest.param(v1.train.StopAtStepHook, id="class"),
+        pytest.param(keras.callbacks.TerminateOnNaN(), id="callback"),
+    ],
+)
+def test_a_hook_that_is_none(hook: Any) -> None:
+    """What is no hook is refused in the constructor, with its place."""
+    good = v1.train.StopAtStepHook(1)
+
+    with pytest.raises(errors.NotAHookError, match=r"hooks\[1\].*derive it"):
+        SessionRunHookCallback([good, hook])
+
+
+def test_a_function_that_returns_no_hook(model: keras.Model) -> None:
+    """What the function returns is checked before any hook begins."""
+    with pytest.raises(errors.NotAHookError, match=r"3 is no.*hooks\[0\]"):
+        models.fit(model, SessionRunHookCallback(lambda: 3))
+
+
+def test_an_unknown_phase() -> None:
+    """An unknown phase is refused in the constructor."""
+    with pytest.raises(errors.ArgumentError, match=r"'eval' is no phase.*on="):
+        SessionRunHookCallback(v1.train.StopAtStepHook(1), on="eval")
+
+
+@pytest.mark.parametrize(
+    ("names", "match"),
+    [
+        pytest.param({"nobody": "w"}, r"no variable 'nobody'", id="unknown"),
+        pytest.param("twice", r"'w' is given to two", id="twice"),
+    ],
+)
+def test_wrong_variable_names(
+    model: keras.Model, names: Any, match: str
+) -> None:
+    """A path that the model has not, or a name given twice, is refused."""
+    if names == "twice":
+        names = {weight.path: "w" for weight in model.weights[:2]}
+
+    with pytest.raises(errors.ArgumentError, match=match):
+        fit(model, v1.train.StopAtStepHook(1), variable_names=names)
+
+
+@pytest.mark.parametrize("moment", ["begin", "before_run", "after_run", "end"])
+def test_an_exception_names_hook_and_moment(
+    model: keras.Model, moment: str
+) -> None:
+    """An exception keeps its type, and a note says where it came from."""
+
+    def fail(*_: Any) -> None:
+        raise KeyError("mine")
+
+    with pytest.raises(KeyError, match="mine") as caught:
+        fit(model, Hook(**{moment: fail}))
+
+    assert f"raised by {moment} of Hook" in caught.value.__notes__
+
+
+def test_a_train_step_without_compute_loss(model: keras.Model) -> None:
+    """A loss that no compute_loss made is not known; another log is."""
+
+    class Custom(keras.Sequential):
+        def train_step(self, data: Any) -> dict[str, Any]:
+            self.optimizer.iterations.assign_add(1)
+            return {"loss": keras.ops.mean(self(data[0]))}
+
+    custom = Custom([keras.Input((3,)), keras.layers.Dense(1)])
+    custom.compile("sgd", "mse")
+    hook = Hook(before_run=lambda context: Args("loss:0"))
+
+    with pytest.raises(errors.StepTensorError, match=r"logs/loss:0"):
+        custom.fit(
+            np.zeros((4, 3)),
+            np.zeros((4, 1)),
+            verbose=0,
+            callbacks=[SessionRunHookCallback(hook)],
+        )
+
+
+def queue() -> Any:
+    return tf.queue.FIFOQueue(2, [tf.float32], shapes=[[]]).dequeue()
+
+
+def reference_variable() -> Any:
+    return v1.get_variable("v", [], use_resource=False)
+
+
+@pytest.mark.parametrize(
+    ("make", "match"),
+    [
+        (queue, r"keeps its state in a kernel.*FIFOQueueV2.*Feed the values"),
+        (reference_variable, r"reference variable.*use_resource=True"),
+    ],
+)
+def test_what_only_a_v1_session_can_run(
+    make: Callable[[], Any], match: str
+) -> None:
+    """Queues and reference variables are refused with a way out."""
+    with tf.Graph().as_default(), EagerSession() as session:
+        fetch = make()
+
+        with pytest.raises(errors.UnsupportedOpError, match=match):
+            session.run(fetch)
+
+
+def test_a_session_has_no_other_target() -> None:
+    """A session of another process is refused in the constructor."""
+    with pytest.raises(errors.ArgumentError, match=r"target='grpc"):
+        EagerSession("grpc://localhost:1")
+
+
+def test_a_feed_without_use_is_warned_of_once(
+    model: keras.Model, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A feed that no fetch consumes warns once in a run."""
+
+    class Feeds(v1.train.SessionRunHook):
+        def begin(self) -> None:
+            self.knob = v1.placeholder(tf.float32, [], name="knob")
+
+        def before_run(self, context: Any) -> Any:
+            return Args([], {self.knob: 1.0})
+
+    fit(model, Feeds())
+
+    warned = [r for r in caplog.records if "can't be fed" in r.getMessage()]
+    assert len(warned) == 1
