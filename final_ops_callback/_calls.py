@@ -63,7 +63,8 @@ def named(hook: Any, moment: str) -> Iterator[None]:
     where = f"{moment} of {name_of(hook)}"
     try:
         yield
-    except HookError:
+    except HookError as error:
+        error.where = f"{error.where}, in {where}"
         raise
     except (RuntimeError, TypeError, NotImplementedError) as error:
         way_out = _way_out(str(error))

@@ -12,6 +12,7 @@ import keras
 import tensorflow as tf
 
 from final_ops_callback import _model
+from final_ops_callback._graph import LEARNING_RATE
 from final_ops_callback._model_state import live_variables
 from final_ops_callback._runner import END_OF_INPUT
 from final_ops_callback._runner import HookRunner
@@ -63,6 +64,7 @@ class HookRun:
         )
         self._unknown_length = unknown_length
         self._step_before: int | None = None
+        self._learning_rate: Any = None
         self._begun = False
         self._tap = StepTap(model, phase)
         self._outputs: Any = {}
@@ -92,6 +94,8 @@ class HookRun:
         if self._stopping:
             self._skip()
             return
+        if LEARNING_RATE in self._runner.step_names:
+            self._learning_rate = _model.learning_rate_of(self._model)
         if self._unknown_length:
             self._step_before = _model.step_of(self._model)
         runner = self._runner
@@ -112,12 +116,16 @@ class HookRun:
         """
         logs = dict(logs or {})
         self._outputs = logs
+        self._tap.settle()
         if not self._tap.ran or not self._runner.in_step:
             return
         values = {f"logs/{name}": value for name, value in logs.items()}
         values |= {name: v for name, v in logs.items() if name != LOSS}
+        if self._learning_rate is not None:
+            values[LEARNING_RATE] = self._learning_rate
         values |= self._tap.values
-        self._guarded(lambda: self._runner.after_run(values))
+        deliverable = () if self._phase == "predict" else (LOSS, LEARNING_RATE)
+        self._guarded(lambda: self._runner.after_run(values, deliverable))
         if self._runner.should_stop():
             self._stop()
         if self._stopping and not hasattr(self._model, _STOP[self._phase]):

@@ -25,6 +25,16 @@ def set_step(model: Any, step: int) -> None:
     model.optimizer.iterations.assign(step)
 
 
+def learning_rate_of(model: Any) -> Any:
+    """Returns the learning rate of a model's next step, as a schedule has it.
+
+    A constant rate is a variable with a twin; that of a schedule has none.
+    """
+    rate = model.optimizer.learning_rate
+    # Keras 2 hands out the schedule itself.
+    return rate(model.optimizer.iterations) if callable(rate) else rate
+
+
 def steps_per_execution(model: Any) -> int:
     """Returns how many steps one call of a model's step function makes."""
     steps = getattr(model, "steps_per_execution", None)

@@ -133,7 +133,7 @@ class Plan:
         for op in needed:
             if any(p in dependent for p in predecessors(op, given, ())):
                 dependent.add(op)
-        independent = [op for op in needed if op not in dependent]
+        independent = {op for op in needed if op not in dependent}
         self.used_feeds = {
             tensor.name
             for op in needed
@@ -162,7 +162,7 @@ class Plan:
                 before
                 for op in dependent
                 for before in op.control_inputs
-                if before not in dependent and before in independent
+                if before in independent
             ],
             self._feeds,
             (),
@@ -173,7 +173,7 @@ class Plan:
             [t for t in fetched if t.op in dependent and t not in self._steps],
             [op for op in targets if op in dependent and op not in step_ops],
             [*self._feeds, *self._steps, *frontier.values()],
-            set(independent),
+            independent,
             self._resources,
             {
                 name: shadow.handle

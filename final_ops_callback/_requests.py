@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Iterable
 from collections.abc import Mapping
 from typing import Any
 
@@ -97,11 +98,14 @@ class StepRequests:
         self._plan = plan
         self._override(plan, warned)
 
-    def after(self, step_values: Mapping[str, Any]) -> dict[int, Any]:
+    def after(
+        self, step_values: Mapping[str, Any], deliverable: Iterable[str]
+    ) -> dict[int, Any]:
         """Runs what depends on the step.
 
         Args:
             step_values: Mapping from the names of step tensors to values.
+            deliverable: Iterable of names that a step delivers when asked.
 
         Returns:
             Dict from the place of a hook to the values of its fetches.
@@ -117,7 +121,7 @@ class StepRequests:
                 raise StepTensorError(
                     f"the step delivers nothing called {name!r}",
                     f"fetch {name + ':0'!r} of {self._asking_for(name)}",
-                    f"It delivers {sorted(step_values)}.",
+                    f"It delivers {sorted({*step_values, *deliverable})}.",
                 )
         return self._plan.results(self._plan.after(self._known, step_values))
 

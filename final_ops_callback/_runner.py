@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable
+from collections.abc import Iterable
 from collections.abc import Mapping
 from typing import Any
 
@@ -182,12 +183,18 @@ class HookRunner:
                 self._requests.add(index, name_of(hook), request)
             self._requests.before(self._warned)
 
-    def after_run(self, step_values: Mapping[str, Any]) -> None:
+    def after_run(
+        self,
+        step_values: Mapping[str, Any],
+        deliverable: Iterable[str] = (),
+    ) -> None:
         """Runs what the hooks fetch of the step, and calls `after_run`.
 
         Args:
             step_values: Mapping from the name of a step tensor to its value:
                 at least those of `step_names`.
+            deliverable: Iterable of the names that the step would deliver,
+                had a hook asked; for the error. Defaults to `()`.
 
         Raises:
             StepTensorError: One of `step_names` is missing.
@@ -199,7 +206,7 @@ class HookRunner:
             )
         self._requests = None
         with self._graph.as_default():
-            results = requests.after(step_values)
+            results = requests.after(step_values, deliverable)
             for index, hook in enumerate(self._hooks):
                 values = tf.compat.v1.train.SessionRunValues(
                     results.get(index), requests.options, requests.run_metadata

@@ -98,6 +98,18 @@ class StepTap:
         if isinstance(armed, _ArmedStep):
             vars(self._model)[self._function_name] = armed.function
 
+    def settle(self) -> None:
+        """Notes, at the end of a batch, that its step ran all the same.
+
+        Keras 2 takes the function of `evaluate` before any callback begins,
+        so what is armed later is not called there.
+        """
+        armed = vars(self._model)[self._function_name]
+        if isinstance(armed, _ArmedStep):
+            self.disarm()
+            for wish in armed.wishes:
+                wish.tap.ran, wish.tap.values = True, {}
+
     def call_tapped(self, function: Callable[..., Any], data: Any) -> Any:
         """Calls a function that `arm` made.
 

@@ -62,7 +62,14 @@ ROOMS: dict[str, set[str]] = {
     "_model_state": {"_graph", "_stack", "errors"},
     "_step": {"errors"},
     "_trace": set(),
-    "_hook_run": {"_model", "_model_state", "_runner", "_step", "_trace"},
+    "_hook_run": {
+        "_graph",
+        "_model",
+        "_model_state",
+        "_runner",
+        "_step",
+        "_trace",
+    },
     "_hook_callback": {"_calls", "_hook_run", "_stack", "errors"},
 }
 

@@ -171,9 +171,7 @@ def test_several_callbacks_share_the_step(model: keras.Model) -> None:
 def test_steps_per_execution_is_steps_per_run(jit_compile: bool) -> None:
     """One execution of three steps is one run, as steps_per_run says."""
     model = models.tiny_model()
-    model.compile(
-        "sgd", "mse", steps_per_execution=3, jit_compile=jit_compile
-    )
+    model.compile("sgd", "mse", steps_per_execution=3, jit_compile=jit_compile)
     hook = Steps()
     seen: list[int] = []
 
@@ -283,3 +281,49 @@ def test_an_unbuilt_model_is_built_before_the_hooks_begin() -> None:
 
     assert names == [weight.path for weight in model.trainable_weights]
     assert hook.events == steps(0, 4)
+
+
+@pytest.mark.parametrize("jit_compile", [False, True])
+def test_the_rate_of_a_schedule_is_that_of_the_step(jit_compile: bool) -> None:
+    """A fetch of the learning rate gives what a schedule says of the step."""
+    model = models.tiny_model()
+    schedule = keras.optimizers.schedules.ExponentialDecay(0.5, 1, 0.5)
+    optimizer = keras.optimizers.SGD(schedule)
+    model.compile(optimizer, "mse", jit_compile=jit_compile)
+    rates: list[Any] = []
+
+    class Rate(v1.train.SessionRunHook):
+        def before_run(self, context: Any) -> Any:
+            return v1.train.SessionRunArgs("learning_rate:0")
+
+        def after_run(self, context: Any, values: Any) -> None:
+            rates.append(values.results)
+
+    call(model, "fit", SessionRunHookCallback(Rate()))
+
+    expected = [keras.ops.convert_to_numpy(schedule(step)) for step in range(4)]
+    np.testing.assert_allclose(rates, expected)
+
+
+def test_state_of_every_kind_has_a_twin(tmp_path: Any) -> None:
+    """Dropout, batch statistics and a scaled loss go into a checkpoint."""
+    model = keras.Sequential(
+        [
+            keras.Input((3,)),
+            keras.layers.Dense(2),
+            keras.layers.BatchNormalization(),
+            keras.layers.Dropout(0.5, seed=1),
+            keras.layers.Dense(1),
+        ]
+    )
+    optimizer = keras.optimizers.LossScaleOptimizer(keras.optimizers.Adam())
+    model.compile(optimizer, "mse", jit_compile=False)
+    saver = v1.train.CheckpointSaverHook(str(tmp_path), save_steps=2)
+    call(model, "fit", SessionRunHookCallback(saver))
+    reader = tf.train.load_checkpoint(str(tmp_path))
+
+    for weight in model.weights:
+        np.testing.assert_array_equal(
+            reader.get_tensor(weight.path), weight.value.numpy()
+        )
+    assert reader.get_tensor("global_step") == 4

@@ -86,6 +86,17 @@ def test_it_shows_progress_and_a_table(job: Job) -> None:
     assert re.search(r"evaluate\W+confusion_matrix\W", table)
 
 
+def test_a_v1_hook_logs_the_loss(job: Job) -> None:
+    """The hook logs once in an epoch the step, and the loss Keras shows."""
+    logged = re.findall(r"^INFO:.*loss = (\S+), step = (\d+)", job.stderr, re.M)
+    shown = re.findall(r"\b1/38\b.*? loss: ([\d.]+)", job.stdout)
+
+    assert [int(step) for _, step in logged] == [38 * e for e in range(EPOCHS)]
+    assert [float(loss) for loss, _ in logged] == pytest.approx(
+        [float(loss) for loss in shown], abs=1e-4
+    )
+
+
 def test_the_file_holds_both_runs(job: Job) -> None:
     """The file holds the final values of fit and of evaluate."""
     fit, evaluate = job.values["fit"], job.values["evaluate"]

@@ -7,6 +7,7 @@ from typing import Any
 from typing import NamedTuple
 
 import pytest
+import tensorflow as tf
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -48,9 +49,34 @@ def test_every_python_block_runs(
 
     namespace = run(python_blocks)
 
-    assert len(python_blocks) == 4
+    assert len(python_blocks) == 8
     assert namespace["matrix"].sum() == len(namespace["y_test"])
-    assert [p.suffix for p in tmp_path.iterdir()] == [".json"]
+    assert namespace["hook"].last.keys() == {"loss", "norm"}
+    assert {p.suffix for p in tmp_path.iterdir()} == {".json", ""}
+    assert any((tmp_path / "checkpoints").iterdir())
+
+
+def listed_hooks(markdown: str) -> set[str]:
+    """Takes the names of the hooks out of a page's tables."""
+    return set(re.findall(r"^\| `(\w+Hook)` \| ✓ \|", markdown, re.M))
+
+
+def stock_hooks() -> set[str]:
+    """Returns the names of the hooks that TensorFlow has."""
+    names = {name for name in dir(tf.compat.v1.train) if name.endswith("Hook")}
+    return names - {"SessionRunHook"}
+
+
+def test_every_stock_hook_is_listed() -> None:
+    """The table has a row for each hook of `tf.compat.v1.train`."""
+    assert listed_hooks(README) == stock_hooks()
+
+
+def test_a_missing_row_would_be_found() -> None:
+    """A page without the row of a hook does not list it."""
+    page = README.replace("| `NanTensorHook` | ✓ |", "")
+
+    assert stock_hooks() - listed_hooks(page) == {"NanTensorHook"}
 
 
 def test_a_broken_block_fails() -> None:

@@ -535,13 +535,16 @@ def covered(names):
     }
 
 
-def test_no_stock_hook_is_forgotten():
+def test_no_stock_hook_is_forgotten(tmp_path, monkeypatch):
     """Each stock hook that TensorFlow has is built in some case."""
+    monkeypatch.chdir(tmp_path)  # some make a folder when they are built
+
     assert stock_hooks() <= covered(suite)
 
 
-def test_a_forgotten_stock_hook_is_noticed():
+def test_a_forgotten_stock_hook_is_noticed(tmp_path, monkeypatch):
     """Without the cases of a hook, the hook counts as forgotten."""
+    monkeypatch.chdir(tmp_path)
     names = [name for name in suite if "nan" not in name]
 
     forgotten = stock_hooks() - covered(names[:20])

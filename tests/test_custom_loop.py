@@ -1,0 +1,168 @@
+# SPDX-License-Identifier: Apache-2.0
+"""HookRunner in a loop of one's own: hooks see what they see under `fit`."""
+
+from collections.abc import Callable
+from typing import Any
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from final_ops_callback import HookRunner
+from final_ops_callback import SessionRunHookCallback
+from final_ops_callback.errors import StepTensorError
+from final_ops_callback.testing import Event
+from final_ops_callback.testing import RecordingHook
+from final_ops_callback.testing import differences
+from final_ops_callback.testing import record
+
+v1 = tf.compat.v1
+
+FEATURES = np.linspace(-1, 1, 24, dtype="float32").reshape(8, 3)
+LABELS = np.cos(np.arange(8, dtype="float32")).reshape(8, 1)
+BATCH = 2
+STEPS = len(FEATURES) // BATCH
+MakeHooks = Callable[[], list[Any]]
+
+
+def model() -> Any:
+    """Builds a model with start values that are the same each time."""
+    keras.utils.set_random_seed(1)
+    inputs = keras.Input((3,))
+    hidden = keras.layers.Dense(4, "tanh", name="hidden")(inputs)
+    built = keras.Model(inputs, keras.layers.Dense(1, name="out")(hidden))
+    built.compile(keras.optimizers.SGD(0.1, momentum=0.5, name="opt"), "mse")
+    built.optimizer.build(built.trainable_weights)
+    return built
+
+
+def fit(hooks: Any) -> Any:
+    """Trains under Keras, and returns the model."""
+    trained = model()
+    trained.fit(
+        FEATURES,
+        LABELS,
+        batch_size=BATCH,
+        shuffle=False,
+        verbose=0,
+        callbacks=[SessionRunHookCallback(hooks)],
+    )
+    return trained
+
+
+def loop(hooks: Any) -> Any:
+    """Trains the same with a `GradientTape`, and returns the model."""
+    trained = model()
+    optimizer, weights = trained.optimizer, trained.trainable_weights
+    runner = HookRunner(
+        hooks,
+        {variable.path: variable.value for variable in weights},
+        global_step=optimizer.iterations.value,
+        step_tensors={"loss": tf.TensorSpec([], tf.float32)},
+    )
+    data = tf.data.Dataset.from_tensor_slices((FEATURES, LABELS)).batch(BATCH)
+    with runner:
+        for features, labels in data:
+            if runner.should_stop():
+                break
+            runner.before_run()
+            with tf.GradientTape() as tape:
+                loss = tf.reduce_mean(tf.square(trained(features) - labels))
+            optimizer.apply(tape.gradient(loss, weights), weights)
+            runner.after_run({"loss": loss})
+    return trained
+
+
+def kernel() -> Any:
+    return v1.trainable_variables()[0]
+
+
+class Clip(v1.train.SessionRunHook):
+    """Clips the weights after each step."""
+
+    def begin(self) -> None:
+        self.clip = kernel().assign(tf.clip_by_value(kernel(), -0.5, 0.5))
+
+    def after_run(self, run_context: Any, run_values: Any) -> None:
+        run_context.session.run(self.clip)
+
+
+class MixedLoss(v1.train.SessionRunHook):
+    """Fetches what needs the step's loss and the weights before the step."""
+
+    def begin(self) -> None:
+        loss = v1.get_default_graph().get_tensor_by_name("loss:0")
+        self.mixed = loss + tf.reduce_sum(tf.square(kernel()))
+
+    def before_run(self, run_context: Any) -> Any:
+        return v1.train.SessionRunArgs([self.mixed, v1.train.get_global_step()])
+
+
+HOOKS = {
+    "fetches": lambda: [
+        RecordingHook(lambda: {"loss": "loss:0", "weights": kernel()}),
+    ],
+    "reads": lambda: [
+        RecordingHook(reads=lambda: [kernel(), v1.train.get_global_step()])
+    ],
+    "writes": lambda: [record(Clip()), record(MixedLoss(), kernel)],
+    "stops": lambda: [
+        record(v1.train.StopAtStepHook(num_steps=2)),
+        RecordingHook("loss:0", reads=kernel),
+    ],
+    "ends the data": lambda: [
+        RecordingHook("loss:0", raises={"before_run": StopIteration()})
+    ],
+}
+
+
+@pytest.mark.parametrize("make", HOOKS.values(), ids=HOOKS.keys())
+def test_hooks_see_what_they_see_under_fit(make: MakeHooks) -> None:
+    """Every event and value, and the trained weights, are the same."""
+    under_fit, in_loop = make(), make()
+
+    fitted, looped = fit(under_fit), loop(in_loop)
+
+    assert (
+        differences(
+            [hook.events for hook in under_fit],
+            [hook.events for hook in in_loop],
+        )
+        == []
+    )
+    assert differences(fitted.get_weights(), looped.get_weights()) == []
+    assert (
+        fitted.optimizer.iterations.numpy()
+        == looped.optimizer.iterations.numpy()
+    )
+
+
+def one_step(runner: HookRunner, deliver: Callable[[], Any]) -> None:
+    with runner:
+        runner.before_run()
+        runner.after_run(deliver())
+
+
+def test_an_exception_of_the_loop_ends_the_hooks_without_end() -> None:
+    """What the loop raises goes on, and `end` is not called."""
+    hook = RecordingHook()
+    runner = HookRunner(hook)
+
+    with pytest.raises(ZeroDivisionError, match="by zero"):
+        one_step(runner, lambda: {"loss": 1 / 0})
+
+    assert hook.events == [
+        Event("begin"),
+        Event("after_create_session"),
+        Event("before_run"),
+    ]
+
+
+def test_a_step_that_delivers_too_little_is_told() -> None:
+    """A fetched step tensor that is missing is named, with what there is."""
+    spec = tf.TensorSpec([], tf.float32)
+    runner = HookRunner(RecordingHook("loss:0"), step_tensors={"loss": spec})
+
+    with pytest.raises(StepTensorError, match=r"'loss'.*RecordingHook.*acc"):
+        one_step(runner, lambda: {"acc": 1.0})
