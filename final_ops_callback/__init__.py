@@ -7,10 +7,15 @@
 where `tf.compat.v1.Session` stood.
 """
 
-from final_ops_callback._final_ops import FinalOpsCallback
-from final_ops_callback._hook_callback import SessionRunHookCallback
-from final_ops_callback._runner import HookRunner
-from final_ops_callback._session import EagerSession
+import importlib
+from typing import TYPE_CHECKING
+from typing import Any
+
+if TYPE_CHECKING:
+    from final_ops_callback._final_ops import FinalOpsCallback
+    from final_ops_callback._hook_callback import SessionRunHookCallback
+    from final_ops_callback._runner import HookRunner
+    from final_ops_callback._session import EagerSession
 
 __all__ = [
     "EagerSession",
@@ -18,3 +23,28 @@ __all__ = [
     "HookRunner",
     "SessionRunHookCallback",
 ]
+
+_ROOMS = {
+    "EagerSession": "_session",
+    "FinalOpsCallback": "_final_ops",
+    "HookRunner": "_runner",
+    "SessionRunHookCallback": "_hook_callback",
+    "errors": "errors",
+    "testing": "testing",
+}
+
+
+def __getattr__(name: str) -> Any:
+    """Imports a public name when it is first used.
+
+    TensorFlow takes seconds to import and prints on the way: `--help` of the
+    command line should not.
+    """
+    if name not in _ROOMS:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    room = importlib.import_module(f"{__name__}.{_ROOMS[name]}")
+    return room if name == _ROOMS[name] else getattr(room, name)
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *_ROOMS})

@@ -3,6 +3,7 @@
 
 import ast
 import graphlib
+import importlib
 from pathlib import Path
 
 import pytest
@@ -16,7 +17,8 @@ LONGEST = 330
 ROOMS: dict[str, set[str]] = {
     # the face
     "__init__": {"_final_ops", "_hook_callback", "_runner", "_session"},
-    "__main__": {"__init__"},
+    "__main__": {"_demo"},
+    "_demo": {"__init__"},
     "errors": set(),
     "testing": {"errors"},
     # what both halves stand on
@@ -196,3 +198,13 @@ def test_the_runner_knows_no_keras(name: str) -> None:
     ]
 
     assert "keras" not in imports
+
+
+def test_the_face_has_all_its_names() -> None:
+    """Each public name is there, and a wrong one is an AttributeError."""
+    face = importlib.import_module(PACKAGE)
+
+    assert face.__all__ == sorted(face.__all__)
+    assert set(face.__all__) <= set(dir(face))
+    assert all(hasattr(face, name) for name in dir(face))
+    assert not hasattr(face, "Nothing")

@@ -17,7 +17,8 @@ from matplotlib.image import imread
 from sklearn.datasets import load_digits
 from sklearn.model_selection import train_test_split
 
-from final_ops_callback import __main__ as demo
+from final_ops_callback import __main__ as main_job
+from final_ops_callback import _demo as demo
 
 ROOT = Path(__file__).parents[1]
 EPOCHS = 3
@@ -58,7 +59,7 @@ def job(tmp_path_factory: pytest.TempPathFactory) -> Job:
 def refusal(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
     """The one line that wrong arguments get."""
     with pytest.raises(SystemExit) as exit_info:
-        demo.main(arguments)
+        main_job.main(arguments)
     captured = capsys.readouterr()
     assert exit_info.value.code == 2
     assert captured.out == ""
@@ -197,6 +198,7 @@ def test_the_process_refuses_without_a_traceback(tmp_path: Path) -> None:
 
     assert refused.code == 2
     assert refused.stdout == ""
+    assert refused.stderr.count("\n") == 1
     assert refused.stderr.endswith("not a positive integer: 'many'\n")
     assert "Traceback" not in refused.stderr
     assert "usage" not in refused.stderr
@@ -206,7 +208,7 @@ def test_the_process_refuses_without_a_traceback(tmp_path: Path) -> None:
 def test_help_explains(capsys: pytest.CaptureFixture[str]) -> None:
     """`--help` says what is written, and where to by default."""
     with pytest.raises(SystemExit, match="0"):
-        demo.main(["--help"])
+        main_job.main(["--help"])
 
     text = " ".join(capsys.readouterr().out.split())
 
