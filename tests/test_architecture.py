@@ -4,6 +4,7 @@
 import ast
 import graphlib
 import importlib
+import re
 from pathlib import Path
 
 import pytest
@@ -208,3 +209,15 @@ def test_the_face_has_all_its_names() -> None:
     assert set(face.__all__) <= set(dir(face))
     assert all(hasattr(face, name) for name in dir(face))
     assert not hasattr(face, "Nothing")
+
+
+def test_contributing_has_the_same_table() -> None:
+    """The table that people read is the table that is checked."""
+    text = (ROOT.parent / "CONTRIBUTING.md").read_text(encoding="utf-8")
+    rows = re.findall(r"^\| `(\w+)\.py` \|.*\| (.*) \|$", text, re.MULTILINE)
+    table = {
+        name: set(re.findall(r"\w+", imports)) - {"nothing"}
+        for name, imports in rows
+    }
+
+    assert table == ROOMS
