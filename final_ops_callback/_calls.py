@@ -8,6 +8,8 @@ from collections.abc import Callable
 from collections.abc import Iterator
 from typing import Any
 
+import tensorflow as tf
+
 from final_ops_callback.errors import HookError
 from final_ops_callback.errors import HookUsageError
 from final_ops_callback.errors import NotAHookError
@@ -48,6 +50,21 @@ def _is_hook(value: Any) -> bool:
     return not isinstance(value, type) and all(
         callable(getattr(value, method, None)) for method in METHODS
     )
+
+
+def overriding(hooks: list[Any], method: str) -> list[tuple[int, Any]]:
+    """Lists the hooks that have a method of their own, with their places.
+
+    Args:
+        hooks: List of hooks.
+        method: String. One of `METHODS`.
+    """
+    base = getattr(tf.compat.v1.train.SessionRunHook, method)
+    return [
+        (index, hook)
+        for index, hook in enumerate(hooks)
+        if getattr(getattr(hook, method), "__func__", None) is not base
+    ]
 
 
 def name_of(hook: Any) -> str:

@@ -18,6 +18,9 @@ import tensorflow as tf
 # (tests/test_plan.py notices a change).
 from tensorflow.python.client.session import _FetchHandler
 
+# The collection in which the stock hooks keep their read of the global step.
+from tensorflow.python.training.training_util import GLOBAL_STEP_READ_KEY
+
 from final_ops_callback._graph import LiveVariable
 from final_ops_callback._program import Program
 from final_ops_callback._program import Resources
@@ -67,6 +70,7 @@ class Plan:
         self._tensors = [
             _readable(graph, tensor) for tensor in self._handler.fetches()
         ]
+        self._names = [tensor.name for tensor in self._tensors]
         twins = getattr(graph, "twins", {})
         targets = [op for op in self._handler.targets() if op.name not in twins]
         self._split(targets)
@@ -82,7 +86,11 @@ class Plan:
             the array that was fed: the feeds, the fetches and the frontier.
         """
         known = dict(zip(self.feed_names, fed, strict=True))
-        self._keep_shadows()
+        if self._reads or self._shadows:
+            with eager_mode():
+                known |= {name: read() for name, read in self._reads.items()}
+                for live, shadow in self._shadows.values():
+                    shadow.assign(live.components[0].read_value())
         return self._run(self._before, known)
 
     def after(
@@ -97,23 +105,21 @@ class Plan:
         Returns:
             `known` with the values of the other fetches.
         """
+        if not self._steps:
+            return known
         with eager_mode():
             steps = {
-                tensor.name: tf.cast(step_values[tensor.op.name], tensor.dtype)
+                tensor.name: _as_tensor(
+                    step_values[tensor.op.name], tensor.dtype
+                )
                 for tensor in self._steps
             }
         return self._run(self._after, known | steps)
 
     def results(self, known: Mapping[str, Any]) -> Any:
         """Returns the values in the structure of the fetches, as NumPy."""
-        values = [to_host(known[tensor.name]) for tensor in self._tensors]
+        values = [_as_host(known[name]) for name in self._names]
         return self._handler.build_results(None, values)
-
-    def _keep_shadows(self) -> None:
-        if self._shadows:
-            with eager_mode():
-                for live, shadow in self._shadows.values():
-                    shadow.assign(live.components[0].read_value())
 
     @staticmethod
     def _run(program: _Part | None, known: dict[str, Any]) -> dict[str, Any]:
@@ -148,10 +154,13 @@ class Plan:
             for tensor in op.inputs
             if tensor.op not in dependent
             and tensor.ref() not in given
-            # A handle is no value: it is made anew.
-            and tensor.dtype not in (tf.resource, tf.variant)
+            and not _is_made_anew(tensor)
         }
         early = [t for t in fetched if t.op not in dependent]
+        # What only reads a live variable needs no function.
+        reads = {t.name: _plain_read(self._graph, t) for t in early}
+        self._reads = {name: r for name, r in reads.items() if r is not None}
+        early = [t for t in early if t.name not in self._reads]
         known = {t.ref(): t for t in (*early, *frontier.values())}
         self._shadows = _shadows(self._graph, dependent)
         self._before = _part(
@@ -213,6 +222,59 @@ def _part(
         return None
     program = Program(graph, fetches, targets, inputs, done, resources, shadows)
     return _Part(program, inputs, fetches)
+
+
+def _is_made_anew(tensor: tf.Tensor) -> bool:
+    """Says whether both parts make a tensor, instead of handing it on.
+
+    A handle is no value, and a constant costs less than an input.
+    """
+    return tensor.dtype in (tf.resource, tf.variant) or (
+        tensor.op.type == "Const" and not tensor.op.control_inputs
+    )
+
+
+def _plain_read(
+    graph: tf.Graph, tensor: tf.Tensor
+) -> Callable[[], tf.Tensor] | None:
+    """Returns a function that reads the live variable a tensor reads.
+
+    Args:
+        graph: The graph.
+        tensor: A tensor that no step tensor is needed for.
+
+    Returns:
+        The function, or `None` if the tensor is more than the value of a
+        live variable.
+    """
+    twins = getattr(graph, "twins", {})
+    op = tensor.op
+    if op.type == "ReadVariableOp" and not op.control_inputs:
+        live = twins.get(op.inputs[0].op.name)
+    elif tensor in graph.get_collection(GLOBAL_STEP_READ_KEY):
+        # What the stock hooks fetch: the step, if it is initialized (a twin
+        # always is), plus 0.
+        step = tf.compat.v1.train.get_global_step(graph)
+        live = twins.get(step.handle.op.name)
+    else:
+        live = None
+    if live is None:
+        return None
+    variable = live.components[0]
+    return lambda: tf.raw_ops.ReadVariableOp(
+        resource=variable.handle, dtype=variable.dtype
+    )
+
+
+def _as_tensor(value: Any, dtype: tf.DType) -> tf.Tensor:
+    if isinstance(value, tf.Tensor) and value.dtype == dtype:
+        return value
+    return tf.cast(value, dtype)
+
+
+def _as_host(value: Any) -> Any:
+    # Nearly all values are dense tensors, and those need no questions.
+    return value.numpy() if isinstance(value, tf.Tensor) else to_host(value)
 
 
 def _shadows(

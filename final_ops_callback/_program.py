@@ -199,7 +199,9 @@ class Program:
         """
         with eager_mode():
             tensors = [
-                tf.convert_to_tensor(value, dtype)
+                value
+                if isinstance(value, tf.Tensor)
+                else tf.convert_to_tensor(value, dtype)
                 for value, dtype in zip(values, self._dtypes, strict=True)
             ]
             return list(self._function(*tensors))[:-1]

@@ -21,6 +21,7 @@ from final_ops_callback._calls import Hooks
 from final_ops_callback._calls import checked_hooks
 from final_ops_callback._calls import name_of
 from final_ops_callback._calls import named
+from final_ops_callback._calls import overriding
 from final_ops_callback._graph import HookGraph
 from final_ops_callback._graph import Variables
 from final_ops_callback._graph import live_variables_of
@@ -177,11 +178,16 @@ class HookRunner:
                 tf.compat.v1.train.SessionRunArgs(self._train_op, None),
                 self._session,
             )
-            for index, hook in enumerate(self._hooks):
+            for index, hook in self._asking:
                 with named(hook, "before_run"):
                     request = hook.before_run(self._context)
                 self._requests.add(index, name_of(hook), request)
             self._requests.before(self._warned)
+
+    @property
+    def has_step_methods(self) -> bool:
+        """Whether a hook has a method of its own for each step."""
+        return bool(self._asking or self._listening)
 
     def after_run(
         self,
@@ -207,7 +213,7 @@ class HookRunner:
         self._requests = None
         with self._graph.as_default():
             results = requests.after(step_values, deliverable)
-            for index, hook in enumerate(self._hooks):
+            for index, hook in self._listening:
                 values = tf.compat.v1.train.SessionRunValues(
                     results.get(index), requests.options, requests.run_metadata
                 )
@@ -250,6 +256,9 @@ class HookRunner:
         for hook in self._hooks:
             with named(hook, "begin"):
                 hook.begin()
+        # The methods of the base do nothing: they need not be called.
+        self._asking = overriding(self._hooks, "before_run")
+        self._listening = overriding(self._hooks, "after_run")
         self._scaffold.finalize()
 
     def _make_scaffold(self) -> Any:
