@@ -150,7 +150,7 @@ class HookGraph(tf.Graph):
             return False
         # In v1 the model's tensors were there before the graph was finalized;
         # here the first look may come as late as in `before_run`. Nothing
-        # public opens a finalized graph (tests/test_graph.py notices).
+        # public opens a finalized graph (tests/test_private_api.py notices).
         was_finalized = self.finalized
         if was_finalized:
             self._unsafe_unfinalize()

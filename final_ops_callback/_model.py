@@ -87,7 +87,7 @@ def build_metrics(model: Any, batch_spec: Any) -> None:
 
     Keras 3 asks for their results at the end of an epoch, also of one in
     which a hook let no step run. Nothing public builds them
-    (tests/test_hook_callback.py notices a change).
+    (tests/test_private_api.py notices a change).
 
     Args:
         model: A Keras model of any generation.

@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from collections.abc import Collection
 from collections.abc import Mapping
 from collections.abc import Sequence
 from types import MappingProxyType
@@ -15,20 +14,17 @@ import tensorflow as tf
 
 # The mapper of v1 itself: nothing public tells which tensors and operations
 # a structure of fetches names, with the conversions that others registered
-# (tests/test_plan.py notices a change).
+# (tests/test_private_api.py notices a change).
 from tensorflow.python.client.session import _FetchHandler
 
-# The collection in which the stock hooks keep their read of the global step.
-from tensorflow.python.training.training_util import GLOBAL_STEP_READ_KEY
-
-from final_ops_callback._graph import LiveVariable
 from final_ops_callback._program import Program
 from final_ops_callback._program import Resources
 from final_ops_callback._program import eager_mode
+from final_ops_callback._reads import plain_read
+from final_ops_callback._reads import readable
+from final_ops_callback._reads import shadows
 from final_ops_callback._subgraph import needed_operations
 from final_ops_callback._subgraph import predecessors
-from final_ops_callback._subgraph import writes
-from final_ops_callback._subgraph import writes_inside
 from final_ops_callback._to_host import to_host
 
 
@@ -68,7 +64,7 @@ class Plan:
         self.feed_names = [tensor.name for tensor in feeds]
         self._handler = _FetchHandler(graph, fetches, {})
         self._tensors = [
-            _readable(graph, tensor) for tensor in self._handler.fetches()
+            readable(graph, tensor) for tensor in self._handler.fetches()
         ]
         self._names = [tensor.name for tensor in self._tensors]
         twins = getattr(graph, "twins", {})
@@ -158,11 +154,11 @@ class Plan:
         }
         early = [t for t in fetched if t.op not in dependent]
         # What only reads a live variable needs no function.
-        reads = {t.name: _plain_read(self._graph, t) for t in early}
+        reads = {t.name: plain_read(self._graph, t) for t in early}
         self._reads = {name: r for name, r in reads.items() if r is not None}
         early = [t for t in early if t.name not in self._reads]
         known = {t.ref(): t for t in (*early, *frontier.values())}
-        self._shadows = _shadows(self._graph, dependent)
+        self._shadows = shadows(self._graph, dependent)
         self._before = _part(
             self._graph,
             list(known.values()),
@@ -234,38 +230,6 @@ def _is_made_anew(tensor: tf.Tensor) -> bool:
     )
 
 
-def _plain_read(
-    graph: tf.Graph, tensor: tf.Tensor
-) -> Callable[[], tf.Tensor] | None:
-    """Returns a function that reads the live variable a tensor reads.
-
-    Args:
-        graph: The graph.
-        tensor: A tensor that no step tensor is needed for.
-
-    Returns:
-        The function, or `None` if the tensor is more than the value of a
-        live variable.
-    """
-    twins = getattr(graph, "twins", {})
-    op = tensor.op
-    if op.type == "ReadVariableOp" and not op.control_inputs:
-        live = twins.get(op.inputs[0].op.name)
-    elif tensor in graph.get_collection(GLOBAL_STEP_READ_KEY):
-        # What the stock hooks fetch: the step, if it is initialized (a twin
-        # always is), plus 0.
-        step = tf.compat.v1.train.get_global_step(graph)
-        live = twins.get(step.handle.op.name)
-    else:
-        live = None
-    if live is None:
-        return None
-    variable = live.components[0]
-    return lambda: tf.raw_ops.ReadVariableOp(
-        resource=variable.handle, dtype=variable.dtype
-    )
-
-
 def _as_tensor(value: Any, dtype: tf.DType) -> tf.Tensor:
     if isinstance(value, tf.Tensor) and value.dtype == dtype:
         return value
@@ -275,47 +239,6 @@ def _as_tensor(value: Any, dtype: tf.DType) -> tf.Tensor:
 def _as_host(value: Any) -> Any:
     # Nearly all values are dense tensors, and those need no questions.
     return value.numpy() if isinstance(value, tf.Tensor) else to_host(value)
-
-
-def _shadows(
-    graph: tf.Graph, dependent: Collection[tf.Operation]
-) -> dict[str, tuple[LiveVariable, tf.Variable]]:
-    """Makes copies of the variables that are read while the step's values are.
-
-    An operation that takes a variable itself (a branch of a conditional, say)
-    and depends on the step runs after it, and would see the update. It reads
-    a copy from before the step, if nothing writes the variable there.
-    """
-    twins = getattr(graph, "twins", {})
-    read: dict[str, LiveVariable] = {}
-    written: set[str] = set()
-    for op in dependent:
-        names = [t.op.name for t in op.inputs if t.op.name in twins]
-        if names and (writes(op) or writes_inside(graph, op)):
-            written.update(names)
-        read |= {name: twins[name] for name in names}
-    with eager_mode():
-        return {
-            name: (
-                live,
-                tf.Variable(live.components[0].read_value(), trainable=False),
-            )
-            for name, live in read.items()
-            if name not in written
-        }
-
-
-def _readable(graph: tf.Graph, tensor: tf.Tensor) -> tf.Tensor:
-    """Returns the value for the handle of a variable, else the tensor."""
-    if tensor.dtype != tf.resource or tensor.op.type != "VarHandleOp":
-        return tensor
-    # In v1 the name of a variable was the name of its value.
-    keys = tf.compat.v1.GraphKeys
-    for key in (keys.GLOBAL_VARIABLES, keys.LOCAL_VARIABLES):
-        for variable in graph.get_collection(key):
-            if getattr(variable, "handle", None) is tensor:
-                return graph.as_graph_element(variable)
-    return tensor
 
 
 def structure_key(fetches: Any) -> Callable[[], Any] | Any:

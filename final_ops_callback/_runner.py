@@ -11,17 +11,13 @@ from typing import Any
 
 import tensorflow as tf
 
-# The training hooks of v1 take their stride from this variable, and evaluate
-# tells the hooks that count evaluations which tensor to watch. Neither has a
-# public name (tests/test_runner.py notices a change).
-from tensorflow.python.training import basic_session_run_hooks
-from tensorflow.python.training import evaluation
-
 from final_ops_callback._calls import Hooks
 from final_ops_callback._calls import checked_hooks
 from final_ops_callback._calls import name_of
 from final_ops_callback._calls import named
 from final_ops_callback._calls import overriding
+from final_ops_callback._counters import count_evaluations
+from final_ops_callback._counters import steps_per_run_variable
 from final_ops_callback._graph import HookGraph
 from final_ops_callback._graph import Variables
 from final_ops_callback._graph import live_variables_of
@@ -184,11 +180,6 @@ class HookRunner:
                 self._requests.add(index, name_of(hook), request)
             self._requests.before(self._warned)
 
-    @property
-    def has_step_methods(self) -> bool:
-        """Whether a hook has a method of its own for each step."""
-        return bool(self._asking or self._listening)
-
     def after_run(
         self,
         step_values: Mapping[str, Any],
@@ -248,11 +239,11 @@ class HookRunner:
     def _build(self) -> None:
         self._train_op = tf.no_op(name="train_op")
         if self._steps_per_run > 1:
-            basic_session_run_hooks.get_or_create_steps_per_run_variable()
+            steps_per_run_variable()
         self._hooks = checked_hooks(self._make_hooks())()
         self._scaffold = self._make_scaffold()
         if self._counts_evaluations:
-            self._count_evaluations()
+            count_evaluations(self._hooks, self._steps_per_run)
         for hook in self._hooks:
             with named(hook, "begin"):
                 hook.begin()
@@ -271,23 +262,6 @@ class HookRunner:
         state = dict(vars(scaffold))
         self._contexts.callback(vars(scaffold).update, state)
         return scaffold
-
-    def _count_evaluations(self) -> None:
-        """Counts the runs, as v1's evaluate did for the hooks that stop it."""
-        counting = (
-            evaluation._StopAfterNEvalsHook,
-            evaluation._MultiStepStopAfterNEvalsHook,
-        )
-        hooks = [hook for hook in self._hooks if isinstance(hook, counting)]
-        if not hooks:
-            return
-        step = evaluation._get_or_create_eval_step()
-        stride = self._steps_per_run
-        count = tf.compat.v1.assign_add(step, stride, use_locking=True)
-        for hook in hooks:
-            hook._set_evals_completed_tensor(
-                evaluation._get_latest_eval_step_value([count])
-            )
 
     def _create_session(self) -> None:
         self._session = EagerSession(graph=self._graph)
@@ -318,9 +292,7 @@ class HookRunner:
                 "in the scaffold's init_op or init_fn.",
             )
         if self._steps_per_run > 1:
-            basic_session_run_hooks.get_or_create_steps_per_run_variable().load(
-                self._steps_per_run, session
-            )
+            steps_per_run_variable().load(self._steps_per_run, session)
 
     def _stop_threads(self) -> None:
         self._coordinator.request_stop()

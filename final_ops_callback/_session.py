@@ -17,7 +17,7 @@ import tensorflow as tf
 
 # Nothing public says what a session is: Saver.save and QueueRunner check for
 # this type, and the table says how composite tensors are fed
-# (tests/test_session.py notices a change).
+# (tests/test_private_api.py notices a change).
 from tensorflow.python.client.session import _REGISTERED_EXPANSIONS
 from tensorflow.python.client.session import SessionInterface
 

@@ -14,7 +14,7 @@ import tensorflow as tf
 
 try:
     # Nothing public reads what the profiler writes; TensorFlow has moved the
-    # message once already (tests/test_trace.py notices the next time).
+    # message once already (tests/test_private_api.py notices the next time).
     from tensorflow.tsl.profiler.protobuf import xplane_pb2
 except ImportError:  # TensorFlow 2.16 and later
     from tensorflow.core.profiler.protobuf import xplane_pb2

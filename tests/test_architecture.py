@@ -55,12 +55,21 @@ ROOMS: dict[str, set[str]] = {
     "_graph": set(),
     "_subgraph": {"errors"},
     "_program": {"_subgraph"},
-    "_plan": {"_graph", "_program", "_subgraph", "_to_host"},
+    "_reads": {"_graph", "_program", "_subgraph"},
+    "_plan": {"_program", "_reads", "_subgraph", "_to_host"},
     "_session": {"_plan", "_program", "errors"},
     # HookRunner, which knows no Keras
     "_calls": {"errors"},
     "_requests": {"_graph", "_plan", "_program", "_session", "errors"},
-    "_runner": {"_calls", "_graph", "_requests", "_session", "errors"},
+    "_counters": set(),
+    "_runner": {
+        "_calls",
+        "_counters",
+        "_graph",
+        "_requests",
+        "_session",
+        "errors",
+    },
     # SessionRunHookCallback
     "_model_state": {"_graph", "_stack", "errors"},
     "_step": {"errors"},

@@ -1,0 +1,136 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The private parts of TensorFlow and Keras that are used, as they are used.
+
+Each is imported in one room, because nothing public does it. An upgrade that
+changes one of them fails here first, and says which.
+"""
+
+from typing import Any
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from final_ops_callback import _counters
+from final_ops_callback import _model
+from final_ops_callback import _plan
+from final_ops_callback import _reads
+from final_ops_callback import _session
+from final_ops_callback import _to_host
+from final_ops_callback import _trace
+from final_ops_callback._graph import HookGraph
+from tests import models
+
+v1 = tf.compat.v1
+
+
+def test_the_mapper_of_fetches() -> None:
+    """The mapper tells tensors and operations, and rebuilds a structure."""
+    with tf.Graph().as_default() as graph:
+        tensor, operation = tf.constant(1.0), tf.no_op()
+        handler = _plan._FetchHandler(graph, {"a": [tensor, operation]}, {})
+
+    assert handler.fetches() == [tensor]
+    assert handler.targets() == [operation]
+    assert handler.build_results(None, [2.0]) == {"a": [2.0, None]}
+
+
+def test_a_session_is_a_session_interface() -> None:
+    """Saver asks for the type, and v1's own session has it."""
+    assert issubclass(v1.Session, _session.SessionInterface)
+
+
+def test_the_table_of_feeds() -> None:
+    """The table turns the feed of a sparse tensor into feeds of its parts."""
+    with tf.Graph().as_default():
+        sparse = v1.sparse_placeholder(tf.float32)
+        value = v1.SparseTensorValue([[0]], [1.0], [2])
+        feed = next(
+            feed
+            for kind, _, feed, _ in _session._REGISTERED_EXPANSIONS
+            if isinstance(sparse, kind)
+        )
+        pairs = list(feed(sparse, value))
+
+    assert [part for _, part in pairs] == [[[0]], [1.0], [2]]
+
+
+def test_the_read_of_the_global_step() -> None:
+    """The stock hooks fetch the one tensor that is in this collection."""
+    with tf.Graph().as_default() as graph:
+        v1.train.get_or_create_global_step()
+        hook = v1.train.StopAtStepHook(last_step=1)
+        hook.begin()
+        read = graph.get_collection(_reads.GLOBAL_STEP_READ_KEY)
+        fetched = hook.before_run(None).fetches
+
+    assert read == [fetched]
+
+
+def test_the_variables_that_hooks_count_by() -> None:
+    """The stride is found by the stock hooks; evaluate tells its hooks."""
+    with tf.Graph().as_default() as graph:
+        variable = _counters.steps_per_run_variable()
+        hook = _counters.evaluation._StopAfterNEvalsHook(1)
+        _counters.count_evaluations([hook], 1)
+
+    assert graph.get_collection("hooks_steps_per_run") == [variable]
+    assert hook.before_run(None).fetches["evals_completed"].graph is graph
+
+
+def test_a_finalized_graph_can_be_opened() -> None:
+    """A step tensor is made when it is looked for, also after finalize."""
+    graph = HookGraph((), {"loss": tf.TensorSpec([])}.get)
+    graph.finalize()
+    tensor = graph.get_tensor_by_name("loss:0")
+
+    assert tensor.op.type == "Placeholder"
+    assert graph.finalized
+
+
+def test_the_value_of_indexed_slices() -> None:
+    """The type is the one that a v1 session gives."""
+    with tf.Graph().as_default(), v1.Session() as session:
+        slices = tf.IndexedSlices(tf.constant([1.0]), tf.constant([0]))
+        value = session.run(slices)
+
+    assert type(value) is _to_host.IndexedSlicesValue
+
+
+def test_what_the_profiler_writes() -> None:
+    """The trace of a matrix product has its kernel."""
+    metadata = v1.RunMetadata()
+    matrix = tf.ones([8, 8])
+    product = tf.function(tf.matmul, jit_compile=False)
+    product(matrix, matrix)
+    with _trace.traced_into(metadata):
+        product(matrix, matrix).numpy()
+    names = [
+        node.timeline_label
+        for device in metadata.step_stats.dev_stats
+        for node in device.node_stats
+    ]
+
+    assert any("MatMul" in name for name in names)
+
+
+def test_metrics_can_be_built_without_a_step() -> None:
+    """After building, an epoch without a step has results."""
+    model = models.tiny_model()
+    spec: Any = (tf.TensorSpec([None, 3]), tf.TensorSpec([None, 1]))
+    with pytest.raises(ValueError, match="not yet been built"):
+        model.get_metrics_result()
+    _model.build_metrics(model, spec)
+
+    assert set(model.get_metrics_result()) == {"loss", "mae"}
+
+
+def test_layers_are_found_to_see_whether_a_model_is_built() -> None:
+    """A model is built when its layers are."""
+    model = keras.Sequential([keras.layers.Dense(1)])
+    before = _model.is_built(model)
+    model(np.zeros((1, 2)))
+
+    assert not before
+    assert _model.is_built(model)
