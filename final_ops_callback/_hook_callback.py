@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import weakref
 from collections.abc import Iterable
 from collections.abc import Mapping
 from typing import Any
@@ -86,12 +87,15 @@ class SessionRunHookCallback(_stack.Callback):
         self._variable_names = dict(variable_names or {})
         self._step_tensors = dict(step_tensors or {})
         self._runs: dict[str, HookRun] = {}
+        # Keras tells a callback nothing when another callback fails. Then the
+        # hooks' threads and session last until this one is used again, or
+        # gone; not until the end of the process, which frees all.
+        weakref.finalize(self, _give_up, self._runs).atexit = False
 
     def set_model(self, model: Any) -> None:
         """Takes the model; gives up a run that Keras never ended."""
         super().set_model(model)
-        for phase in list(self._runs):
-            self._runs.pop(phase).abort(RuntimeError("the run was given up"))
+        _give_up(self._runs)
 
     def on_train_batch_begin(self, batch: int, logs: Any = None) -> None:
         """Calls `before_run` of the hooks."""
@@ -162,6 +166,13 @@ class SessionRunHookCallback(_stack.Callback):
         except BaseException:
             self._runs.pop(mode, None)
             raise
+
+
+def _give_up(runs: dict[str, HookRun]) -> None:
+    """Closes the sessions of runs that Keras never ended."""
+    while runs:
+        _, run = runs.popitem()
+        run.abort(RuntimeError("the run was given up"))
 
 
 def _checked_phases(

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """What goes wrong with a hook is said in three parts, and leaves no trace."""
 
+import gc
 from collections.abc import Callable
 from collections.abc import Iterator
 from typing import Any
@@ -231,3 +232,28 @@ def test_a_feed_without_use_is_warned_of_once(
 
     warned = [r for r in caplog.records if "can't be fed" in r.getMessage()]
     assert len(warned) == 1
+
+
+@pytest.mark.parametrize("then", ["used_again", "gone"])
+def test_another_callback_that_fails(model: keras.Model, then: str) -> None:
+    """A run that Keras never ended is closed with its threads."""
+    coordinators: list[Any] = []
+
+    class Fails(keras.callbacks.Callback):
+        def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
+            raise KeyError("not mine")
+
+    hook = Hook(
+        after_create_session=lambda _, coord: coordinators.append(coord)
+    )
+    callback = SessionRunHookCallback(hook)
+    with pytest.raises(KeyError, match="not mine"):
+        models.fit(model, callback, Fails())
+    before = coordinators[0].should_stop()
+    if then == "used_again":
+        models.fit(model, callback)
+    del callback
+    gc.collect()
+
+    assert not before
+    assert coordinators[0].should_stop()
