@@ -81,7 +81,7 @@ def named(hook: Any, moment: str) -> Iterator[None]:
     try:
         yield
     except HookError as error:
-        error.where = f"{error.where}, in {where}"
+        error.add_where(where)
         raise
     except (RuntimeError, TypeError, NotImplementedError) as error:
         way_out = _way_out(str(error))

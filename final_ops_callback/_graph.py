@@ -17,8 +17,11 @@ from typing import Any
 
 import tensorflow as tf
 
+from final_ops_callback.errors import HookUsageError
+
 GLOBAL_STEP = "global_step"
 LEARNING_RATE = "learning_rate"
+LOSS = "loss"
 
 _KEYS = tf.compat.v1.GraphKeys
 COLLECTIONS = {
@@ -63,6 +66,23 @@ class LiveVariable:
 Variables = Mapping[str, Any] | Iterable[LiveVariable]
 
 
+_REFUSED_GRADIENT = "FinalOpsCallbackStepTensor"
+
+
+def _refuse_gradient(op: tf.Operation, *_: Any) -> None:
+    """Refuses what would silently be zero: the model is not in the graph."""
+    raise HookUsageError(
+        "the gradient of a step tensor is not known: what it is computed from "
+        "is not in the hook graph",
+        f"gradient of {op.name.removeprefix('step/')!r}",
+        "Compute gradients in the model's train_step, and log what you need "
+        "of them.",
+    )
+
+
+tf.RegisterGradient(_REFUSED_GRADIENT)(_refuse_gradient)
+
+
 class HookGraph(tf.Graph):
     """The graph that hooks see as the default graph.
 
@@ -93,11 +113,14 @@ class HookGraph(tf.Graph):
         self.step_tensors: dict[str, tf.Tensor] = {}
         self.step_inputs: dict[str, LiveVariable] = {}
         self._learning_rate: tf.Tensor | None = None
+        self._weights: list[tf.Tensor] = []
         self._offers = offers
         with self.as_default():
             for live in live_variables:
                 self._add_twin(live)
             tf.compat.v1.train.get_or_create_global_step()
+        # There from the start, so that no operation of a hook takes its name.
+        self._made_step_tensor(LOSS)
 
     def as_graph_element(
         self,
@@ -126,7 +149,11 @@ class HookGraph(tf.Graph):
         try:
             return self.existing_element(obj, allow_tensor, allow_operation)
         except KeyError:
-            if not (isinstance(obj, str) and self._made_step_tensor(obj)):
+            if not (
+                isinstance(obj, str)
+                and allow_tensor
+                and self._made_step_tensor(obj.removesuffix(":0"))
+            ):
                 raise
         return self.existing_element(obj, allow_tensor, allow_operation)
 
@@ -134,16 +161,35 @@ class HookGraph(tf.Graph):
         self, obj: Any, allow_tensor: bool = True, allow_operation: bool = True
     ) -> Any:
         """Finds a tensor or operation as `as_graph_element`, makes none."""
-        names = (LEARNING_RATE, f"{LEARNING_RATE}:0")
-        if isinstance(obj, str) and obj in names and allow_tensor:
-            # By this name it is a value that can be fed, also where the
-            # variable itself is called so (Keras 2, or by the user's wish).
-            obj = obj if self._learning_rate is None else self._learning_rate
+        if isinstance(obj, str):
+            found = self._value_called(obj.removesuffix(":0"))
+            if found is not None:
+                obj = found if obj.endswith(":0") else found.op
         return super().as_graph_element(obj, allow_tensor, allow_operation)
 
-    def _made_step_tensor(self, asked: str) -> bool:
-        name, _, output = asked.partition(":")
-        if output not in ("", "0") or name in self.step_tensors:
+    def _value_called(self, name: str) -> tf.Tensor | None:
+        """Returns the value that a name stands for, whatever its op's name.
+
+        A graph does not take every name of a log, and the variable of the
+        learning rate may be called as its value (Keras 2, or by the user's
+        wish).
+        """
+        if name in self.step_tensors:
+            return self.step_tensors[name]
+        if name != LEARNING_RATE or self._learning_rate is None:
+            return None
+        operation = self._operation_called(name)
+        taken = operation is not None and name not in self.twins
+        return None if taken else self._learning_rate
+
+    def _operation_called(self, name: str) -> tf.Operation | None:
+        try:
+            return super().as_graph_element(name, False, True)
+        except KeyError:
+            return None
+
+    def _made_step_tensor(self, name: str) -> bool:
+        if name in self.step_tensors or ":" in name:
             return False
         spec = self._offers(name)
         if spec is None:
@@ -155,14 +201,27 @@ class HookGraph(tf.Graph):
         if was_finalized:
             self._unsafe_unfinalize()
         try:
-            with self.as_default(), tf.name_scope(""):
-                self.step_tensors[name] = tf.compat.v1.placeholder(
-                    spec.dtype, spec.shape, name=name
-                )
+            self._make_step_tensor(name, spec)
         finally:
             if was_finalized:
                 self.finalize()
         return True
+
+    def _make_step_tensor(self, name: str, spec: tf.TensorSpec) -> None:
+        with (
+            self.as_default(),
+            tf.name_scope(""),
+            tf.control_dependencies(None),
+            self.gradient_override_map({"IdentityN": _REFUSED_GRADIENT}),
+        ):
+            with tf.name_scope("step/"):
+                given = tf.compat.v1.placeholder(spec.dtype, spec.shape)
+                # Never run: the value is given. It leads back to the weights,
+                # so that v1.gradients looks for a way through it.
+                value, *_ = tf.raw_ops.IdentityN(
+                    input=[given, *self._weights], name=graph_name(name)
+                )
+            self.step_tensors[name] = tf.identity(value, name=graph_name(name))
 
     def _add_twin(self, live: LiveVariable) -> None:
         variable = live.variable
@@ -177,9 +236,11 @@ class HookGraph(tf.Graph):
             use_resource=True,
         )
         self.twins[twin.handle.op.name] = live
+        if twin.trainable:
+            self._weights.append(twin.handle)
         self.twin_initializers.add(twin.initializer.name)
         if live.role == LEARNING_RATE:
-            self._learning_rate = tf.identity(twin, name=LEARNING_RATE)
+            self._learning_rate = tf.identity(twin)
             self.step_inputs[self._learning_rate.name] = live
 
 

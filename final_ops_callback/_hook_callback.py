@@ -14,6 +14,7 @@ from final_ops_callback import _stack
 from final_ops_callback._calls import Hooks
 from final_ops_callback._calls import checked_hooks
 from final_ops_callback._hook_run import HookRun
+from final_ops_callback._step import StepTap
 from final_ops_callback.errors import ArgumentError
 
 _PHASES = ("train", "test", "predict")
@@ -87,15 +88,24 @@ class SessionRunHookCallback(_stack.Callback):
         self._variable_names = dict(variable_names or {})
         self._step_tensors = dict(step_tensors or {})
         self._runs: dict[str, HookRun] = {}
+        self._outer_runs: dict[str, HookRun] = {}
+        self._taps: dict[str, StepTap] = {}
         # Keras tells a callback nothing when another callback fails. Then the
         # hooks' threads and session last until this one is used again, or
         # gone; not until the end of the process, which frees all.
-        weakref.finalize(self, _give_up, self._runs).atexit = False
+        for runs in (self._runs, self._outer_runs):
+            weakref.finalize(self, _give_up, runs).atexit = False
 
     def set_model(self, model: Any) -> None:
-        """Takes the model; gives up a run that Keras never ended."""
+        """Takes the model; Keras calls it when a run of its own begins.
+
+        It may be inside of another run (somebody evaluates with this callback
+        during fit), which then goes on when this one has ended.
+        """
         super().set_model(model)
-        _give_up(self._runs)
+        _give_up(self._outer_runs)
+        self._outer_runs.update(self._runs)
+        self._runs.clear()
 
     def on_train_batch_begin(self, batch: int, logs: Any = None) -> None:
         """Calls `before_run` of the hooks."""
@@ -122,6 +132,8 @@ class SessionRunHookCallback(_stack.Callback):
         self._after_batch("predict", None)
 
     def _begin_phase(self, phase: _stack.Phase) -> None:
+        if phase == "train":
+            _give_up(self._outer_runs)  # a fit is inside of no other
         if not self._concerns(phase):
             return
         mode = "test" if phase == "validation" else phase
@@ -134,14 +146,25 @@ class SessionRunHookCallback(_stack.Callback):
             self._step_tensors,
             # Keras tells its callbacks the number of steps, if it knows it.
             unknown_length=(self.params or {}).get("steps") is None,
+            tap=self._tap(mode),
         )
         run.begin()
         self._runs[mode] = run
 
     def _end_phase(self, phase: _stack.Phase, logs: Any) -> None:
         run = self._runs.pop("test" if phase == "validation" else phase, None)
+        if phase in ("test", "predict"):
+            self._runs.update(self._outer_runs)
+            self._outer_runs.clear()
         if run is not None:
             run.end()
+
+    def _tap(self, mode: str) -> StepTap:
+        """Returns the tap of a mode: a second fit needs no second trace."""
+        tap = self._taps.get(mode)
+        if tap is None or tap.model is not self.model:
+            tap = self._taps[mode] = StepTap(self.model, mode)
+        return tap
 
     def _concerns(self, phase: _stack.Phase) -> bool:
         if self._chief_only and not _stack.is_chief(self.model):

@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import contextlib
 from collections.abc import Callable
 from collections.abc import Mapping
 from typing import Any
@@ -13,12 +12,12 @@ import tensorflow as tf
 
 from final_ops_callback import _model
 from final_ops_callback._graph import LEARNING_RATE
+from final_ops_callback._graph import LOSS
 from final_ops_callback._model_state import live_variables
 from final_ops_callback._runner import END_OF_INPUT
 from final_ops_callback._runner import HookRunner
-from final_ops_callback._step import LOSS
 from final_ops_callback._step import StepTap
-from final_ops_callback._trace import traced_into
+from final_ops_callback._step import Wish
 
 _STOP = {
     "train": "stop_training",
@@ -40,6 +39,7 @@ class HookRun:
             `tf.TensorSpec`, where the default does not fit.
         unknown_length: Boolean. Whether only the end of the data ends an
             epoch.
+        tap: The tap of the model for this phase.
     """
 
     def __init__(
@@ -51,6 +51,7 @@ class HookRun:
         variable_names: Mapping[str, str],
         step_tensors: Mapping[str, tf.TensorSpec],
         unknown_length: bool,
+        tap: StepTap,
     ) -> None:
         self._model = model
         self._phase = phase
@@ -66,7 +67,7 @@ class HookRun:
         self._step_before: int | None = None
         self._learning_rate: Any = None
         self._begun = False
-        self._tap = StepTap(model, phase)
+        self._tap = tap
         self._outputs: Any = {}
         self._stopping = False
 
@@ -83,29 +84,32 @@ class HookRun:
     def before_batch(self) -> None:
         """Calls `before_run` and prepares the step, or lets it be skipped."""
         if not self._begun:
-            self._tap.replace(self._begin_late)
+            self._tap.begin_with(self._begin_late)
             return
-        if not self._stopping and self._runner.should_stop():
+        runner = self._runner
+        if not self._stopping and runner.should_stop():
             self._stop()
-        # A data set of unknown length ends inside of the step: then the
-        # `before_run` of that step is for the first of the next epoch.
-        if not self._stopping and not self._runner.in_step:
-            self._guarded(self._runner.before_run)
+        if not self._stopping:
+            # A data set of unknown length ends inside of the step: then the
+            # `before_run` of that step is for the first of the next epoch.
+            self._guarded(
+                runner.before_run_again if runner.in_step else runner.before_run
+            )
         if self._stopping:
             self._skip()
             return
-        if LEARNING_RATE in self._runner.step_names:
+        if LEARNING_RATE in runner.step_names:
             self._learning_rate = _model.learning_rate_of(self._model)
         if self._unknown_length:
             self._step_before = _model.step_of(self._model)
-        runner = self._runner
         self._tap.arm(
-            runner.step_names,
-            traced_into(runner.run_metadata)
-            if runner.wants_trace
-            else contextlib.nullcontext(),
-            self.abort,
-            self._uncount,
+            Wish(
+                runner.step_names,
+                runner.during_step(),
+                runner.run_metadata if runner.wants_trace else None,
+                self.abort,
+                self._uncount,
+            )
         )
 
     def after_batch(self, logs: Mapping[str, Any] | None) -> None:
@@ -147,8 +151,8 @@ class HookRun:
         self._tap.disarm()
         self._runner.abort(error)
 
-    def _begin_late(self, data: Any) -> Any:
-        """Takes the place of the first step of a model without variables."""
+    def _begin_late(self, data: Any) -> None:
+        """Begins in the first step of a model without variables."""
         try:
             _model.build_for(self._model, _model.data_spec(data))
             self._runner.begin()
@@ -157,7 +161,6 @@ class HookRun:
             raise
         self._begun = True
         self.before_batch()
-        return self._tap.run(data)
 
     def _uncount(self) -> None:
         """Takes back the step that found no data.
@@ -191,7 +194,7 @@ class HookRun:
         if self._phase == "predict":
             self._tap.disarm()
         else:
-            self._tap.replace(self._do_nothing)
+            self._tap.skip(self._do_nothing)
 
     def _do_nothing(self, data: Any) -> Any:
         _model.build_metrics(self._model, _model.data_spec(data))
@@ -204,7 +207,9 @@ def _offers(
     def offer(name: str) -> tf.TensorSpec | None:
         if name in declared:
             return declared[name]
-        if phase == "predict":
+        # A path is the name of an operation inside of the model, and those
+        # are not in the graph: v1's own error says so.
+        if phase == "predict" or "/" in name.removeprefix("logs/"):
             return None
         # Which metrics there are is not known before the first step: Keras
         # builds them there. So a name that is wrong is found there, too.

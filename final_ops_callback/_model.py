@@ -3,11 +3,14 @@
 
 from __future__ import annotations
 
+import logging
 from typing import Any
 
 import tensorflow as tf
 
 from final_ops_callback import _stack
+
+logger = logging.getLogger("final_ops_callback")
 
 
 def step_of(model: Any) -> int:
@@ -61,16 +64,18 @@ def data_spec(data: Any) -> Any:
     return data[0] if spec is None else spec
 
 
-def build_for(model: Any, data_spec: Any) -> None:
+def build_for(model: Any, batch_spec: Any) -> None:
     """Builds a model as its first batch would.
+
+    A model that only its own `train_step` can build stays as it is, with a
+    warning: its hooks see the variables that are there.
 
     Args:
         model: A Keras model of any generation.
-        data_spec: The structure of `tf.TensorSpec`s (or tensors) of a batch:
+        batch_spec: The structure of `tf.TensorSpec`s (or tensors) of a batch:
             the inputs, or a tuple that begins with them.
     """
-    if isinstance(data_spec, tuple | list):
-        data_spec = data_spec[0]
+    inputs = batch_spec[0] if isinstance(batch_spec, tuple) else batch_spec
     generation = _stack.generation_of(model)
 
     def symbolic(spec: Any) -> Any:
@@ -78,8 +83,17 @@ def build_for(model: Any, data_spec: Any) -> None:
             batch_shape=(None, *spec.shape[1:]), dtype=spec.dtype.name
         )
 
-    with _stack.strategy_scope(model):
-        model(tf.nest.map_structure(symbolic, data_spec))
+    try:
+        with _stack.strategy_scope(model):
+            model(tf.nest.map_structure(symbolic, inputs))
+    except Exception as error:
+        logger.warning(
+            "The model %r can't be built from its inputs (%s): hooks see the "
+            "%d variables that it has. Build it before the call to show all.",
+            model.name,
+            error,
+            len(model.variables),
+        )
 
 
 def build_metrics(model: Any, batch_spec: Any) -> None:

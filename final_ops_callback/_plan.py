@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from collections.abc import Collection
 from collections.abc import Mapping
 from collections.abc import Sequence
 from types import MappingProxyType
@@ -24,8 +25,10 @@ from final_ops_callback._reads import plain_read
 from final_ops_callback._reads import readable
 from final_ops_callback._reads import shadows
 from final_ops_callback._subgraph import needed_operations
-from final_ops_callback._subgraph import predecessors
 from final_ops_callback._to_host import to_host
+
+# Stateful operations that can run again: they only read.
+_PURE = ("ReadVariableOp", "VarHandleOp", "VarIsInitialized", "ResourceGather")
 
 
 class Plan:
@@ -56,8 +59,9 @@ class Plan:
         feeds: Sequence[tf.Tensor],
         resources: Resources,
     ) -> None:
-        # Keeps the leaves alive, because plans are found by their identity.
-        self.fetches = fetches
+        # Keeps the leaves alive, because plans are found by their identity;
+        # a container may get other leaves.
+        self.leaves = _leaves(fetches)
         self._graph = graph
         self._resources = resources
         self._feeds = list(feeds)
@@ -105,10 +109,10 @@ class Plan:
             return known
         with eager_mode():
             steps = {
-                tensor.name: _as_tensor(
-                    step_values[tensor.op.name], tensor.dtype
+                tensor.name: _as_tensor(step_values[name], tensor.dtype)
+                for name, tensor in zip(
+                    self.step_names, self._steps, strict=True
                 )
-                for tensor in self._steps
             }
         return self._run(self._after, known | steps)
 
@@ -124,48 +128,48 @@ class Plan:
         return known | program(known)
 
     def _split(self, targets: list[tf.Operation]) -> None:
-        given = {tensor.ref() for tensor in self._feeds}
-        needed = needed_operations(self._tensors, targets, given)
-        steps = getattr(self._graph, "step_tensors", {}).values()
-        step_ops = {tensor.op for tensor in steps}
-        dependent = {tensor.op for tensor in steps if tensor.ref() not in given}
-        dependent.intersection_update(needed)
-        self._steps = [t for t in steps if t.op in dependent]
-        self.step_names = [tensor.op.name for tensor in self._steps]
-        for op in needed:
-            if any(p in dependent for p in predecessors(op, given, ())):
-                dependent.add(op)
-        independent = {op for op in needed if op not in dependent}
-        self.used_feeds = {
-            tensor.name
-            for op in needed
-            for tensor in op.inputs
-            if tensor.ref() in given
-        } | {t.name for t in self._tensors if t.ref() in given}
-
-        fetched = [t for t in self._tensors if t.ref() not in given]
-        frontier = {
-            tensor.ref(): tensor
-            for op in dependent
-            for tensor in op.inputs
-            if tensor.op not in dependent
-            and tensor.ref() not in given
-            and not _is_made_anew(tensor)
+        fed = {tensor.ref() for tensor in self._feeds}
+        steps = {
+            name: tensor
+            for name, tensor in getattr(self._graph, "step_tensors", {}).items()
+            if tensor.ref() not in fed
         }
+        step_refs = {tensor.ref() for tensor in steps.values()}
+        step_ops = {tensor.op for tensor in steps.values()}
+        targets = [op for op in targets if op not in step_ops]
+        given = fed | step_refs
+        needed = needed_operations(self._tensors, targets, given)
+        consumed = {t.ref() for op in needed for t in op.inputs}
+        consumed |= {tensor.ref() for tensor in self._tensors}
+        waited_for = {b for op in needed for b in op.control_inputs}
+        consumed |= {t.ref() for t in steps.values() if t.op in waited_for}
+        self.used_feeds = {t.name for t in self._feeds if t.ref() in consumed}
+        wanted = {
+            name: tensor
+            for name, tensor in steps.items()
+            if tensor.ref() in consumed
+        }
+        self.step_names = list(wanted)
+        self._steps = list(wanted.values())
+
+        dependent = _dependent(needed, step_refs, step_ops)
+        independent = {op for op in needed if op not in dependent}
+        frontier, remade = _frontier(dependent, given)
+        fetched = [t for t in self._tensors if t.ref() not in given]
         early = [t for t in fetched if t.op not in dependent]
         # What only reads a live variable needs no function.
         reads = {t.name: plain_read(self._graph, t) for t in early}
         self._reads = {name: r for name, r in reads.items() if r is not None}
         early = [t for t in early if t.name not in self._reads]
-        known = {t.ref(): t for t in (*early, *frontier.values())}
-        self._shadows = shadows(self._graph, dependent)
+        known = {t.ref(): t for t in (*early, *frontier)}
+        self._shadows = shadows(self._graph, dependent | remade)
         self._before = _part(
             self._graph,
             list(known.values()),
             [op for op in targets if op not in dependent]
             + [
                 before
-                for op in dependent
+                for op in dependent | remade
                 for before in op.control_inputs
                 if before in independent
             ],
@@ -175,15 +179,20 @@ class Plan:
         )
         self._after = _part(
             self._graph,
-            [t for t in fetched if t.op in dependent and t not in self._steps],
-            [op for op in targets if op in dependent and op not in step_ops],
-            [*self._feeds, *self._steps, *frontier.values()],
+            [t for t in fetched if t.op in dependent],
+            [op for op in targets if op in dependent],
+            [*self._feeds, *self._steps, *frontier],
             independent,
             self._resources,
             {
                 name: shadow.handle
                 for name, (_, shadow) in self._shadows.items()
             },
+        )
+        # Whether `before` may run a second time with no other effect.
+        self.is_pure = not any(
+            op.op_def.is_stateful and not op.type.startswith(_PURE)
+            for op in independent
         )
 
 
@@ -220,6 +229,52 @@ def _part(
     return _Part(program, inputs, fetches)
 
 
+def _dependent(
+    needed: list[tf.Operation],
+    steps: Collection[Any],
+    step_ops: Collection[tf.Operation],
+) -> set[tf.Operation]:
+    """Returns the operations that wait for the step, of ordered ones."""
+    dependent: set[tf.Operation] = set()
+    for op in needed:
+        if (
+            any(t.ref() in steps or t.op in dependent for t in op.inputs)
+            or not dependent.isdisjoint(op.control_inputs)
+            or not set(step_ops).isdisjoint(op.control_inputs)
+        ):
+            dependent.add(op)
+    return dependent
+
+
+def _frontier(
+    dependent: Collection[tf.Operation], given: Collection[Any]
+) -> tuple[list[tf.Tensor], set[tf.Operation]]:
+    """Finds what the later part takes over from the earlier one.
+
+    Args:
+        dependent: Collection of the operations that wait for the step.
+        given: Collection of references of tensors whose values are known.
+
+    Returns:
+        Pair of the tensors on the way from the one part to the other, and of
+        the operations that both parts run, because what they make can't be
+        handed on.
+    """
+    frontier: dict[Any, tf.Tensor] = {}
+    remade: set[tf.Operation] = set()
+    stack = list(dependent)
+    while stack:
+        for tensor in stack.pop().inputs:
+            if tensor.ref() in given or tensor.op in dependent:
+                continue
+            if not _is_made_anew(tensor):
+                frontier[tensor.ref()] = tensor
+            elif tensor.op not in remade:
+                remade.add(tensor.op)
+                stack.append(tensor.op)
+    return list(frontier.values()), remade
+
+
 def _is_made_anew(tensor: tf.Tensor) -> bool:
     """Says whether both parts make a tensor, instead of handing it on.
 
@@ -239,6 +294,14 @@ def _as_tensor(value: Any, dtype: tf.DType) -> tf.Tensor:
 def _as_host(value: Any) -> Any:
     # Nearly all values are dense tensors, and those need no questions.
     return value.numpy() if isinstance(value, tf.Tensor) else to_host(value)
+
+
+def _leaves(fetches: Any) -> list[Any]:
+    if isinstance(fetches, list | tuple):
+        return [leaf for part in fetches for leaf in _leaves(part)]
+    if isinstance(fetches, Mapping):
+        return [leaf for part in fetches.values() for leaf in _leaves(part)]
+    return [fetches]
 
 
 def structure_key(fetches: Any) -> Callable[[], Any] | Any:

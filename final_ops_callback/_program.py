@@ -91,7 +91,8 @@ class Resources:
         self._one_shot.clear()
         if not own:
             return
-        definition = definition_of(self._graph, list(own.values()), self.claim)
+        operations = needed_operations((), own.values(), ())
+        definition = definition_of(self._graph, operations, self.claim)
         self._own = {}
 
         def destroy() -> tf.Tensor:

@@ -3,8 +3,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 from collections.abc import Iterable
+from collections.abc import Iterator
 from collections.abc import Mapping
 from typing import Any
 
@@ -40,8 +42,8 @@ class StepRequests:
         self._fed_by: dict[Any, str] = {}
         self._names: dict[int, str] = {}
         self._plan: Plan | None = None
+        self._fed: list[Any] = []
         self._known: dict[str, Any] = {}
-        self._overridden: list[tuple[Any, Any]] = []
 
     def add(self, index: int, name: str, request: Any) -> None:
         """Adds what one hook returned from `before_run`.
@@ -82,7 +84,7 @@ class StepRequests:
         return self.options.trace_level > tf.compat.v1.RunOptions.NO_TRACE
 
     def before(self, warned: set[str]) -> None:
-        """Runs what does not depend on the step, and sets what is fed to it.
+        """Runs what does not depend on the step.
 
         Args:
             warned: Set of names of feeds that were warned of already.
@@ -94,9 +96,39 @@ class StepRequests:
         except Exception as error:
             self._name_the_hook(error)
             raise
-        self._known = plan.before(fed)
-        self._plan = plan
-        self._override(plan, warned)
+        with self._noted():
+            self._known = plan.before(fed)
+        self._plan, self._fed = plan, fed
+        self._warn_of_unused(plan, warned)
+
+    def again(self) -> None:
+        """Runs it once more, for a step that comes later than was thought.
+
+        What it wrote is not written twice: then the values stay.
+        """
+        if self._plan is not None and self._plan.is_pure:
+            with self._noted():
+                self._known = self._plan.before(self._fed)
+
+    @contextlib.contextmanager
+    def during_step(self) -> Iterator[None]:
+        """Sets what is fed to the step itself, for the time of the step."""
+        overridden = []
+        with eager_mode():
+            for name, variable in self._step_inputs():
+                overridden.append((variable, variable.read_value()))
+                variable.assign(self._known[name])
+        try:
+            yield
+        finally:
+            with eager_mode():
+                for variable, value in overridden:
+                    variable.assign(value)
+
+    @property
+    def feeds_the_step(self) -> bool:
+        """Whether `during_step` sets anything."""
+        return bool(self._step_inputs())
 
     def after(
         self, step_values: Mapping[str, Any], deliverable: Iterable[str]
@@ -113,7 +145,6 @@ class StepRequests:
         Raises:
             StepTensorError: The step does not deliver one of them.
         """
-        self.restore()
         if self._plan is None:
             return {}
         for name in self._plan.step_names:
@@ -123,32 +154,42 @@ class StepRequests:
                     f"fetch {name + ':0'!r} of {self._asking_for(name)}",
                     f"It delivers {sorted({*step_values, *deliverable})}.",
                 )
-        return self._plan.results(self._plan.after(self._known, step_values))
+        with self._noted():
+            known = self._plan.after(self._known, step_values)
+        return self._plan.results(known)
 
-    def restore(self) -> None:
-        """Takes back what was set for one step."""
-        overridden, self._overridden = self._overridden, []
-        with eager_mode():
-            for variable, value in overridden:
-                variable.assign(value)
+    def _step_inputs(self) -> list[tuple[str, Any]]:
+        graph = self._session.graph
+        if self._plan is None or not isinstance(graph, HookGraph):
+            return []
+        return [
+            (name, graph.step_inputs[name].variable)
+            for name in self._plan.feed_names
+            if name in graph.step_inputs
+        ]
 
-    def _override(self, plan: Plan, warned: set[str]) -> None:
+    def _warn_of_unused(self, plan: Plan, warned: set[str]) -> None:
         graph = self._session.graph
         inputs = graph.step_inputs if isinstance(graph, HookGraph) else {}
         for name in plan.feed_names:
-            if name in inputs:
-                variable = inputs[name].variable
-                with eager_mode():
-                    self._overridden.append((variable, variable.read_value()))
-                    variable.assign(self._known[name])
-            elif name not in plan.used_feeds and name not in warned:
-                warned.add(name)
-                logger.warning(
-                    "The feed of %r is used by no fetch. A Keras training "
-                    "step can't be fed: only %s can be set for a step.",
-                    name,
-                    sorted(inputs) or "nothing",
-                )
+            if name in inputs or name in plan.used_feeds or name in warned:
+                continue
+            warned.add(name)
+            logger.warning(
+                "The feed of %r is used by no fetch. A Keras training step "
+                "can't be fed: only its learning_rate:0 can be set.",
+                name,
+            )
+
+    @contextlib.contextmanager
+    def _noted(self) -> Iterator[None]:
+        """Notes on an exception whose fetches were run."""
+        try:
+            yield
+        except Exception as error:
+            names = sorted(set(self._names.values()))
+            error.add_note(f"raised by what {names} fetched or fed")
+            raise
 
     def _name_the_hook(self, error: Exception) -> None:
         """Notes on an error which hook's fetches can't be mapped."""

@@ -41,7 +41,8 @@ class HookRunner:
             while not runner.should_stop():
                 runner.before_run()       # before_run() of all hooks, then
                                           # what does not depend on the step
-                loss = my_step(...)
+                with runner.during_step():
+                    loss = my_step(...)
                 runner.after_run({"loss": loss})
                                           # what depends on it, after_run()
                                           # end(), unless an exception came
@@ -180,6 +181,20 @@ class HookRunner:
                 self._requests.add(index, name_of(hook), request)
             self._requests.before(self._warned)
 
+    def before_run_again(self) -> None:
+        """Fetches once more, when the step comes later than was thought."""
+        if self._requests is not None:
+            self._requests.again()
+
+    def during_step(self) -> contextlib.AbstractContextManager[None]:
+        """Returns the context in which the step has to run.
+
+        In it is set what hooks feed to the step itself (its learning rate).
+        """
+        if self._requests is None or not self._requests.feeds_the_step:
+            return contextlib.nullcontext()
+        return self._requests.during_step()
+
     def after_run(
         self,
         step_values: Mapping[str, Any],
@@ -301,9 +316,7 @@ class HookRunner:
         )
 
     def _close(self) -> None:
-        requests, self._requests = self._requests, None
-        if requests is not None:
-            requests.restore()
+        self._requests = None
         contexts, self._contexts = self._contexts, contextlib.ExitStack()
         self._hooks = []
         contexts.close()

@@ -24,9 +24,15 @@ from tensorflow.python.client.session import SessionInterface
 from final_ops_callback._plan import Plan
 from final_ops_callback._plan import structure_key
 from final_ops_callback._program import Resources
+from final_ops_callback._trace import traced_into
 from final_ops_callback.errors import ArgumentError
 from final_ops_callback.errors import StepTensorError
 from final_ops_callback.errors import UnsupportedOpError
+
+_NO_CONTEXT = contextlib.nullcontext()
+
+# A script that fetches something else each time would keep all of them.
+_MOST_PLANS = 512
 
 
 class EagerSession(SessionInterface):
@@ -128,10 +134,11 @@ class EagerSession(SessionInterface):
 
     def close(self) -> None:
         """Ends the session; variables and tables of its own are freed."""
-        if not self._closed:
-            self._closed = True
-            self._plans.clear()
-            self._resources.free()
+        with self._lock:
+            if not self._closed:
+                self._closed = True
+                self._plans.clear()
+                self._resources.free()
 
     def run(
         self,
@@ -147,8 +154,10 @@ class EagerSession(SessionInterface):
                 any nesting of lists, tuples, named tuples and dicts of them.
             feed_dict: Mapping from a tensor (or its name) to a value, or
                 `None`. Defaults to `None`.
-            options: A `tf.compat.v1.RunOptions` or `None`.
-            run_metadata: A `tf.compat.v1.RunMetadata` or `None`.
+            options: A `tf.compat.v1.RunOptions` or `None`. Only its
+                `trace_level` has an effect.
+            run_metadata: A `tf.compat.v1.RunMetadata` or `None`. Filled with
+                the kernels of the run if `FULL_TRACE` is asked for.
 
         Returns:
             The values in the structure of `fetches`, as NumPy; `None` for an
@@ -168,7 +177,13 @@ class EagerSession(SessionInterface):
                 "Ask for it in before_run: "
                 f"SessionRunArgs({plan.step_names[0] + ':0'!r}).",
             )
-        return plan.results(plan.before(fed))
+        wants_trace = (
+            options is not None
+            and run_metadata is not None
+            and options.trace_level == tf.compat.v1.RunOptions.FULL_TRACE
+        )
+        with traced_into(run_metadata) if wants_trace else _NO_CONTEXT:
+            return plan.results(plan.before(fed))
 
     def make_callable(
         self,
@@ -223,6 +238,11 @@ class EagerSession(SessionInterface):
         """
         if self._closed:
             raise RuntimeError("Attempted to use a closed Session.")
+        if self._graph.version == 0:
+            raise RuntimeError(
+                "The Session graph is empty. Add operations to the graph "
+                "before calling run()."
+            )
         if feed_dict is not None and not isinstance(feed_dict, Mapping):
             raise TypeError(
                 "Argument `feed_dict` must be a mapping, but got "
@@ -233,6 +253,8 @@ class EagerSession(SessionInterface):
         key = (structure_key(fetches), tuple(t.name for t in ordered))
         with self._lock:
             if key not in self._plans:
+                while len(self._plans) >= _MOST_PLANS:
+                    self._plans.pop(next(iter(self._plans)))
                 self._plans[key] = Plan(
                     self._graph, fetches, ordered, self._resources
                 )

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from collections.abc import Collection
 from collections.abc import Iterable
@@ -15,20 +16,11 @@ from final_ops_callback.errors import UnsupportedOpError
 
 # Their state belongs to one kernel. Each set of fetches is a function with
 # kernels of its own, so what one puts in, another would never see.
-_PRIVATE_TO_A_KERNEL = (
-    "Queue",
-    "QueueV2",
-    "Barrier",
-    "StackV2",
-    "Stack",
-    "Reader",
-    "ReaderV2",
-    "ConditionalAccumulator",
-    "TemporaryVariable",
-    "RecordInput",
-    "StagingArea",
-    "Stage",
-    "MapStage",
+_PRIVATE_TO_A_KERNEL = re.compile(
+    r"(\w*Queue(V2)?|Barrier|Stack(V2)?|\w*Reader(V2)?"
+    r"|(Sparse|Resource)?ConditionalAccumulator|TemporaryVariable"
+    r"|RecordInput|(Ordered|Unordered)?Map(Stage|Unstage\w*)"
+    r"|(Ordered|Unordered)?MapPeek|Stage|Unstage|StagePeek)"
 )
 _READS = ("ReadVariableOp", "ResourceGather", "ResourceGatherNd")
 _WRITES = ("Assign", "ResourceApply", "ResourceSparseApply", "ResourceScatter")
@@ -201,7 +193,7 @@ def _check(op: tf.Operation) -> None:
             f"operation {op.name!r} of type {op.type}",
             "Make it a resource variable: use_resource=True.",
         )
-    if op.type.endswith(_PRIVATE_TO_A_KERNEL):
+    if _PRIVATE_TO_A_KERNEL.fullmatch(op.type):
         raise UnsupportedOpError(
             f"{op.name!r} keeps its state in a kernel of a v1 session",
             f"operation {op.name!r} of type {op.type}",

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import contextlib
+import logging
 import re
 import tempfile
 from collections.abc import Iterator
@@ -19,33 +20,44 @@ try:
 except ImportError:  # TensorFlow 2.16 and later
     from tensorflow.core.profiler.protobuf import xplane_pb2
 
+logger = logging.getLogger("final_ops_callback")
+
 # The executor names a kernel "name/of/node:OpType".
 _KERNEL = re.compile(r"(?P<node>[\w./>-]+):(?P<op>_?[A-Z]\w*)")
 
 
 @contextlib.contextmanager
-def traced_into(run_metadata: Any) -> Iterator[None]:
-    """Traces what runs in the context.
+def traced_into(*run_metadata: Any) -> Iterator[None]:
+    """Traces what runs in the context, for all that want it.
 
     The metadata of the eager context has no step stats for a Keras step, but
     the profiler has them. Starting and stopping it costs about a millisecond.
 
     Args:
-        run_metadata: A `tf.compat.v1.RunMetadata`. Its `step_stats` are
-            filled when the context ends.
+        *run_metadata: `tf.compat.v1.RunMetadata`s. Their `step_stats` are
+            filled when the context ends; they stay empty, with a warning,
+            while another profiler is running.
 
     Yields:
         Nothing.
     """
     with tempfile.TemporaryDirectory() as folder:
-        tf.profiler.experimental.start(folder)
+        try:
+            tf.profiler.experimental.start(folder)
+        except tf.errors.AlreadyExistsError:
+            logger.warning(
+                "Another profiler is running: there is no trace of this run."
+            )
+            yield
+            return
         try:
             yield
         finally:
             tf.profiler.experimental.stop()
         for path in Path(folder).rglob("*.xplane.pb"):
             space = xplane_pb2.XSpace.FromString(path.read_bytes())
-            _fill(run_metadata.step_stats, space)
+            for metadata in run_metadata:
+                _fill(metadata.step_stats, space)
 
 
 def _fill(step_stats: Any, space: Any) -> None:

@@ -30,7 +30,14 @@ ROOMS: dict[str, set[str]] = {
     # FinalOpsCallback
     "_signature": {"_stack"},
     "_feeds": {"_stack", "errors"},
-    "_leaves": {"_feeds", "_signature", "_stack", "_to_host", "errors"},
+    "_leaves": {
+        "_feeds",
+        "_signature",
+        "_stack",
+        "_structure",
+        "_to_host",
+        "errors",
+    },
     "_values": {
         "_feeds",
         "_leaves",
@@ -52,12 +59,13 @@ ROOMS: dict[str, set[str]] = {
         "errors",
     },
     # EagerSession
-    "_graph": set(),
+    "_graph": {"errors"},
     "_subgraph": {"errors"},
     "_program": {"_subgraph"},
     "_reads": {"_graph", "_program", "_subgraph"},
     "_plan": {"_program", "_reads", "_subgraph", "_to_host"},
-    "_session": {"_plan", "_program", "errors"},
+    "_trace": set(),
+    "_session": {"_plan", "_program", "_trace", "errors"},
     # HookRunner, which knows no Keras
     "_calls": {"errors"},
     "_requests": {"_graph", "_plan", "_program", "_session", "errors"},
@@ -72,17 +80,15 @@ ROOMS: dict[str, set[str]] = {
     },
     # SessionRunHookCallback
     "_model_state": {"_graph", "_stack", "errors"},
-    "_step": {"errors"},
-    "_trace": set(),
+    "_step": {"_graph", "_trace", "errors"},
     "_hook_run": {
         "_graph",
         "_model",
         "_model_state",
         "_runner",
         "_step",
-        "_trace",
     },
-    "_hook_callback": {"_calls", "_hook_run", "_stack", "errors"},
+    "_hook_callback": {"_calls", "_hook_run", "_stack", "_step", "errors"},
 }
 
 # What runs hooks knows no Keras, so that any training loop can drive it.
