@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import NoReturn
 
 DEMO_PACKAGES = ("sklearn", "matplotlib", "rich")
+FILES = ("final_ops.json", "confusion_matrix.png")
 
 
 class _Parser(argparse.ArgumentParser):
@@ -103,6 +104,9 @@ def _make_folder(parser: _Parser, folder: Path) -> None:
         parser.error(
             f"argument --out: can't write to {folder}: {error.strerror}"
         )
+    for name in FILES:
+        if (folder / name).is_dir():
+            parser.error(f"argument --out: {folder / name} is a folder")
 
 
 if __name__ == "__main__":

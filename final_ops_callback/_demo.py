@@ -173,7 +173,8 @@ def evaluate(
             },
         },
         {"images": digits.test_images, "labels": digits.test_labels},
-        filepath=str(filepath),
+        # A brace in a folder's name is no field.
+        filepath=str(filepath).replace("{", "{{").replace("}", "}}"),
     )
     model.evaluate(
         digits.test_images,

@@ -7,8 +7,13 @@ from collections.abc import Iterable
 from collections.abc import Mapping
 from typing import Any
 
+import tensorflow as tf
+
 from final_ops_callback import _stack
 from final_ops_callback.errors import FeedError
+from final_ops_callback.errors import GraphTensorError
+
+_ROOT = "final_ops_feed_dict"
 
 
 class Feeds:
@@ -16,41 +21,47 @@ class Feeds:
 
     Args:
         feed_dict: Mapping or `None`. Keys are parameter names of callables,
-            names of symbolic inputs, symbolic tensors or their `.ref()`.
+            names of symbolic inputs, symbolic tensors (of Keras 3) or their
+            `.ref()` (in Keras 2, whose tensors can't be hashed).
 
     Raises:
         FeedError: A key is none of these, or it is no mapping.
+        GraphTensorError: A value is a tensor of a v1 graph.
     """
 
     def __init__(self, feed_dict: Mapping[Any, Any] | None) -> None:
         self._by_name: dict[str, Any] = {}
-        self._by_tensor: list[tuple[Any, Any]] = []
+        # By identity, and with the tensor, so that no other gets its id.
+        self._by_tensor: dict[int, tuple[Any, Any]] = {}
         feed_dict = {} if feed_dict is None else feed_dict
         if not isinstance(feed_dict, Mapping):
             raise FeedError(
                 f"a {type(feed_dict).__name__} is no mapping of feeds",
-                "final_ops_feed_dict",
+                _ROOT,
                 "Use a dict from names or symbolic inputs to their values.",
             )
         for key, value in feed_dict.items():
+            if _stack.is_graph_element(value):
+                raise GraphTensorError(
+                    f"{value.name!r} belongs to a graph and has no value to "
+                    "feed",
+                    f"{_ROOT}[{key!r}]",
+                    "Feed an array or an eager tensor.",
+                )
             # Symbolic tensors of Keras 2 are unhashable: their `.ref()` is
-            # the key there.
+            # the key there. Those of Keras 3 have no `.ref()`.
             tensor = key.deref() if hasattr(key, "deref") else key
             if isinstance(tensor, str):
                 self._by_name[tensor] = value
             elif _stack.is_symbolic(tensor):
-                self._by_tensor.append((tensor, value))
+                self._by_tensor[id(tensor)] = tensor, value
             else:
                 raise FeedError(
                     f"{tensor!r} is no key that a feed can have",
-                    "final_ops_feed_dict",
-                    "Use the name of a parameter, a symbolic Keras input, its "
-                    "`.ref()` or its name.",
+                    _ROOT,
+                    "Use the name of a parameter, the name of a symbolic Keras "
+                    "input, or that input itself (in Keras 2 its `.ref()`).",
                 )
-
-    def names(self) -> list[str]:
-        """Returns the key of each feed as a string."""
-        return [*self._by_name, *(tensor.name for tensor, _ in self._by_tensor)]
 
     def has_name(self, name: str) -> bool:
         """Says whether a parameter of this name is fed."""
@@ -66,22 +77,69 @@ class Feeds:
 
     def by_tensor(self, tensor: Any) -> Any:
         """Returns what is fed for a symbolic tensor."""
-        for key, value in self._by_tensor:
-            if key is tensor:
-                return value
+        if self._is_key(tensor):
+            return self._by_tensor[id(tensor)][1]
         return self._by_name[tensor.name]
+
+    def check(self, tensor: Any) -> None:
+        """Checks what is fed for a symbolic tensor, before any run.
+
+        Args:
+            tensor: A symbolic Keras tensor that is fed.
+
+        Raises:
+            FeedError: What is fed has no value, or does not convert to the
+                dtype and shape of the tensor.
+        """
+        where = f"{_ROOT}[{tensor.name!r}]"
+        value = self.by_tensor(tensor)
+        if _stack.is_symbolic(value):
+            raise FeedError(
+                f"the symbolic tensor {value.name!r} has no value to feed",
+                where,
+                "Feed a batch: an array.",
+            )
+        try:
+            shape = _stack.as_fed(value, tensor).shape
+        except Exception as error:
+            raise FeedError(
+                f"a {type(value).__name__} does not convert to "
+                f"{getattr(tensor.dtype, 'name', tensor.dtype)} ({error})",
+                where,
+                "Feed an array of that dtype.",
+            ) from error
+        if not _fits(shape, tensor.shape):
+            raise FeedError(
+                f"a value of shape {tuple(shape)} does not fit into "
+                f"{tuple(tensor.shape)}",
+                where,
+                "Feed a batch of that shape.",
+            )
 
     def without(self, used: Iterable[Any]) -> list[str]:
         """Returns the keys of the feeds that are not among the used ones."""
         used = list(used)
-        names = [key for key in used if isinstance(key, str)]
-        tensors = [key for key in used if not isinstance(key, str)]
-        names += [t.name for t in tensors if not self._is_key(t)]
+        names = {key for key in used if isinstance(key, str)}
+        tensors = {id(key): key for key in used if not isinstance(key, str)}
+        names |= {t.name for t in tensors.values() if not self._is_key(t)}
         unused = [name for name in self._by_name if name not in names]
-        for key, _ in self._by_tensor:
-            if not any(key is tensor for tensor in tensors):
-                unused.append(key.name)
-        return unused
+        return unused + [
+            key.name
+            for identity, (key, _) in self._by_tensor.items()
+            if identity not in tensors
+        ]
 
     def _is_key(self, tensor: Any) -> bool:
-        return any(key is tensor for key, _ in self._by_tensor)
+        return id(tensor) in self._by_tensor
+
+
+def _fits(shape: Any, symbolic: Any) -> bool:
+    # As in a call of a model: the size of the batch is free, and a last axis
+    # of size 1 may be missing or left over.
+    shape, wanted = tf.TensorShape(shape), tf.TensorShape(symbolic)
+    if wanted.rank:
+        wanted = tf.TensorShape([None]).concatenate(wanted[1:])
+    candidates = [shape, shape.concatenate(1)]
+    if shape.rank and shape[-1] == 1:
+        candidates.append(shape[:-1])
+    return any(wanted.is_compatible_with(one) for one in candidates)

@@ -50,8 +50,9 @@ class FinalOpsCallback(_stack.Callback):
               metric of that name;
             - any other Python or NumPy value: itself.
         final_ops_feed_dict: Dict or `None`. Values for parameters of
-            callables (by name) and for symbolic inputs (by name, by the
-            tensor, or by its `.ref()`). Defaults to `None`.
+            callables (by name) and for symbolic inputs (by name, in Keras 3
+            by the tensor itself, in Keras 2 by its `.ref()`). Defaults to
+            `None`.
         on: A phase or an iterable of phases: `"train"` (the end of fit),
             `"test"` (an evaluate of its own), `"validation"` (the evaluate
             inside fit), `"predict"`. Defaults to all but `"validation"`,
@@ -66,7 +67,8 @@ class FinalOpsCallback(_stack.Callback):
         GraphTensorError: A leaf is a tensor or operation of a v1 graph.
         FeedError: A feed that no leaf uses, or an input that nothing feeds.
         LeafError: A leaf that can never have a value.
-        ArgumentError: An unknown phase, or a `filepath` of another kind.
+        ArgumentError: An unknown phase, or a `filepath`, `log_dir` or
+            `verbose` of another kind.
         OutletError: `log_dir` or `filepath` can't be written.
 
     Attributes:
@@ -102,6 +104,12 @@ class FinalOpsCallback(_stack.Callback):
     ) -> None:
         super().__init__()
         self._on = _checked_phases(on)
+        if not isinstance(verbose, int) or verbose not in (0, 1):
+            raise ArgumentError(
+                f"{verbose!r} is no verbosity",
+                f"verbose={verbose!r}",
+                "Use 0 or 1.",
+            )
         if final_ops is None:  # as in v1, nothing happens
             self._on, final_ops_feed_dict = (), None
         self._ops = FinalOps(final_ops, final_ops_feed_dict)
@@ -117,8 +125,8 @@ class FinalOpsCallback(_stack.Callback):
 
     @property
     def final_ops_values_by_phase(self) -> dict[str, Any]:
-        """The latest values of each phase that finished."""
-        return self._values_by_phase
+        """The latest values of each phase that finished, in a new dict."""
+        return dict(self._values_by_phase)
 
     def on_final_ops_values(self, values: Any, phase: str, step: int) -> None:
         """Called with the values once they are set; override it.
@@ -134,14 +142,20 @@ class FinalOpsCallback(_stack.Callback):
         """Copies the callback, not what it watches.
 
         The leaves stay the same objects, because a copy of a metric or a
-        variable would never be updated. A tuner that copies its callbacks for
-        each trial gets one whose values are its own.
+        variable would never be updated, and so do the model and the outlets.
+        A tuner that copies its callbacks for each trial gets one whose values,
+        and the attributes of a subclass, are its own.
         """
-        duplicate = copy.copy(self)
+        duplicate = object.__new__(type(self))
         memo[id(self)] = duplicate
-        duplicate._training_metrics = TrainingMetrics()
-        duplicate._final_ops_values = copy.deepcopy(self._final_ops_values)
-        duplicate._values_by_phase = copy.deepcopy(self._values_by_phase)
+        # What stands in the memo is not copied, wherever it is found: an
+        # attribute of a subclass may be a leaf, too. Keras has two names for
+        # the model.
+        names = ("_ops", "_outlets", "model", "_model", "_model_of_fit")
+        kept = [vars(self).get(name) for name in names] + self._ops.leaves()
+        inner = memo | {id(one): one for one in kept}
+        inner[id(self._training_metrics)] = TrainingMetrics()
+        duplicate.__dict__.update(copy.deepcopy(vars(self), inner))
         return duplicate
 
     def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
@@ -152,7 +166,7 @@ class FinalOpsCallback(_stack.Callback):
     def _begin_phase(self, phase: _stack.Phase) -> None:
         if phase == "validation" and "train" in self._on:
             self._training_metrics.take(
-                _stack.metrics_of(self.model) + self._ops.metrics()
+                _stack.metrics_of(self.model), self._ops.metrics()
             )
         elif phase == "train":
             self._training_metrics.forget()
@@ -166,13 +180,12 @@ class FinalOpsCallback(_stack.Callback):
         if phase not in self._on:
             return
         model = self.model
-        with _stack.strategy_scope(model):
-            if phase == "train":
-                with self._training_metrics.in_place():
-                    values = self._evaluate(model, logs)
-                self._training_metrics.forget()
-            else:
+        if phase == "train":
+            with self._training_metrics.in_place():
                 values = self._evaluate(model, logs)
+            self._training_metrics.forget()
+        else:
+            values = self._evaluate(model, logs)
         self._final_ops_values = values
         self._values_by_phase[phase] = values
         self._hand_out(values, phase, _model.step_of(model))
@@ -200,7 +213,7 @@ class FinalOpsCallback(_stack.Callback):
         if failures:
             first, *others = failures
             for other in others:
-                first.add_note(f"and then: {other}")
+                first.add_note(f"and then: {type(other).__name__}: {other}")
             raise first
 
 
@@ -208,6 +221,12 @@ def _checked_phases(on: str | Iterable[str]) -> tuple[str, ...]:
     phases: tuple[Any, ...] = (on,)
     if isinstance(on, Iterable) and not isinstance(on, str):
         phases = tuple(on)
+    if not phases:
+        raise ArgumentError(
+            "there is no phase",
+            f"on={on!r}",
+            f"Use one or more of {list(_stack.PHASES)}.",
+        )
     for phase in phases:
         if phase not in _stack.PHASES:
             raise ArgumentError(

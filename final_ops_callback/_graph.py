@@ -160,33 +160,33 @@ class HookGraph(tf.Graph):
     def existing_element(
         self, obj: Any, allow_tensor: bool = True, allow_operation: bool = True
     ) -> Any:
-        """Finds a tensor or operation as `as_graph_element`, makes none."""
+        """Finds a tensor or operation as `as_graph_element`, makes none.
+
+        A step tensor is found by the name of its log, of which a graph may
+        not have made an operation's name.
+        """
         if isinstance(obj, str):
-            found = self._value_called(obj.removesuffix(":0"))
-            if found is not None:
-                obj = found if obj.endswith(":0") else found.op
+            if obj.removesuffix(":0") in self.step_tensors:
+                tensor = self.step_tensors[obj.removesuffix(":0")]
+                obj = tensor if obj.endswith(":0") else tensor.op
+            elif obj == f"{LEARNING_RATE}:0" and not self._rate_is_taken():
+                obj = self._learning_rate
         return super().as_graph_element(obj, allow_tensor, allow_operation)
 
-    def _value_called(self, name: str) -> tf.Tensor | None:
-        """Returns the value that a name stands for, whatever its op's name.
+    def _rate_is_taken(self) -> bool:
+        """Whether `learning_rate:0` is not the value that can be fed.
 
-        A graph does not take every name of a log, and the variable of the
-        learning rate may be called as its value (Keras 2, or by the user's
-        wish).
+        It is that also where the variable of the model itself is called so
+        (Keras 2, or by the user's wish), but not where a hook made something
+        of this name.
         """
-        if name in self.step_tensors:
-            return self.step_tensors[name]
-        if name != LEARNING_RATE or self._learning_rate is None:
-            return None
-        operation = self._operation_called(name)
-        taken = operation is not None and name not in self.twins
-        return None if taken else self._learning_rate
-
-    def _operation_called(self, name: str) -> tf.Operation | None:
+        if self._learning_rate is None:
+            return True
         try:
-            return super().as_graph_element(name, False, True)
+            super().as_graph_element(LEARNING_RATE, False, True)
         except KeyError:
-            return None
+            return False
+        return LEARNING_RATE not in self.twins
 
     def _made_step_tensor(self, name: str) -> bool:
         if name in self.step_tensors or ":" in name:

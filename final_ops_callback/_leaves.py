@@ -10,6 +10,8 @@ from __future__ import annotations
 
 import dataclasses
 import inspect
+import logging
+from collections.abc import Callable
 from collections.abc import Iterable
 from typing import Any
 
@@ -20,14 +22,25 @@ from final_ops_callback import _stack
 from final_ops_callback._feeds import Feeds
 from final_ops_callback._signature import call_signature
 from final_ops_callback._signature import is_concrete_function
+from final_ops_callback._structure import map_result
 from final_ops_callback._to_host import to_host
-from final_ops_callback._to_host import to_host_structure
 from final_ops_callback.errors import FeedError
 from final_ops_callback.errors import GraphTensorError
 from final_ops_callback.errors import LeafError
 
+logger = logging.getLogger("final_ops_callback")
+
+_NEVER_UPDATED = (
+    "%s: nothing seems to have updated the metric %r. It is not among the "
+    "metrics of the model, and all of its variables are zero. Give the object "
+    "that you gave to compile(metrics=[...]), or update it yourself."
+)
+
 # A callable may ask for these by parameter name, without a feed.
 ALWAYS_FED = ("model", "logs")
+
+# To write where a leaf stands takes time, and only an error needs it.
+Where = Callable[[], str]
 
 
 @dataclasses.dataclass
@@ -76,13 +89,13 @@ class LeafKind:
         """Says whether a leaf is of this kind."""
         raise NotImplementedError
 
-    def needs(self, leaf: Any, feeds: Feeds, where: str) -> list[Any]:
+    def needs(self, leaf: Any, feeds: Feeds, where: Where) -> list[Any]:
         """Checks a leaf before anything runs; returns the feeds it uses.
 
         Args:
             leaf: A leaf that this kind accepts.
             feeds: The feeds that the user gave.
-            where: String. The path of the leaf, for the error.
+            where: Function that writes the path of the leaf, for an error.
 
         Returns:
             List of the names and symbolic tensors whose feeds it uses.
@@ -92,7 +105,7 @@ class LeafKind:
         """
         return []
 
-    def value(self, leaf: Any, moment: Moment, where: str) -> Any:
+    def value(self, leaf: Any, moment: Moment, where: Where) -> Any:
         """Returns what a leaf is worth at a moment."""
         raise NotImplementedError
 
@@ -101,35 +114,10 @@ class _GraphElement(LeafKind):
     """A tensor, operation or variable of a v1 graph: refused."""
 
     def accepts(self, leaf: Any) -> bool:
-        if isinstance(leaf, tf.Operation):
-            return True
-        if isinstance(leaf, tf.SparseTensor | tf.IndexedSlices):
-            return self.accepts(leaf.values)
-        if isinstance(leaf, tf.RaggedTensor):
-            return self.accepts(leaf.flat_values)
-        if isinstance(leaf, tf.Variable):
-            # Only the handle of a resource variable knows where it lives; a
-            # variable of replicas has none of its own.
-            return any(
-                not hasattr(part, "handle")  # v1's variables without resource
-                or self._is_graph_tensor(part.handle)
-                for part in _stack.components(leaf)
-            )
-        return self._is_graph_tensor(leaf)
+        return _stack.is_graph_element(leaf)
 
-    def needs(self, leaf: Any, feeds: Feeds, where: str) -> list[Any]:
-        raise GraphTensorError(
-            f"{getattr(leaf, 'name', leaf)!r} belongs to a graph and has no "
-            "value of its own",
-            where,
-            "Give its Keras counterpart (a metric, variable, function or "
-            "layer output), or run the v1 hook itself: "
-            "SessionRunHookCallback(tf.compat.v1.train.FinalOpsHook(...)).",
-        )
-
-    @staticmethod
-    def _is_graph_tensor(value: Any) -> bool:
-        return isinstance(value, tf.Tensor) and not hasattr(value, "numpy")
+    def needs(self, leaf: Any, feeds: Feeds, where: Where) -> list[Any]:
+        raise _graph_tensor_error(leaf, where)
 
 
 class _Metric(LeafKind):
@@ -138,17 +126,20 @@ class _Metric(LeafKind):
     def accepts(self, leaf: Any) -> bool:
         return _stack.is_metric(leaf) or _stack.is_metric_class(leaf)
 
-    def needs(self, leaf: Any, feeds: Feeds, where: str) -> list[Any]:
+    def needs(self, leaf: Any, feeds: Feeds, where: Where) -> list[Any]:
         if _stack.is_metric_class(leaf):
             raise LeafError(
                 f"{leaf.__name__} is the class of a metric, not a metric",
-                where,
-                f"Give an object that your model updates: {leaf.__name__}().",
+                where(),
+                "Give the object that you gave to compile(metrics=[...]).",
             )
         return []
 
-    def value(self, leaf: Any, moment: Moment, where: str) -> Any:
-        return to_host_structure(leaf.result())
+    def value(self, leaf: Any, moment: Moment, where: Where) -> Any:
+        known = {id(metric) for metric in _stack.metrics_of(moment.model)}
+        if id(leaf) not in known and _is_as_new(leaf):
+            logger.warning(_NEVER_UPDATED, where(), leaf.name)
+        return _on_host(leaf.result(), where)
 
 
 class _TensorLike(LeafKind):
@@ -162,7 +153,7 @@ class _TensorLike(LeafKind):
             or _stack.is_backend_tensor(leaf)
         )
 
-    def value(self, leaf: Any, moment: Moment, where: str) -> Any:
+    def value(self, leaf: Any, moment: Moment, where: Where) -> Any:
         return to_host(leaf)
 
 
@@ -172,18 +163,18 @@ class _Symbolic(LeafKind):
     def accepts(self, leaf: Any) -> bool:
         return _stack.is_symbolic(leaf)
 
-    def needs(self, leaf: Any, feeds: Feeds, where: str) -> list[Any]:
+    def needs(self, leaf: Any, feeds: Feeds, where: Where) -> list[Any]:
         sources = _sources(leaf, feeds)
         for source in sources:
             if not feeds.has_tensor(source):
                 raise FeedError(
                     f"nothing feeds the symbolic input {source.name!r}",
-                    where,
+                    where(),
                     f"Add it: final_ops_feed_dict={{{source.name!r}: batch}}.",
                 )
         return sources
 
-    def value(self, leaf: Any, moment: Moment, where: str) -> Any:
+    def value(self, leaf: Any, moment: Moment, where: Where) -> Any:
         return moment.symbolic_value(leaf)
 
 
@@ -193,7 +184,7 @@ class _Callable(LeafKind):
     def accepts(self, leaf: Any) -> bool:
         return callable(leaf)
 
-    def needs(self, leaf: Any, feeds: Feeds, where: str) -> list[Any]:
+    def needs(self, leaf: Any, feeds: Feeds, where: Where) -> list[Any]:
         used = []
         for parameter in _parameters(leaf):
             if feeds.has_name(parameter.name):
@@ -204,13 +195,13 @@ class _Callable(LeafKind):
             ):
                 raise FeedError(
                     f"nothing feeds the parameter {parameter.name!r}",
-                    where,
+                    where(),
                     f"Add it: final_ops_feed_dict={{{parameter.name!r}: ...}}; "
                     f"{' and '.join(ALWAYS_FED)} are always there.",
                 )
         return used
 
-    def value(self, leaf: Any, moment: Moment, where: str) -> Any:
+    def value(self, leaf: Any, moment: Moment, where: Where) -> Any:
         fed = {"model": moment.model, "logs": moment.logs}
         args, kwargs = [], {}
         for parameter in _parameters(leaf):
@@ -223,7 +214,7 @@ class _Callable(LeafKind):
             elif name in fed or is_concrete_function(leaf):
                 # TensorFlow wants even what the trace has fixed.
                 kwargs[name] = fed.get(name, parameter.default)
-        return to_host_structure(leaf(*args, **kwargs))
+        return _on_host(leaf(*args, **kwargs), where)
 
 
 class _Name(LeafKind):
@@ -232,28 +223,63 @@ class _Name(LeafKind):
     def accepts(self, leaf: Any) -> bool:
         return isinstance(leaf, str) and not isinstance(leaf, np.generic)
 
-    def value(self, leaf: Any, moment: Moment, where: str) -> Any:
+    def value(self, leaf: Any, moment: Moment, where: Where) -> Any:
         if leaf in moment.logs:
             return moment.logs[leaf]
         metrics = {m.name: m for m in _stack.metrics_of(moment.model)}
         if leaf in metrics:
-            return to_host_structure(metrics[leaf].result())
+            return _on_host(metrics[leaf].result(), where)
         raise LeafError(
             f"nothing here is called {leaf!r}",
-            where,
+            where(),
             f"There are the logs {sorted(moment.logs)} and the metrics "
             f"{sorted(metrics)}.",
         )
 
 
 class _PythonValue(LeafKind):
-    """Anything else: itself."""
+    """Anything else: itself, a NumPy array as a copy."""
 
     def accepts(self, leaf: Any) -> bool:
         return True
 
-    def value(self, leaf: Any, moment: Moment, where: str) -> Any:
-        return leaf
+    def value(self, leaf: Any, moment: Moment, where: Where) -> Any:
+        return to_host(leaf)
+
+
+def _graph_tensor_error(value: Any, where: Where) -> GraphTensorError:
+    return GraphTensorError(
+        f"{getattr(value, 'name', value)!r} belongs to a graph and has no "
+        "value of its own",
+        where(),
+        "Give its Keras counterpart (a metric, variable, function or "
+        "layer output), or run the v1 hook itself: "
+        "SessionRunHookCallback(tf.compat.v1.train.FinalOpsHook(...)).",
+    )
+
+
+def _is_as_new(metric: Any) -> bool:
+    # Keras resets a metric to zeros.
+    parts = [p for v in metric.variables for p in _stack.components(v)]
+    return bool(parts) and not any(np.any(to_host(part)) for part in parts)
+
+
+def _on_host(result: Any, where: Where) -> Any:
+    """Turns what something returned into values."""
+
+    def value_of(value: Any) -> Any:
+        if _stack.is_graph_element(value):
+            raise _graph_tensor_error(value, where)
+        return to_host(value)
+
+    try:
+        return map_result(value_of, result)
+    except RecursionError as error:
+        raise LeafError(
+            "the result contains itself, or is nested too deeply",
+            where(),
+            "Return a nesting that ends.",
+        ) from error
 
 
 # In the order that they are asked: a metric and a variable of some

@@ -7,6 +7,7 @@ nothing yet.
 
 from __future__ import annotations
 
+import contextlib
 import os
 from collections.abc import Iterable
 from pathlib import Path
@@ -20,10 +21,13 @@ from google.protobuf.message import DecodeError
 from final_ops_callback import _structure
 from final_ops_callback._to_host import widened
 from final_ops_callback._values_file import ValuesFile
+from final_ops_callback._values_file import check_distinct
 from final_ops_callback._writable import check_folder
+from final_ops_callback._writable import checked_path
 from final_ops_callback._writable import reported_as
 
-ROOT = "final_ops"
+# The most characters of one value on the console.
+_LONGEST = 160
 
 
 class Outlet(Protocol):
@@ -60,7 +64,7 @@ class Console:
     def write(self, values: Any, phase: str, step: int) -> None:
         """Prints the values under a line that names the phase and step."""
         rows = [
-            (_structure.as_name(path, ROOT), _one_line(value))
+            (_structure.as_name(path, _structure.ROOT), _one_line(value))
             for path, value in _structure.leaves_with_path(values)
         ]
         width = max((len(name) for name, _ in rows), default=0)
@@ -86,24 +90,28 @@ class TensorBoard:
     writes_files = True
 
     def __init__(self, log_dir: str | os.PathLike[str]) -> None:
-        self._log_dir = Path(log_dir)
-        check_folder(_first_existing(self._log_dir), f"log_dir={log_dir}")
+        where = f"log_dir={log_dir}"
+        # As it stands now: training may change the working directory.
+        self._log_dir = Path(checked_path(log_dir, where)).absolute()
+        check_folder(_first_existing(self._log_dir), where)
 
     def write(self, values: Any, phase: str, step: int) -> None:
         """Appends one event for each value that has a summary."""
         folder = self._log_dir / phase
-        summaries = [
-            _summary(_structure.as_name(path, ROOT), value)
-            for path, value in _structure.leaves_with_path(values)
-        ]
+        summaries = []
+        for path, value in _structure.leaves_with_path(values):
+            tag = _structure.as_name(path, _structure.ROOT)
+            summary = _summary(tag, value)
+            if summary is not None:
+                summaries.append((tag, summary))
+        check_distinct((tag for tag, _ in summaries), "tags of summaries")
         with reported_as(f"log_dir={self._log_dir}"):
             folder.mkdir(parents=True, exist_ok=True)
             writer = tf.summary.create_file_writer(str(folder))
-            with writer.as_default(step=step):
-                for summary in filter(None, summaries):
+            with contextlib.closing(writer), writer.as_default(step=step):
+                for _, summary in summaries:
                     # The raw form needs no tensorboard package.
                     tf.summary.experimental.write_raw_pb(summary)
-            writer.close()
 
 
 def _summary(tag: str, value: Any) -> Any:
@@ -112,6 +120,8 @@ def _summary(tag: str, value: Any) -> Any:
         return value if _is_summary(value) else None
     if not isinstance(value, bool | int | float | np.ndarray | np.generic):
         return None
+    if isinstance(value, np.ma.MaskedArray):
+        value = value.compressed()
     array = widened(np.asarray(value))
     if array.dtype.kind not in "biuf":
         return None
@@ -132,12 +142,18 @@ def _is_summary(value: bytes) -> bool:
 
 
 def _one_line(value: Any) -> str:
-    if isinstance(value, np.ndarray) and value.size > 16:
+    if isinstance(value, bytes | str) and len(value) > _LONGEST:
+        kind = type(value).__name__
+        return f"{kind}[{len(value)}] {value[: _LONGEST // 2]!r}..."
+    if hasattr(value, "to_list"):  # RaggedTensorValue
+        value = value.to_list()
+    text = " ".join(str(value).split())
+    if isinstance(value, np.ndarray) and (
+        value.size > 16 or len(text) > _LONGEST
+    ):
         edges = np.array2string(value, threshold=0, edgeitems=1)
-        text = f"{value.dtype}{list(value.shape)} {edges}"
-    else:
-        text = str(value)
-    return " ".join(text.split())
+        text = " ".join(f"{value.dtype}{list(value.shape)} {edges}".split())
+    return text if len(text) <= _LONGEST else f"{text[:_LONGEST]}..."
 
 
 def _first_existing(folder: Path) -> Path:

@@ -41,24 +41,30 @@ class Callback(keras.callbacks.Callback):
         # value is copied to the host for our sake.
         self._supports_tf_logs = True
         self._inside_fit = False
+        self._model_of_fit: Any = None
 
     def set_model(self, model: Any) -> None:
         """Takes the model; Keras calls it when a run of its own begins.
 
         The evaluate inside fit uses fit's own callback list and does not come
-        through here. So this is where a fit that failed (and therefore never
-        reached `on_train_end`) is known to be over.
+        through here. What does is a run after a fit that failed (and never
+        reached `on_train_end`), or a run that another callback starts inside
+        fit: neither is a validation. The second one ends inside fit.
         """
+        if self._inside_fit:
+            self._model_of_fit = self.model
         super().set_model(model)
         self._inside_fit = False
 
     def on_train_begin(self, logs: Any = None) -> None:
         """Begins the phase `train`."""
         self._inside_fit = True
+        self._model_of_fit = None
         self._begin_phase("train")
 
     def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
-        """Notes that fit goes on, also after an evaluate of someone else."""
+        """Notes that fit goes on, also after a run inside it that failed."""
+        self._return_to_fit()
         self._inside_fit = True
 
     def on_train_end(self, logs: Any = None) -> None:
@@ -73,6 +79,7 @@ class Callback(keras.callbacks.Callback):
     def on_test_end(self, logs: Any = None) -> None:
         """Ends the phase `test`, or `validation` inside fit."""
         self._end_phase("validation" if self._inside_fit else "test", logs)
+        self._return_to_fit()
 
     def on_predict_begin(self, logs: Any = None) -> None:
         """Begins the phase `predict`."""
@@ -81,6 +88,13 @@ class Callback(keras.callbacks.Callback):
     def on_predict_end(self, logs: Any = None) -> None:
         """Ends the phase `predict`."""
         self._end_phase("predict", logs)
+        self._return_to_fit()
+
+    def _return_to_fit(self) -> None:
+        if self._model_of_fit is not None:
+            super().set_model(self._model_of_fit)
+            self._inside_fit = True
+            self._model_of_fit = None
 
     def _begin_phase(self, phase: Phase) -> None:
         """Called when a phase begins; does nothing by default."""
@@ -146,6 +160,29 @@ def is_variable(value: Any) -> bool:
     return isinstance(value, tf.Variable) or _is_keras_variable(value)
 
 
+def is_graph_element(value: Any) -> bool:
+    """Says whether a value is a tensor or operation of a v1 graph."""
+    if isinstance(value, tf.Operation):
+        return True
+    if isinstance(value, tf.SparseTensor | tf.IndexedSlices):
+        return is_graph_element(value.values)
+    if isinstance(value, tf.RaggedTensor):
+        return is_graph_element(value.flat_values)
+    if isinstance(value, tf.Variable):
+        # Only the handle of a resource variable knows where it lives; a
+        # variable of replicas has none of its own.
+        return any(
+            not hasattr(part, "handle")  # v1's variables without resource
+            or _is_graph_tensor(part.handle)
+            for part in components(value)
+        )
+    return _is_graph_tensor(value)
+
+
+def _is_graph_tensor(value: Any) -> bool:
+    return isinstance(value, tf.Tensor) and not hasattr(value, "numpy")
+
+
 def source_inputs(symbolic: Any) -> list[Any]:
     """Returns the symbolic inputs that a symbolic tensor is computed from."""
     generation = generation_of(symbolic)
@@ -168,9 +205,7 @@ def evaluate_symbolic(
     """
     generation = generation_of(symbolic[0])
     keys = [key for key, _ in feeds]
-    inputs = [
-        _convert_to_tensor(generation, value, key.dtype) for key, value in feeds
-    ]
+    inputs = [as_fed(value, key) for key, value in feeds]
     # A tensor that is fed is worth what is fed, as in a v1 session.
     values = {id(key): fed for key, fed in zip(keys, inputs, strict=True)}
     missing = [tensor for tensor in symbolic if id(tensor) not in values]
@@ -185,10 +220,12 @@ def evaluate_symbolic(
     return [values[id(tensor)] for tensor in symbolic]
 
 
-def _convert_to_tensor(generation: ModuleType, value: Any, dtype: Any) -> Any:
+def as_fed(value: Any, symbolic: Any) -> Any:
+    """Converts what is fed for a symbolic tensor to a tensor of its dtype."""
+    generation = generation_of(symbolic)
     if hasattr(generation, "ops"):
-        return generation.ops.convert_to_tensor(value, dtype=dtype)
-    return tf.convert_to_tensor(value, dtype=dtype)
+        return generation.ops.convert_to_tensor(value, dtype=symbolic.dtype)
+    return tf.convert_to_tensor(value, dtype=symbolic.dtype)
 
 
 def metrics_of(model: Any) -> list[Any]:
@@ -217,8 +254,8 @@ def components(variable: Any) -> list[Any]:
 def strategy_scope(model: Any) -> Iterator[None]:
     """Enters the distribution strategy of a model, if it has one.
 
-    In a callback, tf_keras is in the strategy's scope and Keras 3 is not.
-    Outside of it a metric would be read from the first replica alone.
+    In a callback, tf_keras is in the strategy's scope and Keras 3 is not. To
+    read a metric or a variable needs no scope.
     """
     strategy = getattr(model, "distribute_strategy", None)
     if strategy is None or tf.distribute.in_cross_replica_context():

@@ -13,12 +13,16 @@ leaf. `tests/test_structure.py` holds the rules to the original.
 from __future__ import annotations
 
 import collections
+import copy
 from collections.abc import Callable
 from collections.abc import Iterator
 from collections.abc import Mapping
 from typing import Any
 
 Path = tuple[Any, ...]
+
+# The name of the whole structure of final ops, for people.
+ROOT = "final_ops"
 
 
 def map_with_path(
@@ -50,6 +54,39 @@ def map_with_path(
         for key, child in children
     ]
     return _rebuild(structure, mapped)
+
+
+def map_result(function: Callable[[Any], Any], result: Any) -> Any:
+    """Calls a function on each leaf of what a callable has returned.
+
+    A v1 session never rebuilt such containers: those that can hold anything
+    come back as what they were, whatever their constructor takes.
+
+    Args:
+        function: Called with each leaf.
+        result: As the structure of `map_with_path`.
+
+    Returns:
+        What the function returned, in new lists, tuples and dicts. A
+        container of another type comes back itself if no leaf has changed,
+        else as a copy with the new leaves; where it can't be built, as a
+        plain tuple or dict.
+    """
+    children = _children(result)
+    if children is None:
+        return function(result)
+    result = _unwrapped(result)
+    mapped = [(key, map_result(function, child)) for key, child in children]
+    if isinstance(result, list) or type(result) in (tuple, dict):
+        return _rebuild(result, mapped)
+    pairs = zip(children, mapped, strict=True)
+    if all(old is new for (_, old), (_, new) in pairs):
+        return result
+    try:
+        return _copy_with(result, mapped)
+    except Exception:  # it is the user's class: it may raise anything
+        plain = isinstance(result, tuple)
+        return tuple(v for _, v in mapped) if plain else dict(mapped)
 
 
 def leaves_with_path(
@@ -85,10 +122,10 @@ def as_expression(root: str, structure: Any, path: Path) -> str:
     """
     expression = root
     for key in path:
-        children = dict(_children(structure) or ())
-        by_attribute = _field_names(_unwrapped(structure)) is not None
+        structure = _unwrapped(structure)
+        by_attribute = _field_names(structure) is not None
         expression += f".{key}" if by_attribute else f"[{key!r}]"
-        structure = children[key]
+        structure = getattr(structure, key) if by_attribute else structure[key]
     return expression
 
 
@@ -133,6 +170,16 @@ def _rebuild(structure: Any, mapped: list[tuple[Any, Any]]) -> Any:
         return container(mapped)
     # Other mappings promise nothing about their constructor.
     return dict(mapped)
+
+
+def _copy_with(container: Any, mapped: list[tuple[Any, Any]]) -> Any:
+    if isinstance(container, dict):
+        # Counter, say, would count the pairs that it is built from.
+        duplicate = copy.copy(container)
+        for key, value in mapped:
+            duplicate[key] = value
+        return duplicate
+    return _rebuild(container, mapped)
 
 
 def _field_names(structure: Any) -> tuple[str, ...] | None:

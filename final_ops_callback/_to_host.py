@@ -21,7 +21,7 @@ def to_host(value: Any) -> Any:
 
     Args:
         value: A dense, sparse or ragged tensor, indexed slices, a variable,
-            or anything else.
+            a NumPy array, or anything else.
 
     Returns:
         A copy as a NumPy array or scalar, `SparseTensorValue`,
@@ -50,6 +50,8 @@ def to_host(value: Any) -> Any:
         )
     if _stack.is_variable(value) or _stack.is_backend_tensor(value):
         return _stack.to_numpy(value)
+    if isinstance(value, np.ndarray):
+        return np.array(value, subok=True)
     return value
 
 

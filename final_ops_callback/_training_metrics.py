@@ -15,62 +15,93 @@ from typing import Any
 
 from final_ops_callback import _stack
 
+State = list[tuple[Any, Any]]
+
 
 class TrainingMetrics:
     """The state of metrics from before the last validation."""
 
     def __init__(self) -> None:
-        self._variables: list[Any] = []
-        self._training: list[Any] = []
-        self._validation: list[Any] = []
+        self._of_model: State = []
+        self._of_others: list[State] = []
+        self._validation: list[State] = []
 
     def forget(self) -> None:
         """Forgets the state: a new epoch fills the metrics anew."""
-        self._variables, self._training, self._validation = [], [], []
+        self._of_model, self._of_others, self._validation = [], [], []
 
-    def take(self, metrics: Iterable[Any]) -> None:
+    def take(self, metrics: Iterable[Any], others: Iterable[Any] = ()) -> None:
         """Takes a copy of the state, when a validation begins.
 
         Keras calls `on_test_begin` before it resets the metrics, in every
         generation and with every backend.
 
         Args:
-            metrics: Iterable of metric objects.
+            metrics: Iterable of the metric objects of the model, which every
+                evaluate overwrites.
+            others: Iterable of metric objects that Keras may not know.
         """
-        parts = [
-            part
-            for metric in metrics
-            for variable in metric.variables
-            for part in _stack.components(variable)
+        parts = _parts(metrics)
+        known = {id(part) for part in parts}
+        self._of_model = _state(parts)
+        self._of_others = [
+            _state(part for part in _parts([metric]) if id(part) not in known)
+            for metric in others
         ]
-        self._variables = list({id(part): part for part in parts}.values())
-        self._training = self._read()
         self._validation = []
 
     def note_validation(self) -> None:
         """Notes what the validation left, when it ends."""
-        self._validation = self._read()
+        self._validation = [_now(state) for state in self._of_others]
 
     @contextlib.contextmanager
     def in_place(self) -> Iterator[None]:
         """Puts the state of training back into the metrics, for a while.
 
-        A variable that someone has written since the validation is left
-        alone: what it holds now is no leftover of the validation.
+        The metrics of the model always get it: what they hold now is left
+        over from a validation, or from an evaluate of another callback. A
+        metric that Keras does not know gets it as a whole or not at all: if
+        someone has written any part of it since the validation, what it
+        holds now is no leftover.
         """
-        swapped = []
-        states = zip(
-            self._variables, self._training, self._validation, strict=False
-        )
-        for variable, training, validation in states:
-            if variable.numpy().tobytes() == validation.tobytes():
-                swapped.append((variable, validation))
-                variable.assign(training)
+        training = list(self._of_model)
+        left = zip(self._of_others, self._validation, strict=False)
+        for state, validation in left:
+            if _is_same(_now(state), validation):
+                training += state
+        before = _now(training)
+        _assign(training)
         try:
             yield
         finally:
-            for variable, validation in swapped:
-                variable.assign(validation)
+            _assign(before)
 
-    def _read(self) -> list[Any]:
-        return [variable.numpy() for variable in self._variables]
+
+def _parts(metrics: Iterable[Any]) -> list[Any]:
+    parts = [
+        part
+        for metric in metrics
+        for variable in metric.variables
+        for part in _stack.components(variable)
+    ]
+    return list({id(part): part for part in parts}.values())
+
+
+def _state(parts: Iterable[Any]) -> State:
+    return [(part, part.numpy()) for part in parts]
+
+
+def _now(state: State) -> State:
+    return _state(part for part, _ in state)
+
+
+def _assign(state: State) -> None:
+    for part, value in state:
+        part.assign(value)
+
+
+def _is_same(first: State, second: State) -> bool:
+    return all(
+        a.tobytes() == b.tobytes()
+        for (_, a), (_, b) in zip(first, second, strict=True)
+    )

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Mapping
 from typing import Any
 
@@ -12,8 +13,7 @@ from final_ops_callback import _structure
 from final_ops_callback._feeds import Feeds
 from final_ops_callback._to_host import to_host_structure
 from final_ops_callback.errors import FeedError
-
-ROOT = "final_ops"
+from final_ops_callback.errors import LeafError
 
 
 class FinalOps:
@@ -34,28 +34,43 @@ class FinalOps:
         self._structure = structure
         self._feeds = Feeds(feed_dict)
         used: list[Any] = []
-        for path, leaf in _structure.leaves_with_path(structure):
+        try:
+            leaves = list(_structure.leaves_with_path(structure))
+        except RecursionError as error:
+            raise LeafError(
+                "a container holds itself, or is nested too deeply",
+                _structure.ROOT,
+                "Use a nesting that ends.",
+            ) from error
+        for path, leaf in leaves:
             used += _leaves.kind_of(leaf).needs(
-                leaf, self._feeds, self.where(path)
+                leaf, self._feeds, functools.partial(self.where, path)
             )
         unused = self._feeds.without(used)
         if unused:
             raise FeedError(
                 f"no leaf uses the feed of {unused[0]!r}",
                 "final_ops_feed_dict",
-                f"The leaves of {ROOT} use "
-                f"{sorted(getattr(key, 'name', key) for key in used)}. Remove "
-                "it or mend its name.",
+                f"The leaves of {_structure.ROOT} use "
+                f"{sorted({getattr(key, 'name', key) for key in used})}. "
+                "Remove it or mend its name.",
             )
+        for key in _leaves.distinct(used):
+            if _stack.is_symbolic(key):
+                self._feeds.check(key)
 
     def where(self, path: _structure.Path) -> str:
         """Writes the path of a leaf as the user would: `final_ops['auc']`."""
-        return _structure.as_expression(ROOT, self._structure, path)
+        return _structure.as_expression(_structure.ROOT, self._structure, path)
+
+    def leaves(self) -> list[Any]:
+        """Returns the leaves, in the order that they are written."""
+        leaves = _structure.leaves_with_path(self._structure)
+        return [leaf for _, leaf in leaves]
 
     def metrics(self) -> list[Any]:
         """Returns the metric objects among the leaves."""
-        leaves = _structure.leaves_with_path(self._structure)
-        return [leaf for _, leaf in leaves if _stack.is_metric(leaf)]
+        return [leaf for leaf in self.leaves() if _stack.is_metric(leaf)]
 
     def evaluate(self, model: Any, logs: Mapping[str, Any] | None) -> Any:
         """Evaluates every leaf once, in the order that they are written.
@@ -86,7 +101,7 @@ class FinalOps:
             if id(leaf) not in values:
                 try:
                     value = _leaves.kind_of(leaf).value(
-                        leaf, moment, self.where(path)
+                        leaf, moment, functools.partial(self.where, path)
                     )
                 except BaseException as error:
                     error.add_note(f"raised by {self.where(path)}")

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import collections
 import json
 import math
 import os
@@ -21,11 +22,10 @@ import numpy as np
 from final_ops_callback import _structure
 from final_ops_callback._to_host import widened
 from final_ops_callback._writable import check_folder
+from final_ops_callback._writable import checked_path
 from final_ops_callback._writable import reported_as
 from final_ops_callback.errors import ArgumentError
 from final_ops_callback.errors import OutletError
-
-ROOT = "final_ops"
 
 
 class ValuesFile:
@@ -45,7 +45,7 @@ class ValuesFile:
         phases: Iterable of strings. The phases that will be written.
 
     Raises:
-        ArgumentError: Another ending or another field.
+        ArgumentError: No path, another ending or another field.
         OutletError: The folder is missing or can't be written.
     """
 
@@ -54,16 +54,20 @@ class ValuesFile:
     def __init__(
         self, filepath: str | os.PathLike[str], phases: Iterable[str]
     ) -> None:
-        self._template = os.fspath(filepath)
-        where = f"filepath={self._template}"
-        self._save = _SAVERS.get(Path(self._template).suffix)
-        if self._save is None:
+        where = f"filepath={filepath}"
+        template = checked_path(filepath, where)
+        suffix = Path(template).suffix
+        if suffix not in _SAVERS:
             raise ArgumentError(
-                f"a file can't end in {Path(self._template).suffix!r}",
+                f"a file can't end in {suffix!r}",
                 where,
                 f"Use one of {sorted(_SAVERS)}.",
             )
-        _check_fields(self._template, where)
+        _check_fields(template, where)
+        self._save = _SAVERS[suffix]
+        # As it stands now: training may change the working directory.
+        here = os.getcwd().replace("{", "{{").replace("}", "}}")
+        self._template = os.path.join(here, template)
         if "{step" not in os.path.dirname(self._template):
             for phase in phases:
                 path = self._path(phase, 0)
@@ -76,13 +80,12 @@ class ValuesFile:
     def write(self, values: Any, phase: str, step: int) -> None:
         """Writes the file of a phase and step, in place of an older one."""
         path = self._path(phase, step)
-        save = self._save or _save_json
         # Beside the target, because a rename is atomic within one folder.
         part = path.with_name(f".{path.name}.{uuid.uuid4().hex}.part")
         with reported_as(f"filepath={path}"):
             try:
                 with part.open("xb") as file:
-                    save(file, values)
+                    self._save(file, values)
                     file.flush()
                     os.fsync(file.fileno())
                 part.replace(path)
@@ -101,14 +104,14 @@ def _save_json(file: IO[bytes], values: Any) -> None:
 def _as_json(value: Any) -> Any:
     if isinstance(value, Mapping):
         keys = [str(key) for key in value]
-        _check_distinct(keys, "keys of one JSON object")
+        check_distinct(keys, "keys of one JSON object")
         return dict(zip(keys, map(_as_json, value.values()), strict=True))
     if hasattr(value, "_asdict"):
         return _as_json(value._asdict())
     if isinstance(value, list | tuple):
         return [_as_json(item) for item in value]
     if isinstance(value, np.ndarray | np.generic):
-        return _as_json(widened(np.asarray(value)).tolist())
+        return _array_as_json(widened(np.asanyarray(value)))
     if hasattr(value, "to_list"):  # RaggedTensorValue
         return _as_json(value.to_list())
     if isinstance(value, bytes):
@@ -120,11 +123,19 @@ def _as_json(value: Any) -> Any:
     return str(value)
 
 
+def _array_as_json(array: np.ndarray) -> Any:
+    if array.dtype.char in "gG":  # a long double stays itself in `tolist`
+        array = array.astype("complex128" if array.dtype.char == "G" else "f8")
+    listed = array.tolist()
+    # Some scalars (void, say) have no Python type either.
+    return str(listed) if isinstance(listed, np.generic) else _as_json(listed)
+
+
 def _save_npz(file: IO[bytes], values: Any) -> None:
     arrays: list[tuple[str, Any]] = []
     for path, value in _structure.leaves_with_path(values):
         arrays += _named_arrays(path, value)
-    _check_distinct([name for name, _ in arrays], "names in one npz file")
+    check_distinct([name for name, _ in arrays], "names in one npz file")
     # As np.savez does, but that has parameters which a name could be.
     with zipfile.ZipFile(file, "w") as archive:
         for name, array in arrays:
@@ -142,10 +153,14 @@ def _named_arrays(
         ]
     if value is None:
         return []
+    if isinstance(value, np.ma.MaskedArray):
+        raise _no_array(value, path, "Fill it, or use a .json file.")
     array = widened(np.asarray(value))
-    if array.dtype.kind == "O":
-        array = _bytes_array(array, path)
-    return [(_structure.as_name(path, ROOT), array)]
+    if array.dtype.kind in "OT":  # T: the string type of NumPy 2
+        array = _bytes_array(array.astype(object), path)
+    if array.dtype.hasobject:
+        raise _no_array(value, path, "Return an array for each field.")
+    return [(_structure.as_name(path, _structure.ROOT), array)]
 
 
 def _bytes_array(array: np.ndarray, path: _structure.Path) -> np.ndarray:
@@ -161,10 +176,15 @@ def _encoded(item: Any, path: _structure.Path) -> bytes:
         return item
     if isinstance(item, str):
         return item.encode()
-    raise OutletError(
-        f"a {type(item).__name__} can't be kept in an npz file",
-        f"{ROOT} value {_structure.as_name(path, ROOT)!r}",
-        "Use a .json file, or return an array.",
+    raise _no_array(item, path, "Use a .json file, or return an array.")
+
+
+def _no_array(value: Any, path: _structure.Path, way_out: str) -> OutletError:
+    root = _structure.ROOT
+    return OutletError(
+        f"a {type(value).__name__} can't be kept in an npz file",
+        f"{root} value {_structure.as_name(path, root)!r}",
+        way_out,
     )
 
 
@@ -182,9 +202,9 @@ def _check_fields(template: str, where: str) -> None:
         unknown = {f for f in fields if f is not None} - {"phase", "step"}
         if not unknown:
             template.format(phase="train", step=0)
-    except ValueError as error:
+    except (ValueError, LookupError) as error:
         raise ArgumentError(
-            f"the path is no format string ({error})",
+            f"the path is no format string ({error!r})",
             where,
             "Write a brace that is part of the name twice.",
         ) from error
@@ -196,11 +216,21 @@ def _check_fields(template: str, where: str) -> None:
         )
 
 
-def _check_distinct(names: list[str], what: str) -> None:
-    twice = sorted({name for name in names if names.count(name) > 1})
+def check_distinct(names: Iterable[str], what: str) -> None:
+    """Checks that no two values would be written under one name.
+
+    Args:
+        names: Iterable of strings.
+        what: String. What the names are, for the error.
+
+    Raises:
+        OutletError: A name is there twice.
+    """
+    counts = collections.Counter(names)
+    twice = sorted(name for name, count in counts.items() if count > 1)
     if twice:
         raise OutletError(
             f"two {what} would be {twice[0]!r}",
-            ROOT,
+            _structure.ROOT,
             "Rename a key of final_ops.",
         )

@@ -7,10 +7,31 @@ import contextlib
 import os
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import tensorflow as tf
 
+from final_ops_callback.errors import ArgumentError
 from final_ops_callback.errors import OutletError
+
+
+def checked_path(path: Any, where: str) -> str:
+    """Returns a path as a string.
+
+    Args:
+        path: What should be a string or a path.
+        where: String. The argument that it is, for the error.
+
+    Raises:
+        ArgumentError: It is neither, or a path of bytes.
+    """
+    if isinstance(path, str | os.PathLike):
+        text = os.fspath(path)
+        if isinstance(text, str):
+            return text
+    raise ArgumentError(
+        f"a {type(path).__name__} is no path", where, "Use a string or a path."
+    )
 
 
 def check_folder(folder: Path, where: str) -> None:
@@ -43,8 +64,11 @@ def reported_as(where: str) -> Iterator[None]:
     except OutletError:
         raise
     except (OSError, tf.errors.OpError) as error:
-        raise OutletError(
+        reported = OutletError(
             f"the final values could not be written ({error})",
             where,
             "They are still in final_ops_values.",
-        ) from error
+        )
+        for name in ("errno", "strerror", "filename"):
+            setattr(reported, name, getattr(error, name, None))
+        raise reported from error

@@ -33,6 +33,11 @@ class HookError(Exception):
     def __str__(self) -> str:
         return f"{self.what} (at {self.where}). {self.way_out}"
 
+    def add_where(self, where: str) -> None:
+        """Says more of the place: which hook, at which moment."""
+        self.where = f"{self.where}, in {where}"
+        self.args = (self.what, self.where, self.way_out)
+
 
 class ArgumentError(HookError, ValueError):
     """An argument of a constructor that has no meaning, such as a phase."""
@@ -51,7 +56,17 @@ class FeedError(HookError, ValueError):
 
 
 class OutletError(HookError, OSError):
-    """A place where final values should go and that can't be written."""
+    """A place where final values should go and that can't be written.
+
+    `errno`, `strerror` and `filename` are those of the operating system's
+    error, if there was one, else `None`.
+    """
+
+    def __init__(self, what: str, where: str, way_out: str) -> None:
+        super().__init__(what, where, way_out)
+        # An OSError takes its arguments for these.
+        self.errno = self.strerror = self.filename = None
+        self.args = what, where, way_out
 
 
 class UnsupportedOpError(HookError, NotImplementedError):

@@ -327,3 +327,34 @@ def test_state_of_every_kind_has_a_twin(tmp_path: Any) -> None:
             reader.get_tensor(weight.path), weight.value.numpy()
         )
     assert reader.get_tensor("global_step") == 4
+
+
+def test_hooks_run_on_a_model_of_keras_2() -> None:
+    """A model of tf_keras has its loss, its step and its rate, too."""
+    tf_keras = pytest.importorskip(
+        "tf_keras", reason="tf_keras, the Keras 2 of today, is not installed"
+    )
+    model = models.tiny_model(tf_keras)
+    hook = Steps()
+    seen: list[Any] = []
+
+    class Sees(v1.train.SessionRunHook):
+        def before_run(self, context: Any) -> Any:
+            feeds = {"learning_rate:0": 0.0}
+            return v1.train.SessionRunArgs(["loss:0", "learning_rate:0"], feeds)
+
+        def after_run(self, context: Any, values: Any) -> None:
+            seen.append(values.results)
+
+    before = model.get_weights()
+    call(model, "fit", SessionRunHookCallback([hook, Sees()]), shuffle=False)
+    for method in ("evaluate", "predict"):
+        call(model, method, SessionRunHookCallback(hook))
+
+    still = ["begin", *[(4, 4)] * 4, "end"]
+    assert hook.events == steps(0, 4) + still + still
+    assert [float(rate) for _, rate in seen] == [0.0] * 4
+    np.testing.assert_array_equal(before[0], model.get_weights()[0])
+    x, y = data()
+    first = model.evaluate(x[:2], y[:2], verbose=0)[0]
+    np.testing.assert_allclose(seen[0][0], first, rtol=1e-6)

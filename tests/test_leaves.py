@@ -1,8 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """What each kind of leaf is worth, and what no leaf can be."""
 
+import collections
 import functools
 import logging
+import sys
 from collections.abc import Callable
 from typing import Any
 from typing import NamedTuple
@@ -14,6 +16,7 @@ import tensorflow as tf
 
 from final_ops_callback import FinalOpsCallback
 from final_ops_callback import _stack
+from final_ops_callback import _structure
 from final_ops_callback import errors
 from tests import models
 from tests import original
@@ -230,7 +233,19 @@ def test_a_leaf_alone_is_a_structure(make: Any, evaluated: Any) -> None:
     assert original.is_same(expected, values), (expected, values)
 
 
-def test_a_symbolic_feed_may_be_a_reference(model: Any) -> None:
+@pytest.mark.parametrize("shape", [(2,), (2, 1), (2, 1, 1)])
+def test_a_symbolic_feed_fits_as_keras_fits_it(shape: Any) -> None:
+    """What Keras takes for an input of one feature can be fed to it."""
+    inputs = keras.Input((1,), batch_size=4, name="x")
+    model = keras.Model(inputs, inputs * 2)
+    batch = np.ones(shape, "float32")
+
+    values = models.finish(FinalOpsCallback(model.output, {"x": batch}))
+
+    assert original.is_same(model(batch, training=False).numpy(), values)
+
+
+def test_a_symbolic_feed_may_be_a_reference() -> None:
     """The `.ref()` of a symbolic input of tf_keras is a key of the feeds."""
     tf_keras = pytest.importorskip("tf_keras")
     model = models.tiny_model(tf_keras)
@@ -312,14 +327,154 @@ def test_symbolic_leaves_are_computed_together(model: Any) -> None:
     np.testing.assert_array_equal(values["more"], [BATCH * 2, BATCH])
 
 
-def test_symbolic_leaves_run_in_inference_mode() -> None:
-    """A dropout layer drops nothing."""
-    inputs = keras.Input((3,), name="x")
-    leaf = keras.layers.Dropout(0.9)(inputs)
+class Trains(keras.layers.Layer):
+    """A layer that trains unless it is told not to."""
 
-    values = models.finish(FinalOpsCallback(leaf, {"x": BATCH}))
+    def call(self, x: Any, training: bool = True) -> Any:
+        return x * 0 if training else x
+
+
+@pytest.mark.parametrize(
+    "layer", [keras.layers.Dropout(0.9), Trains()], ids=["dropout", "default"]
+)
+def test_symbolic_leaves_run_in_inference_mode(layer: Any) -> None:
+    """A dropout layer drops nothing, a layer that would train does not."""
+    inputs = keras.Input((3,), name="x")
+
+    values = models.finish(FinalOpsCallback(layer(inputs), {"x": BATCH}))
 
     np.testing.assert_array_equal(values, BATCH)
+
+
+def test_a_path_is_written_for_an_error_alone(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Many leaves cost no paths as Python, so their time is linear."""
+    calls: list[Any] = []
+    monkeypatch.setattr(
+        _structure, "as_expression", lambda *call: calls.append(call)
+    )
+    callback = FinalOpsCallback(dict.fromkeys(range(20000), str))
+
+    values = models.finish(callback)
+
+    assert values == dict.fromkeys(range(20_000), "")
+    assert calls == []
+
+
+def warnings_of(ops: Any, model: Any, caplog: Any) -> list[str]:
+    """What is logged while a callback finishes."""
+    caplog.set_level(logging.WARNING, "final_ops_callback")
+    models.finish(FinalOpsCallback(ops), model, LOGS)
+    return [r.getMessage() for r in caplog.records]
+
+
+def test_a_metric_that_nothing_updates_is_warned_of(
+    evaluated: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A metric of no model that is still zero is named, with the way out."""
+    ops = {"a": [keras.metrics.MeanAbsoluteError(name="other")]}
+
+    (message,) = warnings_of(ops, evaluated, caplog)
+
+    assert message.startswith("final_ops['a'][0]: ")
+    assert "'other'" in message
+    assert "compile(metrics=[...])" in message
+
+
+def test_a_metric_that_something_updates_is_not_warned_of(
+    evaluated: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Neither a metric of the model nor one that was filled is named."""
+    fresh = models.tiny_model()
+    fresh.held = keras.metrics.Mean(name="held")
+    filled = updated(keras.metrics.Mean())
+
+    assert (
+        warnings_of([named(evaluated, "mae"), filled], evaluated, caplog) == []
+    )
+    assert warnings_of(fresh.held, fresh, caplog) == []
+
+
+class Tagged(dict):
+    """A dict with a constructor of its own."""
+
+    def __init__(self, tag: str) -> None:
+        super().__init__()
+        self.tag = tag
+
+
+class Strict(tuple):
+    """A tuple that can't be built from values."""
+
+    def __new__(cls, *values: Any) -> Any:
+        if len(values) != 2:
+            raise TypeError("two values")
+        return super().__new__(cls, values)
+
+
+@pytest.mark.parametrize(
+    "result",
+    [sys.version_info, Tagged("a"), collections.Counter("aab"), Strict(1, 2)],
+    ids=["version", "tagged", "counter", "strict"],
+)
+def test_a_result_without_tensors_is_itself(result: Any) -> None:
+    """A container of another type that holds no tensor is not rebuilt."""
+    values = models.finish(FinalOpsCallback([lambda: result]))
+
+    assert values[0] is result
+
+
+def test_a_result_with_tensors_keeps_its_type_where_it_can() -> None:
+    """A dict of any type is copied with values; else it is plain."""
+    counter = collections.Counter(a=tf.constant(2))
+    tagged = Tagged("t")
+    tagged["a"] = tf.constant(1)
+    strict = Strict(tf.constant(1), 2)
+
+    values = models.finish(FinalOpsCallback(lambda: [counter, tagged, strict]))
+
+    assert original.is_same(collections.Counter(a=np.int32(2)), values[0])
+    assert (type(values[1]), values[1].tag) == (Tagged, "t")
+    assert dict(values[1]) == {"a": np.int32(1)}
+    assert isinstance(tagged["a"], tf.Tensor)
+    assert original.is_same((np.int32(1), 2), values[2])
+
+
+def test_a_result_that_holds_itself_is_an_error() -> None:
+    """A list that holds itself is refused, with the path of the leaf."""
+    callback = FinalOpsCallback({"a": endless})
+
+    with pytest.raises(errors.LeafError, match=r"itself.*final_ops\['a'\]"):
+        models.finish(callback)
+
+
+def test_a_result_with_a_graph_tensor_is_an_error() -> None:
+    """A callable that returns a tensor of a graph is refused, by path."""
+    tensor = graph_elements()["tensor"]
+    callback = FinalOpsCallback({"a": lambda: [tensor]})
+
+    with pytest.raises(
+        errors.GraphTensorError, match=r"at final_ops\['a'\].*FinalOpsHook"
+    ):
+        models.finish(callback)
+
+
+@pytest.mark.parametrize("make", [lambda a: a, lambda a: lambda: {"a": [a]}])
+def test_an_array_is_a_copy(make: Any) -> None:
+    """What is written into an array later does not reach the values."""
+    array = np.array([1.0, 2.0])
+    before = array.copy()
+    values = models.finish(FinalOpsCallback({"a": make(array)}))
+
+    array[:] = 0
+
+    value = (
+        values["a"]
+        if isinstance(values["a"], np.ndarray)
+        else values["a"]["a"][0]
+    )
+    np.testing.assert_array_equal(value, before)
 
 
 def test_leaves_are_evaluated_in_the_order_written() -> None:
@@ -374,6 +529,13 @@ def test_a_graph_element_is_refused(kind: str) -> None:
         FinalOpsCallback(ops)
 
 
+def endless() -> Any:
+    """A list that holds itself."""
+    result: list[Any] = [1]
+    result.append(result)
+    return result
+
+
 def symbolic() -> Any:
     """A symbolic tensor that depends on the input `x`."""
     return models.tiny_model().output
@@ -425,7 +587,7 @@ BAD_ARGUMENTS: dict[str, tuple[Any, type[Exception], str]] = {
     "metric class": (
         lambda: FinalOpsCallback({"auc": keras.metrics.AUC}),
         errors.LeafError,
-        r"AUC is the class of a metric.*final_ops\['auc'\].*AUC\(\)",
+        r"AUC is the class of a metric.*final_ops\['auc'\].*compile\(metrics=",
     ),
     "unknown phase": (
         lambda: FinalOpsCallback(1, on="fit"),
@@ -441,6 +603,51 @@ BAD_ARGUMENTS: dict[str, tuple[Any, type[Exception], str]] = {
         lambda: FinalOpsCallback(1, on=None),
         errors.ArgumentError,
         "None is no phase",
+    ),
+    "none of the phases": (
+        lambda: FinalOpsCallback(1, on=()),
+        errors.ArgumentError,
+        r"there is no phase \(at on=\(\)\)\. Use .*'validation'",
+    ),
+    "verbosity of Keras": (
+        lambda: FinalOpsCallback(1, verbose=2),
+        errors.ArgumentError,
+        r"2 is no verbosity \(at verbose=2\)\. Use 0 or 1",
+    ),
+    "verbosity that is no number": (
+        lambda: FinalOpsCallback(1, verbose="auto"),
+        errors.ArgumentError,
+        "'auto' is no verbosity",
+    ),
+    "graph tensor as feed": (
+        lambda: FinalOpsCallback(a_function, {"x": graph_elements()["tensor"]}),
+        errors.GraphTensorError,
+        r"no value to feed \(at final_ops_feed_dict\['x'\]\)\. Feed an array",
+    ),
+    "symbolic tensor as feed": (
+        lambda: FinalOpsCallback(symbolic(), {"x": keras.Input((3,))}),
+        errors.FeedError,
+        r"no value to feed \(at final_ops_feed_dict\['x'\]\)\. Feed a batch",
+    ),
+    "feed of another dtype": (
+        lambda: FinalOpsCallback(symbolic(), {"x": [["a", "b", "c"]]}),
+        errors.FeedError,
+        r"list does not convert to float32 .*dict\['x'\]\)\. Feed an array",
+    ),
+    "feed of another shape": (
+        lambda: FinalOpsCallback(symbolic(), {"x": np.zeros((2, 4))}),
+        errors.FeedError,
+        r"shape \(2, 4\) does not fit into \(None, 3\) .*\. Feed a batch",
+    ),
+    "feed of another rank": (
+        lambda: FinalOpsCallback(symbolic(), {"x": np.zeros(3)}),
+        errors.FeedError,
+        r"shape \(3,\) does not fit into \(None, 3\)",
+    ),
+    "container that holds itself": (
+        lambda: FinalOpsCallback({"a": endless()}),
+        errors.LeafError,
+        r"holds itself.*at final_ops\)\. Use a nesting that ends",
     ),
 }
 

@@ -52,7 +52,8 @@ def run_job(out: Path, *arguments: str) -> Job:
 @pytest.fixture(scope="module")
 def job(tmp_path_factory: pytest.TempPathFactory) -> Job:
     """The main job, run once, into a folder that it makes itself."""
-    out = tmp_path_factory.mktemp("job") / "new" / "folder"
+    # Braces are no fields here, as they are in a `filepath`.
+    out = tmp_path_factory.mktemp("job") / "run{1}" / "{phase}"
     return run_job(out, "--epochs", str(EPOCHS))
 
 
@@ -178,6 +179,18 @@ def test_an_out_that_cannot_be_a_folder_gets_one_line(
 
     assert f"--out: can't write to {tmp_path / name}" in line
     assert (tmp_path / "file").read_text() == "precious"
+
+
+@pytest.mark.parametrize("name", main_job.FILES)
+def test_a_folder_in_the_way_of_a_file_gets_one_line(
+    name: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A folder where a file should be gets one line, before any training."""
+    (tmp_path / name).mkdir()
+
+    line = refusal(capsys, "--out", str(tmp_path))
+
+    assert f"--out: {tmp_path / name} is a folder" in line
 
 
 def test_a_missing_package_gets_one_line(

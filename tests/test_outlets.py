@@ -1,8 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """Where final values go: the console, TensorBoard, a JSON or npz file."""
 
+import errno
 import json
 import os
+import pickle
 import stat
 from collections.abc import Callable
 from pathlib import Path
@@ -106,6 +108,40 @@ def test_the_console_shortens_a_large_array(
     assert len(line) < 80
 
 
+@pytest.mark.parametrize(
+    ("value", "start"),
+    [
+        (b"a" * 1000, "bytes[1000] b'aaa"),
+        ("a\nb" * 1000, "str[3000] 'a\\nba"),
+        (np.array([b"a" * 1000], object), "object[1] [b'aaa"),
+        (" ".join("ab") * 1000, "str[3000] 'a ba"),
+    ],
+    ids=["bytes", "text", "array of bytes", "words"],
+)
+def test_the_console_shortens_long_text(
+    value: Any, start: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A long value is one short line that says what it is."""
+    Console().write({"a": value}, "test", 0)
+
+    _, line = capsys.readouterr().out.splitlines()
+    assert line.startswith(f"  a  {start}")
+    assert len(line) < 200
+
+
+def test_the_console_prints_a_ragged_value_as_lists(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """A ragged value is printed as the lists that it stands for."""
+    ragged = values()["ragged"]
+
+    Console().write(ragged, "test", 0)
+
+    assert (
+        capsys.readouterr().out.splitlines()[1].endswith(str(ragged.to_list()))
+    )
+
+
 def test_the_console_prints_an_empty_structure(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
@@ -183,6 +219,51 @@ def test_other_values_have_no_summary(tmp_path: Path) -> None:
         "scalar",
         "bool",
     } | arrays
+
+
+def test_two_values_under_one_tag_are_an_error(tmp_path: Path) -> None:
+    """Two values are never drawn as one curve; strings have no tag."""
+    with pytest.raises(
+        errors.OutletError, match=r"tags .*would be '1'.*Rename"
+    ):
+        written(tmp_path, {1: np.int64(1), "1": np.int64(2)})
+
+    assert list(tmp_path.iterdir()) == []
+    assert list(written(tmp_path, {1: np.int64(1), "1": "a"})) == ["1"]
+
+
+def test_a_masked_array_is_a_histogram_of_what_is_there(tmp_path: Path) -> None:
+    """What is masked is no part of the histogram."""
+    masked = np.ma.array([1.0, 2.0, 100.0], mask=[False, False, True])
+
+    summary, _ = written(tmp_path, {"a": masked})["a"]
+
+    assert summary.histo.num == masked.count()
+    assert summary.histo.sum == masked.sum()
+
+
+def test_a_writer_is_closed_when_it_fails(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """No file stays open after a summary that can't be written."""
+    writers: list[Any] = []
+    make = tf.summary.create_file_writer
+
+    def fail(_: Any) -> None:
+        raise OSError("no space")
+
+    monkeypatch.setattr(
+        tf.summary,
+        "create_file_writer",
+        lambda folder: writers.append(make(folder)) or writers[-1],
+    )
+    monkeypatch.setattr(tf.summary.experimental, "write_raw_pb", fail)
+
+    with pytest.raises(errors.OutletError, match="no space"):
+        written(tmp_path, 1.0)
+
+    with pytest.raises(RuntimeError, match="already closed"):
+        writers[0].as_default().__enter__()
 
 
 def test_each_phase_has_a_folder(tmp_path: Path) -> None:
@@ -293,6 +374,24 @@ def test_json_holds_bytes_as_text(tmp_path: Path) -> None:
     assert read == [text, "\\xff", strings]
 
 
+@pytest.mark.parametrize(
+    ("value", "expected"),
+    [
+        (np.longdouble("0.5"), 0.5),
+        (np.array([1, 2], np.longdouble), [1.0, 2.0]),
+        (np.array([1j], np.clongdouble), [str(1j)]),
+        (np.ma.array([1, 2], mask=[False, True]), [1, None]),
+        (np.array([(1, b"a")], [("n", "i4"), ("s", "S1")]), [[1, "a"]]),
+    ],
+    ids=["scalar", "array", "complex", "masked", "structured"],
+)
+def test_json_holds_what_python_has_no_type_for(
+    value: Any, expected: Any, tmp_path: Path
+) -> None:
+    """Long doubles are numbers, what is masked is null, a record a list."""
+    assert as_json(tmp_path, value) == expected
+
+
 def test_npz_holds_each_array_under_its_path(tmp_path: Path) -> None:
     """Arrays and scalars come back as they were, by their paths."""
     final = {"a": [values()["matrix"]], "b": Pair(values()["scalar"], 1)}
@@ -369,10 +468,42 @@ def test_names_that_would_collide_are_an_error(
     assert list(tmp_path.iterdir()) == []
 
 
-def test_npz_refuses_what_is_no_array(tmp_path: Path) -> None:
-    """An object that NumPy would pickle is an error that names it."""
-    with pytest.raises(errors.OutletError, match=r"object can't be kept.*'a'"):
-        saved(tmp_path, ".npz", {"a": object()})
+NO_ARRAYS: dict[str, Any] = {
+    "object": object(),
+    "array of objects": np.array([object()]),
+    "structured": np.array([(1, "a")], [("n", "i4"), ("o", object)]),
+    "masked": np.ma.array([1, 2], mask=[False, True]),
+}
+if hasattr(np.dtypes, "StringDType"):  # of NumPy 2
+    NO_ARRAYS["missing string"] = np.array(
+        ["a", None], np.dtypes.StringDType(na_object=None)
+    )
+
+
+@pytest.mark.parametrize("name", NO_ARRAYS)
+def test_npz_refuses_what_is_no_array(name: str, tmp_path: Path) -> None:
+    """What NumPy would pickle or lose is an error that names the value."""
+    with pytest.raises(
+        errors.OutletError, match=r"can't be kept.*'a/b'\)\. (Use|Fill|Return)"
+    ):
+        saved(tmp_path, ".npz", {"a": {"b": NO_ARRAYS[name]}})
+
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_npz_holds_records_and_strings_of_numpy(tmp_path: Path) -> None:
+    """A structured array comes back as it was, NumPy's strings as bytes."""
+    records = np.array([(1, 2.5)], [("n", "i4"), ("x", "f8")])
+    final = {"r": records}
+    if hasattr(np.dtypes, "StringDType"):
+        final["s"] = np.array(["a", "é"], np.dtypes.StringDType())
+
+    read = as_npz(tmp_path, final)
+
+    assert read["r"].dtype == records.dtype
+    assert read["r"].tolist() == records.tolist()
+    if "s" in final:
+        assert read["s"].tolist() == [b"a", "é".encode()]
 
 
 def test_the_file_names_phase_and_step(model: Any, tmp_path: Path) -> None:
@@ -397,6 +528,25 @@ def test_the_file_has_the_permissions_of_any_new_file(tmp_path: Path) -> None:
     assert stat.S_IMODE(path.stat().st_mode) == stat.S_IMODE(
         plain.stat().st_mode
     )
+
+
+def test_relative_paths_are_those_of_the_constructor(
+    model: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A change of the working directory moves no file."""
+    before, after = tmp_path / "run{1}", tmp_path / "elsewhere"
+    before.mkdir()
+    after.mkdir()
+    monkeypatch.chdir(before)
+    callback = FinalOpsCallback(
+        "loss", filepath="{phase}.json", log_dir=Path("logs")
+    )
+
+    monkeypatch.chdir(after)
+    models.fit(model, callback)
+
+    assert sorted(os.listdir(before)) == ["logs", "train.json"]
+    assert list(after.iterdir()) == []
 
 
 # Failures.
@@ -490,9 +640,47 @@ def test_each_failing_outlet_is_told_of(model: Any, tmp_path: Path) -> None:
     with pytest.raises(errors.OutletError, match=r"log_dir=.*logs") as caught:
         models.fit(model, callback)
 
-    assert "a.json" in " ".join(caught.value.__notes__)
+    (note,) = caught.value.__notes__
+    assert note.startswith("and then: OutletError: ")
+    assert "a.json" in note
     assert callback.final_ops_values == 1
     assert sorted(os.listdir(tmp_path)) == ["a.json", "logs"]
+
+
+def test_a_failure_keeps_what_the_system_says(tmp_path: Path) -> None:
+    """The error has the `errno` and file of its cause, also when pickled."""
+    path = tmp_path / "folder" / "a.json"
+    path.parent.mkdir()
+    outlet = ValuesFile(path, PHASES)
+    path.parent.rmdir()
+
+    with pytest.raises(errors.OutletError, match=r"\(at filepath=") as caught:
+        outlet.write(1, "train", 0)
+
+    error = caught.value
+    assert error.errno == error.__cause__.errno == errno.ENOENT
+    assert error.filename == error.__cause__.filename
+    assert str(pickle.loads(pickle.dumps(error))) == str(error)
+
+
+def test_an_error_of_ours_has_no_errno(tmp_path: Path) -> None:
+    """Without a cause there is no number and no file."""
+    with pytest.raises(errors.OutletError) as caught:
+        FinalOpsCallback("loss", filepath=tmp_path / "missing" / "a.json")
+
+    assert caught.value.errno is None
+    assert caught.value.filename is None
+
+
+@pytest.mark.parametrize("argument", ["filepath", "log_dir"])
+@pytest.mark.parametrize("value", [3, b"a.json", ["a.json"]])
+def test_what_is_no_path_is_refused_at_once(argument: str, value: Any) -> None:
+    """A number, bytes or list is an error that names the argument."""
+    with pytest.raises(
+        errors.ArgumentError,
+        match=rf"a {type(value).__name__} is no path \(at {argument}=.*\. Use",
+    ):
+        FinalOpsCallback("loss", **{argument: value})
 
 
 BAD_PATHS: dict[str, tuple[str, type[Exception], str]] = {
@@ -530,6 +718,11 @@ BAD_PATHS: dict[str, tuple[str, type[Exception], str]] = {
         "{phase!x}.json",
         errors.ArgumentError,
         "no format string",
+    ),
+    "field in a field": (
+        "{step:{width}}.json",
+        errors.ArgumentError,
+        "no format string.*width",
     ),
     "format of another type": (
         "{step:x<z}.json",

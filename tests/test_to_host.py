@@ -72,14 +72,17 @@ def test_anything_else_stays_itself(value: Any) -> None:
     assert _to_host.to_host(value) is value
 
 
-def test_the_value_is_a_copy() -> None:
-    """Writing into the value leaves the tensor as it was."""
-    tensor = tf.constant([1.0, 2.0])
-    before = tensor.numpy()
+@pytest.mark.parametrize("make", [tf.constant, np.array, np.ma.array])
+def test_the_value_is_a_copy(make: Any) -> None:
+    """Writing into the value leaves the tensor or array as it was."""
+    source = make([1.0, 2.0])
+    before = np.array(source)
 
-    _to_host.to_host(tensor)[0] = 5
+    value = _to_host.to_host(source)
+    value[0] = 5
 
-    np.testing.assert_array_equal(tensor, before)
+    np.testing.assert_array_equal(source, before)
+    assert isinstance(value, np.ma.MaskedArray) is (make is np.ma.array)
 
 
 @pytest.mark.parametrize("name", ["bfloat16", "bfloat16 scalar", "float8"])

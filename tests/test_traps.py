@@ -4,6 +4,7 @@
 import contextlib
 import copy
 import pickle
+import types
 from collections.abc import Callable
 from collections.abc import Iterator
 from typing import Any
@@ -60,8 +61,7 @@ def with_putting_back_always(monkeypatch: pytest.MonkeyPatch) -> None:
 
     @contextlib.contextmanager
     def in_place(self: TrainingMetrics) -> Iterator[None]:
-        pairs = zip(self._variables, self._training, strict=True)
-        for variable, training in pairs:
+        for variable, training in self._of_model:
             variable.assign(training)
         yield
 
@@ -178,20 +178,91 @@ def test_a_metric_of_metrics_has_its_training_value(model: Any) -> None:
     assert callback.final_ops_values == pytest.approx(*history["spread"])
 
 
-def test_what_was_written_after_validation_stays(model: Any) -> None:
-    """A metric that someone fills after the validation keeps its value."""
-    mae = mae_of(model)
+class EvaluateAgain(keras.callbacks.Callback):
+    """Evaluates at each end of an epoch, on as many other examples."""
 
-    class Refill(keras.callbacks.Callback):
-        def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
-            mae.reset_state()
-            mae.update_state([[0.0]], [[7.0]])
+    def __init__(self, *callbacks: Any, run: str = "evaluate") -> None:
+        super().__init__()
+        self.callbacks = list(callbacks)
+        self.run = run
 
-    callback = FinalOpsCallback(mae)
+    def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
+        x, y = models.tiny_data().validation
+        data = (x,) if self.run == "predict" else (x + 1, y * 3)
+        options = {"verbose": 0, "callbacks": self.callbacks}
+        getattr(self.model, self.run)(*data, **options)
 
-    models.fit(model, Refill(), callback, validate=True)
 
-    assert callback.final_ops_values == mae.result()
+@pytest.mark.parametrize("reading", ["metric", "loss", "from the model"])
+def test_a_later_evaluate_does_not_reach_the_training_value(
+    reading: str, model: Any
+) -> None:
+    """What another callback evaluates after validation is a leftover."""
+    callback = FinalOpsCallback(READINGS[reading](model))
+
+    history = models.fit(model, EvaluateAgain(), callback, validate=True)
+
+    name = "loss" if reading == "loss" else "mae"
+    assert callback.final_ops_values == pytest.approx(history[name][-1])
+
+
+def test_a_later_evaluate_keeps_its_own_metrics(model: Any) -> None:
+    """After fit the metrics hold what the last evaluate has left."""
+    kept: list[Any] = []
+    last = keras.callbacks.LambdaCallback(
+        on_epoch_end=lambda *_: kept.extend(
+            v.numpy() for v in mae_of(model).variables
+        )
+    )
+    callback = FinalOpsCallback(mae_of(model))
+
+    models.fit(model, EvaluateAgain(), callback, last, validate=True)
+
+    assert original.is_same(kept, [v.numpy() for v in mae_of(model).variables])
+
+
+def own_metric_in_fit(after_validation: Any) -> tuple[Any, Any]:
+    """A metric that only the steps of a model fill, and its final value."""
+    own = keras.metrics.Mean()
+
+    class WithOwn(keras.Model):
+        def train_step(self, data: Any) -> Any:
+            own.update_state(3.0)
+            return super().train_step(data)
+
+        def test_step(self, data: Any) -> Any:
+            own.reset_state()
+            own.update_state(5.0)
+            return super().test_step(data)
+
+    inputs = keras.Input((3,), name="x")
+    model = WithOwn(inputs, keras.layers.Dense(1)(inputs))
+    model.compile("sgd", "mse", run_eagerly=True)
+    callback = FinalOpsCallback(own)
+    write = keras.callbacks.LambdaCallback(
+        on_epoch_end=lambda *_: after_validation(own)
+    )
+    models.fit(model, write, callback, validate=True)
+    return own, callback.final_ops_values
+
+
+def test_a_metric_that_keras_does_not_know_has_its_training_value() -> None:
+    """A metric of one's own that validation fills is that of training."""
+    _, value = own_metric_in_fit(lambda _: None)
+
+    assert value == 3.0
+
+
+def test_a_metric_is_put_back_whole_or_not_at_all() -> None:
+    """A metric of one's own that someone fills later keeps its value."""
+
+    def refill(metric: Any) -> None:
+        metric.reset_state()
+        metric.update_state(7.0)  # as many as before, another total
+
+    own, value = own_metric_in_fit(refill)
+
+    assert value == own.result().numpy() == 7.0
 
 
 def test_the_metrics_of_keras_are_left_alone(model: Any) -> None:
@@ -367,6 +438,69 @@ def test_an_evaluate_after_a_failed_fit_would_be_validation(
     callback = evaluate_after_a_failed_fit(model)
 
     assert list(callback.final_ops_values_by_phase) == ["validation"]
+
+
+@pytest.mark.parametrize("run", ["evaluate", "predict"])
+def test_a_run_inside_fit_does_not_end_fit(run: str, model: Any) -> None:
+    """After a run that another callback starts, fit goes on."""
+    phases: list[str] = []
+
+    class Recording(FinalOpsCallback):
+        def on_final_ops_values(self, values: Any, phase: str, _: int) -> None:
+            phases.append(phase)
+
+    callback = Recording(mae_of(model), on=_stack.PHASES)
+
+    class Early(EvaluateAgain):
+        def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
+            self.on_epoch_end(epoch)
+            self.on_epoch_end = lambda *_: None
+
+    # After ours, because Keras tells ours first that an epoch begins.
+    history = models.fit(
+        model, callback, Early(callback, run=run), validate=True
+    )
+
+    inner = "test" if run == "evaluate" else "predict"
+    assert phases == [inner, "validation", "train"]
+    assert callback.final_ops_values_by_phase["validation"] == pytest.approx(
+        history["val_mae"][-1]
+    )
+
+
+def test_a_run_of_another_model_inside_fit_leaves_fit_its_model(
+    model: Any,
+) -> None:
+    """At the end of fit the model is that of fit."""
+    other = models.tiny_model()
+    callback = FinalOpsCallback(lambda model: model.name)
+    inner = keras.callbacks.LambdaCallback(
+        on_epoch_end=lambda *_: other.predict(
+            models.tiny_data().x, verbose=0, callbacks=[callback]
+        )
+    )
+
+    models.fit(model, callback, inner)
+
+    assert callback.final_ops_values_by_phase == {
+        "predict": other.name,
+        "train": model.name,
+    }
+
+
+def test_fit_goes_on_after_a_run_inside_it_that_failed(model: Any) -> None:
+    """The next epoch is known to be inside fit, and in which model."""
+    callback = FinalOpsCallback(mae_of(model), on="validation")
+    callback.set_model(model)
+    callback.on_train_begin()
+    callback.set_model(models.tiny_model())  # an evaluate that fails
+
+    callback.on_epoch_begin(1)
+    callback.on_test_begin()
+    callback.on_test_end({})
+
+    assert list(callback.final_ops_values_by_phase) == ["validation"]
+    assert callback.model is model
 
 
 def test_predict_has_a_phase_of_its_own(model: Any) -> None:
@@ -598,6 +732,67 @@ def test_a_deep_copy_leaves_the_first_one_alone(model: Any) -> None:
     assert callback.final_ops_values_by_phase == {}
 
 
+class Collecting(FinalOpsCallback):
+    """A subclass with attributes of its own."""
+
+    def __init__(self, metric: Any, path: Any) -> None:
+        super().__init__([metric], filepath=path)
+        self.metric = metric
+        self.seen: list[Any] = []
+
+    def on_final_ops_values(self, values: Any, phase: str, step: int) -> None:
+        self.seen.append(values)
+
+
+def test_a_deep_copy_has_attributes_of_its_own(
+    model: Any, tmp_path: Any
+) -> None:
+    """Attributes are copied; the model, leaves and outlets are shared."""
+    callback = Collecting(mae_of(model), tmp_path / "a.json")
+    models.fit(model, callback, validate=True)
+
+    duplicate = copy.deepcopy(callback)
+
+    assert duplicate.seen == callback.seen
+    assert duplicate.seen is not callback.seen
+    assert duplicate.final_ops_values is not callback.final_ops_values
+    assert duplicate.final_ops_values == callback.final_ops_values
+    assert duplicate.final_ops_values_by_phase == {"train": callback.seen[0]}
+    assert duplicate.model is model
+    assert duplicate.metric is callback.metric
+    models.fit(model, duplicate)
+    assert len(callback.seen) == 1
+    assert len(duplicate.seen) == 2
+
+
+def test_a_deep_copy_inside_fit_knows_no_training_state(model: Any) -> None:
+    """A copy that is made after a validation puts nothing back."""
+    callback = FinalOpsCallback(mae_of(model))
+    seen: list[Any] = []
+
+    def look(*_: Any) -> None:
+        duplicate = copy.deepcopy(callback)
+        seen.append([v.numpy() for v in mae_of(model).variables])
+        with duplicate._training_metrics.in_place():
+            seen.append([v.numpy() for v in mae_of(model).variables])
+
+    looking = keras.callbacks.LambdaCallback(on_epoch_end=look)
+
+    models.fit(model, callback, looking, validate=True)
+
+    assert original.is_same(*seen)
+
+
+def test_the_values_of_each_phase_are_a_dict_of_your_own(model: Any) -> None:
+    """What is written into the dict does not reach the callback."""
+    callback = FinalOpsCallback("loss")
+    models.fit(model, callback)
+
+    callback.final_ops_values_by_phase.clear()
+
+    assert list(callback.final_ops_values_by_phase) == ["train"]
+
+
 def test_a_deep_copy_would_watch_nothing(
     model: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -686,6 +881,18 @@ def test_a_batch_method_would_be_found() -> None:
 
 
 # Who writes.
+
+
+@pytest.mark.parametrize("chief", [True, False])
+def test_the_chief_is_who_saves_checkpoints(chief: bool) -> None:
+    """The chief is known from the strategy; without one, it is everyone."""
+    extended = types.SimpleNamespace(should_checkpoint=chief)
+    strategy = types.SimpleNamespace(extended=extended)
+    model = types.SimpleNamespace(distribute_strategy=strategy)
+
+    assert _stack.is_chief(model) is chief
+    assert _stack.is_chief(types.SimpleNamespace(distribute_strategy=None))
+    assert _stack.is_chief(None)
 
 
 @pytest.mark.parametrize("chief", [True, False])
