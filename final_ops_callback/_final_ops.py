@@ -15,6 +15,7 @@ import tensorflow as tf
 from final_ops_callback import _model
 from final_ops_callback import _stack
 from final_ops_callback._outlets import make_outlets
+from final_ops_callback._phases import checked_phases
 from final_ops_callback._training_metrics import TrainingMetrics
 from final_ops_callback._values import FinalOps
 from final_ops_callback.errors import ArgumentError
@@ -103,7 +104,7 @@ class FinalOpsCallback(_stack.Callback):
         verbose: int = 0,
     ) -> None:
         super().__init__()
-        self._on = _checked_phases(on)
+        self._on = checked_phases(on, _stack.PHASES)
         if not isinstance(verbose, int) or verbose not in (0, 1):
             raise ArgumentError(
                 f"{verbose!r} is no verbosity",
@@ -215,23 +216,3 @@ class FinalOpsCallback(_stack.Callback):
             for other in others:
                 first.add_note(f"and then: {type(other).__name__}: {other}")
             raise first
-
-
-def _checked_phases(on: str | Iterable[str]) -> tuple[str, ...]:
-    phases: tuple[Any, ...] = (on,)
-    if isinstance(on, Iterable) and not isinstance(on, str):
-        phases = tuple(on)
-    if not phases:
-        raise ArgumentError(
-            "there is no phase",
-            f"on={on!r}",
-            f"Use one or more of {list(_stack.PHASES)}.",
-        )
-    for phase in phases:
-        if phase not in _stack.PHASES:
-            raise ArgumentError(
-                f"{phase!r} is no phase",
-                f"on={on!r}",
-                f"Use one or more of {list(_stack.PHASES)}.",
-            )
-    return phases

@@ -14,8 +14,8 @@ from final_ops_callback import _stack
 from final_ops_callback._calls import Hooks
 from final_ops_callback._calls import checked_hooks
 from final_ops_callback._hook_run import HookRun
+from final_ops_callback._phases import checked_phases
 from final_ops_callback._step import StepTap
-from final_ops_callback.errors import ArgumentError
 
 _PHASES = ("train", "test", "predict")
 
@@ -82,7 +82,7 @@ class SessionRunHookCallback(_stack.Callback):
         super().__init__()
         checked_hooks(hooks)
         self._hooks = hooks
-        self._on = _checked_phases(on)
+        self._on = None if on is None else checked_phases(on, _PHASES)
         self._scaffold = scaffold
         self._chief_only = chief_only
         self._variable_names = dict(variable_names or {})
@@ -196,19 +196,3 @@ def _give_up(runs: dict[str, HookRun]) -> None:
     while runs:
         _, run = runs.popitem()
         run.abort(RuntimeError("the run was given up"))
-
-
-def _checked_phases(
-    on: str | Iterable[str] | None,
-) -> tuple[str, ...] | None:
-    if on is None:
-        return None
-    phases = (on,) if isinstance(on, str) else tuple(on)
-    for phase in phases:
-        if phase not in _PHASES:
-            raise ArgumentError(
-                f"{phase!r} is no phase",
-                f"on={on!r}",
-                f"Use one or more of {list(_PHASES)}.",
-            )
-    return phases

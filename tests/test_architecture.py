@@ -26,6 +26,7 @@ ROOMS: dict[str, set[str]] = {
     "_structure": set(),
     "_stack": set(),
     "_model": {"_stack"},
+    "_phases": {"errors"},
     "_to_host": {"_stack", "_structure"},
     # FinalOpsCallback
     "_signature": {"_stack"},
@@ -53,6 +54,7 @@ ROOMS: dict[str, set[str]] = {
     "_final_ops": {
         "_model",
         "_outlets",
+        "_phases",
         "_stack",
         "_training_metrics",
         "_values",
@@ -88,7 +90,13 @@ ROOMS: dict[str, set[str]] = {
         "_runner",
         "_step",
     },
-    "_hook_callback": {"_calls", "_hook_run", "_stack", "_step", "errors"},
+    "_hook_callback": {
+        "_calls",
+        "_hook_run",
+        "_phases",
+        "_stack",
+        "_step",
+    },
 }
 
 # What runs hooks knows no Keras, so that any training loop can drive it.

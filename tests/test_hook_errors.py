@@ -124,10 +124,19 @@ def test_a_function_that_returns_no_hook(model: keras.Model) -> None:
         models.fit(model, SessionRunHookCallback(lambda: 3))
 
 
-def test_an_unknown_phase() -> None:
-    """An unknown phase is refused in the constructor."""
-    with pytest.raises(errors.ArgumentError, match=r"'eval' is no phase.*on="):
-        SessionRunHookCallback(v1.train.StopAtStepHook(1), on="eval")
+@pytest.mark.parametrize(
+    ("on", "match"),
+    [
+        ("eval", r"'eval' is no phase.*on="),
+        (("train", "validation"), r"'validation' is no phase"),
+        ((), r"there is no phase"),
+        (3, r"3 is no phase"),
+    ],
+)
+def test_a_wrong_phase(on: Any, match: str) -> None:
+    """A phase that there is not is refused in the constructor."""
+    with pytest.raises(errors.ArgumentError, match=match):
+        SessionRunHookCallback(v1.train.StopAtStepHook(1), on=on)
 
 
 @pytest.mark.parametrize(

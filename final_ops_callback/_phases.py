@@ -1,0 +1,42 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Checking the phases that a callback is made for."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+from final_ops_callback.errors import ArgumentError
+
+
+def checked_phases(
+    on: str | Iterable[str], known: Iterable[str]
+) -> tuple[str, ...]:
+    """Returns the phases of the argument `on`.
+
+    Args:
+        on: A phase or an iterable of phases.
+        known: Iterable of the phases that there are.
+
+    Returns:
+        Tuple of one phase or more.
+
+    Raises:
+        ArgumentError: An unknown phase, or none.
+
+    Example:
+    >>> checked_phases("test", ["train", "test"])
+    ('test',)
+    """
+    known = list(known)
+    phases: tuple[Any, ...] = (on,)
+    if isinstance(on, Iterable) and not isinstance(on, str):
+        phases = tuple(on)
+    wrong = [f"{phase!r} is no phase" for phase in phases if phase not in known]
+    if wrong or not phases:
+        raise ArgumentError(
+            wrong[0] if wrong else "there is no phase",
+            f"on={on!r}",
+            f"Use one or more of {known}.",
+        )
+    return phases
