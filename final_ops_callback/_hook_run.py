@@ -63,7 +63,7 @@ class HookRun:
             steps_per_run=_model.steps_per_execution(model),
             counts_evaluations=phase == "test",
         )
-        self._unknown_length = unknown_length
+        self._counts_too_many = unknown_length and phase == "train"
         self._step_before: int | None = None
         self._learning_rate: Any = None
         self._begun = False
@@ -100,7 +100,7 @@ class HookRun:
             return
         if LEARNING_RATE in runner.step_names:
             self._learning_rate = _model.learning_rate_of(self._model)
-        if self._unknown_length:
+        if self._counts_too_many:
             self._step_before = _model.step_of(self._model)
         self._tap.arm(
             Wish(
@@ -169,7 +169,7 @@ class HookRun:
         counted it: `optimizer.iterations` is one too high. A checkpoint of
         the end would carry that step.
         """
-        if self._phase == "train" and self._step_before is not None:
+        if self._step_before is not None:
             _model.set_step(self._model, self._step_before)
 
     def _guarded(self, call: Callable[[], None]) -> None:

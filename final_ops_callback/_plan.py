@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from collections.abc import Collection
 from collections.abc import Mapping
 from collections.abc import Sequence
@@ -59,9 +58,6 @@ class Plan:
         feeds: Sequence[tf.Tensor],
         resources: Resources,
     ) -> None:
-        # Keeps the leaves alive, because plans are found by their identity;
-        # a container may get other leaves.
-        self.leaves = _leaves(fetches)
         self._graph = graph
         self._resources = resources
         self._feeds = list(feeds)
@@ -134,10 +130,9 @@ class Plan:
             for name, tensor in getattr(self._graph, "step_tensors", {}).items()
             if tensor.ref() not in fed
         }
-        step_refs = {tensor.ref() for tensor in steps.values()}
         step_ops = {tensor.op for tensor in steps.values()}
         targets = [op for op in targets if op not in step_ops]
-        given = fed | step_refs
+        given = fed | {tensor.ref() for tensor in steps.values()}
         needed = needed_operations(self._tensors, targets, given)
         consumed = {t.ref() for op in needed for t in op.inputs}
         consumed |= {tensor.ref() for tensor in self._tensors}
@@ -152,7 +147,7 @@ class Plan:
         self.step_names = list(wanted)
         self._steps = list(wanted.values())
 
-        dependent = _dependent(needed, step_refs, step_ops)
+        dependent = _dependent(needed, step_ops)
         independent = {op for op in needed if op not in dependent}
         frontier, remade = _frontier(dependent, given)
         fetched = [t for t in self._tensors if t.ref() not in given]
@@ -230,20 +225,16 @@ def _part(
 
 
 def _dependent(
-    needed: list[tf.Operation],
-    steps: Collection[Any],
-    step_ops: Collection[tf.Operation],
+    needed: list[tf.Operation], step_ops: Collection[tf.Operation]
 ) -> set[tf.Operation]:
     """Returns the operations that wait for the step, of ordered ones."""
-    dependent: set[tf.Operation] = set()
+    waiting = set(step_ops)
     for op in needed:
-        if (
-            any(t.ref() in steps or t.op in dependent for t in op.inputs)
-            or not dependent.isdisjoint(op.control_inputs)
-            or not set(step_ops).isdisjoint(op.control_inputs)
+        if any(t.op in waiting for t in op.inputs) or not waiting.isdisjoint(
+            op.control_inputs
         ):
-            dependent.add(op)
-    return dependent
+            waiting.add(op)
+    return waiting.difference(step_ops)
 
 
 def _frontier(
@@ -296,29 +287,25 @@ def _as_host(value: Any) -> Any:
     return value.numpy() if isinstance(value, tf.Tensor) else to_host(value)
 
 
-def _leaves(fetches: Any) -> list[Any]:
-    if isinstance(fetches, list | tuple):
-        return [leaf for part in fetches for leaf in _leaves(part)]
-    if isinstance(fetches, Mapping):
-        return [leaf for part in fetches.values() for leaf in _leaves(part)]
-    return [fetches]
-
-
-def structure_key(fetches: Any) -> Callable[[], Any] | Any:
+def structure_key(fetches: Any, leaves: list[Any]) -> Any:
     """Returns a key under which a plan for the same fetches is found.
 
     Args:
         fetches: A structure of fetches.
+        leaves: List. The leaves are appended to it. The key tells them apart
+            by identity, so it holds only as long as they are kept alive.
 
     Returns:
         A hashable value, equal for structures of the same containers and the
-        same leaves (told apart by identity, strings by value).
+        same leaves (strings are the same by value).
     """
     if isinstance(fetches, str):
         return fetches
     if isinstance(fetches, list | tuple):
-        return type(fetches), tuple(map(structure_key, fetches))
+        parts = [structure_key(part, leaves) for part in fetches]
+        return type(fetches), tuple(parts)
     if isinstance(fetches, Mapping):
-        keys = tuple(fetches.keys())
-        return type(fetches), keys, tuple(map(structure_key, fetches.values()))
+        parts = [structure_key(part, leaves) for part in fetches.values()]
+        return type(fetches), tuple(fetches), tuple(parts)
+    leaves.append(fetches)
     return id(fetches)

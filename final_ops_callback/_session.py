@@ -83,7 +83,7 @@ class EagerSession(SessionInterface):
         # As a v1 session, one that nobody closed frees what is its own when
         # it is gone; not at the end of the process, which frees all.
         weakref.finalize(self, self._resources.free).atexit = False
-        self._plans: dict[Any, Plan] = {}
+        self._plans: dict[Any, tuple[Plan, list[Any]]] = {}
         self._lock = threading.RLock()
         self._closed = False
         self._contexts: contextlib.ExitStack | None = None
@@ -250,15 +250,17 @@ class EagerSession(SessionInterface):
             )
         feeds = dict(self._feeds(feed_dict or {}))
         ordered = sorted(feeds, key=lambda tensor: tensor.name)
-        key = (structure_key(fetches), tuple(t.name for t in ordered))
+        leaves: list[Any] = []
+        key = structure_key(fetches, leaves), tuple(t.name for t in ordered)
         with self._lock:
             if key not in self._plans:
                 while len(self._plans) >= _MOST_PLANS:
                     self._plans.pop(next(iter(self._plans)))
-                self._plans[key] = Plan(
-                    self._graph, fetches, ordered, self._resources
-                )
-            plan = self._plans[key]
+                plan = Plan(self._graph, fetches, ordered, self._resources)
+                # With the leaves, which the key needs alive: the container
+                # that they came in may get others.
+                self._plans[key] = plan, leaves
+            plan, _ = self._plans[key]
         return plan, [feeds[tensor] for tensor in ordered]
 
     def _feeds(

@@ -94,9 +94,9 @@ def writes(op: tf.Operation) -> bool:
 
 def writes_inside(graph: tf.Graph, op: tf.Operation) -> bool:
     """Says whether a function that an operation calls writes a variable."""
-    called = _called_functions(op.node_def)
-    if not called:
+    if op.type in _READS:  # nearly all, and a library is long to write
         return False
+    called = _called_functions(op.node_def)
     library = {
         f.signature.name: f for f in graph.as_graph_def().library.function
     }

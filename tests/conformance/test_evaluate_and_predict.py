@@ -3,6 +3,7 @@
 
 import pytest
 
+from final_ops_callback import SessionRunHookCallback
 from tests.conformance import groups
 from tests.contract.drivers import Options
 from tests.contract.drivers import keras_call
@@ -25,7 +26,6 @@ def test_same_trace_under_evaluate(name, tmp_path):
 @pytest.mark.parametrize("mode", ["evaluate", "predict"])
 def test_model_stays_as_it_was(mode, tmp_path):
     """A hook that only looks leaves no mark on weights, slots and model."""
-    from final_ops_callback import SessionRunHookCallback
     from tests.contract.drivers import Trace
     from tests.legacy_hooks.logs import MemoryLogger
     from tests.legacy_hooks.weights import WeightHistory

@@ -5,6 +5,7 @@ import keras
 import pytest
 import tensorflow as tf
 
+from final_ops_callback import SessionRunHookCallback
 from tests.conformance import groups
 from tests.contract import drivers
 
@@ -43,8 +44,6 @@ def failed_fit(name, model, names):
     Returns:
         The `Trace`, with the exception that escaped.
     """
-    from final_ops_callback import SessionRunHookCallback
-
     trace = drivers.Trace()
 
     def make_hooks():

@@ -7,6 +7,7 @@ import weakref
 import pytest
 import tensorflow as tf
 
+from final_ops_callback import SessionRunHookCallback
 from tests.conformance import groups
 from tests.contract import drivers
 
@@ -23,8 +24,6 @@ def references_after(name, model, names, folder):
     Returns:
         A dict of name to weak reference: the callback, each hook, the graph.
     """
-    from final_ops_callback import SessionRunHookCallback
-
     kept = {}
 
     def make_hooks():

@@ -3,6 +3,7 @@
 
 import pytest
 
+from final_ops_callback import SessionRunHookCallback
 from tests.conformance import citizens
 from tests.contract.drivers import Options
 from tests.contract.drivers import Trace
@@ -24,8 +25,6 @@ def two_fits(make, folder):
     Returns:
         A `Trace` of each fit.
     """
-    from final_ops_callback import SessionRunHookCallback
-
     traces = []
     hooks = []
 

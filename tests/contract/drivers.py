@@ -21,6 +21,8 @@ import numpy as np
 import tensorflow as tf
 from tensorflow.python.training import evaluation
 
+from final_ops_callback import SessionRunHookCallback
+
 v1 = tf.compat.v1
 
 METHODS = ("begin", "after_create_session", "before_run", "after_run", "end")
@@ -164,8 +166,6 @@ def run_keras(case, root, **options):
     Returns:
         A `Trace`.
     """
-    from final_ops_callback import SessionRunHookCallback
-
     options = Options(**options)
     trace = Trace()
     model, names = keras_model(options)
