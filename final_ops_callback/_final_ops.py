@@ -12,8 +12,11 @@ from typing import Any
 
 import tensorflow as tf
 
+from final_ops_callback import _callback
 from final_ops_callback import _model
 from final_ops_callback import _stack
+from final_ops_callback._last_step import LastStep
+from final_ops_callback._late_lookup import LateLookup
 from final_ops_callback._outlets import make_outlets
 from final_ops_callback._phases import checked_phases
 from final_ops_callback._training_metrics import TrainingMetrics
@@ -29,7 +32,7 @@ _INPUT_ADVICE = (
 )
 
 
-class FinalOpsCallback(_stack.Callback):
+class FinalOpsCallback(_callback.Callback):
     """Evaluates ops once, at the end of `fit`, `evaluate` or `predict`.
 
     It does what `tf.estimator.FinalOpsHook` (`tf.compat.v1.train.FinalOpsHook`)
@@ -48,7 +51,9 @@ class FinalOpsCallback(_stack.Callback):
             - a symbolic Keras tensor, as `layer.output`: the model evaluated
               up to it, in inference mode, its inputs from the feed dict;
             - a string: the log of that name (`"val_loss"`), else the model's
-              metric of that name;
+              metric of that name, else what the last step computed under it
+              (`"predictions"`, a layer's name, `"loss:0"`), as in
+              `SessionRunHookCallback`;
             - any other Python or NumPy value: itself.
         final_ops_feed_dict: Dict or `None`. Values for parameters of
             callables (by name) and for symbolic inputs (by name, in Keras 3
@@ -104,7 +109,7 @@ class FinalOpsCallback(_stack.Callback):
         verbose: int = 0,
     ) -> None:
         super().__init__()
-        self._on = checked_phases(on, _stack.PHASES)
+        self._on = checked_phases(on, _callback.PHASES)
         if not isinstance(verbose, int) or verbose not in (0, 1):
             raise ArgumentError(
                 f"{verbose!r} is no verbosity",
@@ -116,6 +121,7 @@ class FinalOpsCallback(_stack.Callback):
         self._ops = FinalOps(final_ops, final_ops_feed_dict)
         self._outlets = make_outlets(self._on, log_dir, filepath, verbose)
         self._training_metrics = TrainingMetrics()
+        self._last_steps = self._new_last_steps()
         self._final_ops_values: Any = None
         self._values_by_phase: dict[str, Any] = {}
 
@@ -156,6 +162,7 @@ class FinalOpsCallback(_stack.Callback):
         kept = [vars(self).get(name) for name in names] + self._ops.leaves()
         inner = memo | {id(one): one for one in kept}
         inner[id(self._training_metrics)] = TrainingMetrics()
+        inner[id(self._last_steps)] = self._new_last_steps()
         duplicate.__dict__.update(copy.deepcopy(vars(self), inner))
         return duplicate
 
@@ -163,8 +170,17 @@ class FinalOpsCallback(_stack.Callback):
         """Forgets the metrics of the epoch before."""
         super().on_epoch_begin(epoch, logs)
         self._training_metrics.forget()
+        if "validation" in self._on:
+            self._last_steps["validation"].catch_evaluate(self.model)
 
-    def _begin_phase(self, phase: _stack.Phase) -> None:
+    def set_model(self, model: Any) -> None:
+        """Takes the model; Keras calls it when a run of its own begins."""
+        super().set_model(model)
+        if "test" in self._on:
+            self._last_steps["test"].catch_evaluate(model)
+
+    def _begin_phase(self, phase: _callback.Phase) -> None:
+        LateLookup.remove(self.model, phase)
         if phase == "validation" and "train" in self._on:
             self._training_metrics.take(
                 _stack.metrics_of(self.model), self._ops.metrics()
@@ -174,26 +190,35 @@ class FinalOpsCallback(_stack.Callback):
         if phase in self._on:
             self._final_ops_values = None
             self._values_by_phase.pop(phase, None)
+            self._last_steps[phase].begin(self.model)
 
-    def _end_phase(self, phase: _stack.Phase, logs: Any) -> None:
+    def _end_phase(self, phase: _callback.Phase, logs: Any) -> None:
+        LateLookup.remove(self.model)
         if phase == "validation":
             self._training_metrics.note_validation()
         if phase not in self._on:
             return
         model = self.model
-        if phase == "train":
-            with self._training_metrics.in_place():
-                values = self._evaluate(model, logs)
-            self._training_metrics.forget()
-        else:
-            values = self._evaluate(model, logs)
+        try:
+            if phase == "train":
+                with self._training_metrics.in_place():
+                    values = self._evaluate(phase, logs)
+                self._training_metrics.forget()
+            else:
+                values = self._evaluate(phase, logs)
+        finally:
+            self._last_steps[phase].end()
         self._final_ops_values = values
         self._values_by_phase[phase] = values
         self._hand_out(values, phase, _model.step_of(model))
 
-    def _evaluate(self, model: Any, logs: Any) -> Any:
+    def _new_last_steps(self) -> dict[str, LastStep]:
+        names = self._ops.names()
+        return {phase: LastStep(names, phase) for phase in self._on}
+
+    def _evaluate(self, phase: str, logs: Any) -> Any:
         try:
-            return self._ops.evaluate(model, logs)
+            return self._ops.evaluate(self.model, logs, self._last_steps[phase])
         except (tf.errors.OutOfRangeError, StopIteration) as error:
             logger.warning(_INPUT_ADVICE, type(error).__name__)
             raise

@@ -17,7 +17,11 @@ from typing import Any
 
 import tensorflow as tf
 
+from final_ops_callback._offers import StepTensors
+from final_ops_callback._offers import nearest
+from final_ops_callback._offers import offers_of
 from final_ops_callback.errors import HookUsageError
+from final_ops_callback.errors import UnknownNameError
 
 GLOBAL_STEP = "global_step"
 LEARNING_RATE = "learning_rate"
@@ -90,10 +94,10 @@ class HookGraph(tf.Graph):
         live_variables: Iterable of `LiveVariable`. One of them may have the
             role `global_step`; without it the graph has a step of its own
             that stays 0.
-        offers: Function from a name to the `tf.TensorSpec` of the step tensor
-            that the training step delivers under that name, or `None`.
+        offers: What the training step delivers by name. Defaults to nothing.
 
     Attributes:
+        offers: An `Offers`.
         twins: Dict from the name of a twin's handle operation to its
             `LiveVariable`.
         step_tensors: Dict from the name of a step tensor to the tensor that
@@ -105,16 +109,16 @@ class HookGraph(tf.Graph):
     def __init__(
         self,
         live_variables: Iterable[LiveVariable] = (),
-        offers: Callable[[str], tf.TensorSpec | None] = lambda name: None,
+        offers: StepTensors | None = None,
     ) -> None:
         super().__init__()
+        self.offers = offers_of(offers)
         self.twins: dict[str, LiveVariable] = {}
         self.twin_initializers: set[str] = set()
         self.step_tensors: dict[str, tf.Tensor] = {}
         self.step_inputs: dict[str, LiveVariable] = {}
         self._learning_rate: tf.Tensor | None = None
         self._weights: list[tf.Tensor] = []
-        self._offers = offers
         with self.as_default():
             for live in live_variables:
                 self._add_twin(live)
@@ -144,18 +148,30 @@ class HookGraph(tf.Graph):
             The tensor or operation.
 
         Raises:
-            KeyError: There is none of this name.
+            UnknownNameError: There is none of this name; a `KeyError`, as in
+                v1.
+            StepTensorError: The shape and dtype of it are not known.
         """
         try:
             return self.existing_element(obj, allow_tensor, allow_operation)
-        except KeyError:
-            if not (
-                isinstance(obj, str)
-                and allow_tensor
-                and self._made_step_tensor(obj.removesuffix(":0"))
-            ):
+        except KeyError as error:
+            if not isinstance(obj, str):
                 raise
+            name = obj.removesuffix(":0")
+            # Whoever looks for an operation may mean to make it if it is not
+            # there: what the step may turn out to log is no reason against.
+            if not (allow_tensor or name in self.offers.known()):
+                raise
+            if not self._made_step_tensor(name):
+                raise self._unknown(name, error) from None
         return self.existing_element(obj, allow_tensor, allow_operation)
+
+    def _unknown(self, name: str, error: KeyError) -> UnknownNameError:
+        return UnknownNameError(
+            error.args[0].removesuffix("."),
+            "the hook graph",
+            nearest(name, self.offers.known(), self.twins),
+        )
 
     def existing_element(
         self, obj: Any, allow_tensor: bool = True, allow_operation: bool = True
@@ -191,7 +207,7 @@ class HookGraph(tf.Graph):
     def _made_step_tensor(self, name: str) -> bool:
         if name in self.step_tensors or ":" in name:
             return False
-        spec = self._offers(name)
+        spec = self.offers.spec(name)
         if spec is None:
             return False
         # In v1 the model's tensors were there before the graph was finalized;

@@ -10,17 +10,19 @@ from typing import Any
 
 import tensorflow as tf
 
+from final_ops_callback import _callback
 from final_ops_callback import _stack
 from final_ops_callback._calls import Hooks
 from final_ops_callback._calls import checked_hooks
 from final_ops_callback._hook_run import HookRun
+from final_ops_callback._late_lookup import LateLookup
 from final_ops_callback._phases import checked_phases
 from final_ops_callback._step import StepTap
 
 _PHASES = ("train", "test", "predict")
 
 
-class SessionRunHookCallback(_stack.Callback):
+class SessionRunHookCallback(_callback.Callback):
     """Runs v1 `SessionRunHook`s, unmodified, under a Keras model.
 
     A hook finds what it found under `tf.compat.v1.train.MonitoredSession`: a
@@ -43,12 +45,18 @@ class SessionRunHookCallback(_stack.Callback):
             that its twin gets in the graph, such as an old checkpoint has
             it. Defaults to `None`: the paths.
         step_tensors: Mapping from the name of a step tensor to its
-            `tf.TensorSpec`, where the default (a float of unknown shape)
-            does not fit. Defaults to `None`.
+            `tf.TensorSpec`, where the model does not know it (labels, the
+            layers of a model whose class has a `call` of its own) or where
+            the default of a metric (a float of unknown shape) does not fit:
+            `{"labels": tf.TensorSpec([None, 1], "float32")}`. Defaults to
+            `None`.
 
     Raises:
         NotAHookError: One of the hooks is none.
         ArgumentError: An unknown phase.
+        UnknownNameError: A hook looks for a name that is not in the graph.
+        StepTensorError: A hook looks for a step tensor that has to be
+            declared, or that the step does not deliver.
 
     Example:
     >>> import keras
@@ -106,6 +114,14 @@ class SessionRunHookCallback(_stack.Callback):
         _give_up(self._outer_runs)
         self._outer_runs.update(self._runs)
         self._runs.clear()
+        if self._concerns("test"):
+            LateLookup.install(model)
+
+    def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
+        """Makes ready for the evaluate inside fit."""
+        super().on_epoch_begin(epoch, logs)
+        if self._concerns("validation"):
+            LateLookup.install(self.model)
 
     def on_train_batch_begin(self, batch: int, logs: Any = None) -> None:
         """Calls `before_run` of the hooks."""
@@ -131,7 +147,8 @@ class SessionRunHookCallback(_stack.Callback):
         """Calls `after_run` of the hooks."""
         self._after_batch("predict", None)
 
-    def _begin_phase(self, phase: _stack.Phase) -> None:
+    def _begin_phase(self, phase: _callback.Phase) -> None:
+        LateLookup.remove(self.model, phase)
         if phase == "train":
             _give_up(self._outer_runs)  # a fit is inside of no other
         if not self._concerns(phase):
@@ -151,8 +168,9 @@ class SessionRunHookCallback(_stack.Callback):
         run.begin()
         self._runs[mode] = run
 
-    def _end_phase(self, phase: _stack.Phase, logs: Any) -> None:
+    def _end_phase(self, phase: _callback.Phase, logs: Any) -> None:
         run = self._runs.pop("test" if phase == "validation" else phase, None)
+        LateLookup.remove(self.model)
         if phase in ("test", "predict"):
             self._runs.update(self._outer_runs)
             self._outer_runs.clear()
@@ -166,7 +184,7 @@ class SessionRunHookCallback(_stack.Callback):
             tap = self._taps[mode] = StepTap(self.model, mode)
         return tap
 
-    def _concerns(self, phase: _stack.Phase) -> bool:
+    def _concerns(self, phase: _callback.Phase) -> bool:
         if self._chief_only and not _stack.is_chief(self.model):
             return False
         if self._on is None:
@@ -188,6 +206,7 @@ class SessionRunHookCallback(_stack.Callback):
             call(*args)
         except BaseException:
             self._runs.pop(mode, None)
+            LateLookup.remove(self.model)
             raise
 
 

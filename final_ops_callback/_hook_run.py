@@ -7,17 +7,18 @@ from collections.abc import Callable
 from collections.abc import Mapping
 from typing import Any
 
-import keras
 import tensorflow as tf
 
 from final_ops_callback import _model
 from final_ops_callback._graph import LEARNING_RATE
 from final_ops_callback._graph import LOSS
 from final_ops_callback._model_state import live_variables
+from final_ops_callback._offers import Offers
 from final_ops_callback._runner import END_OF_INPUT
 from final_ops_callback._runner import HookRunner
 from final_ops_callback._step import StepTap
 from final_ops_callback._step import Wish
+from final_ops_callback._step_names import StepNames
 
 _STOP = {
     "train": "stop_training",
@@ -55,10 +56,15 @@ class HookRun:
     ) -> None:
         self._model = model
         self._phase = phase
+        self._declared = step_tensors
+        self._names = StepNames(model, phase, step_tensors)
         self._runner = HookRunner(
             hooks,
             lambda: live_variables(model, variable_names),
-            step_tensors=_offers(phase, step_tensors),
+            step_tensors=Offers(
+                lambda name: self._names.spec(name),
+                lambda: self._names.known(),
+            ),
             scaffold=scaffold,
             steps_per_run=_model.steps_per_execution(model),
             counts_evaluations=phase == "test",
@@ -104,7 +110,7 @@ class HookRun:
             self._step_before = _model.step_of(self._model)
         self._tap.arm(
             Wish(
-                runner.step_names,
+                self._names.taken(runner.step_names),
                 runner.during_step(),
                 runner.run_metadata if runner.wants_trace else None,
                 self.abort,
@@ -128,8 +134,9 @@ class HookRun:
         if self._learning_rate is not None:
             values[LEARNING_RATE] = self._learning_rate
         values |= self._tap.values
-        deliverable = () if self._phase == "predict" else (LOSS, LEARNING_RATE)
-        self._guarded(lambda: self._runner.after_run(values, deliverable))
+        # What a step delivered is large, and may be let go with the step.
+        self._tap.values = {}
+        self._guarded(lambda: self._runner.after_run(values))
         if self._runner.should_stop():
             self._stop()
         if self._stopping and not hasattr(self._model, _STOP[self._phase]):
@@ -139,6 +146,7 @@ class HookRun:
     def end(self) -> None:
         """Calls `end` of the hooks; the run is over."""
         self._tap.disarm()
+        self._outputs, self._tap.values = {}, {}
         if self._begun:
             self._runner.end()
 
@@ -154,7 +162,11 @@ class HookRun:
     def _begin_late(self, data: Any) -> None:
         """Begins in the first step of a model without variables."""
         try:
-            _model.build_for(self._model, _model.data_spec(data))
+            spec = _model.data_spec(data)
+            _model.build_for(self._model, spec)
+            self._names = StepNames(
+                self._model, self._phase, self._declared, spec
+            )
             self._runner.begin()
         except BaseException as error:
             self.abort(error)
@@ -199,23 +211,3 @@ class HookRun:
     def _do_nothing(self, data: Any) -> Any:
         _model.build_metrics(self._model, _model.data_spec(data))
         return self._outputs
-
-
-def _offers(
-    phase: str, declared: Mapping[str, tf.TensorSpec]
-) -> Callable[[str], tf.TensorSpec | None]:
-    def offer(name: str) -> tf.TensorSpec | None:
-        if name in declared:
-            return declared[name]
-        # A path is the name of an operation inside of the model, and those
-        # are not in the graph: v1's own error says so.
-        if phase == "predict" or "/" in name.removeprefix("logs/"):
-            return None
-        # Which metrics there are is not known before the first step: Keras
-        # builds them there. So a name that is wrong is found there, too.
-        shape: list[int] | None = (
-            [] if name.removeprefix("logs/") == LOSS else None
-        )
-        return tf.TensorSpec(shape, keras.backend.floatx())
-
-    return offer

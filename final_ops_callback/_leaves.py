@@ -20,6 +20,8 @@ import tensorflow as tf
 
 from final_ops_callback import _stack
 from final_ops_callback._feeds import Feeds
+from final_ops_callback._last_step import LastStep
+from final_ops_callback._offers import did_you_mean
 from final_ops_callback._signature import call_signature
 from final_ops_callback._signature import is_concrete_function
 from final_ops_callback._structure import map_result
@@ -53,12 +55,14 @@ class Moment:
         feeds: The feeds of the final ops.
         symbolic: List. All symbolic leaves of the structure, so that one
             forward pass can compute them together.
+        last_step: What was taken out of the last step, or `None`.
     """
 
     model: Any
     logs: dict[str, Any]
     feeds: Feeds
     symbolic: list[Any]
+    last_step: LastStep | None = None
     _computed: dict[int, Any] = dataclasses.field(default_factory=dict)
 
     def symbolic_value(self, leaf: Any) -> Any:
@@ -218,7 +222,7 @@ class _Callable(LeafKind):
 
 
 class _Name(LeafKind):
-    """A string: a log, else a metric of the model."""
+    """A string: a log, else a metric of the model, else a step tensor."""
 
     def accepts(self, leaf: Any) -> bool:
         return isinstance(leaf, str) and not isinstance(leaf, np.generic)
@@ -229,11 +233,18 @@ class _Name(LeafKind):
         metrics = {m.name: m for m in _stack.metrics_of(moment.model)}
         if leaf in metrics:
             return _on_host(metrics[leaf].result(), where)
+        steps: tuple[str, ...] = ()
+        if moment.last_step is not None:
+            found = moment.last_step.value(leaf, where)
+            if found is not None:
+                return to_host(found)
+            steps = moment.last_step.known
+        meant = did_you_mean(leaf, (*moment.logs, *metrics, *steps))
         raise LeafError(
             f"nothing here is called {leaf!r}",
             where(),
-            f"There are the logs {sorted(moment.logs)} and the metrics "
-            f"{sorted(metrics)}.",
+            f"{meant}There are the logs {sorted(moment.logs)}, the metrics "
+            f"{sorted(metrics)} and the step tensors {sorted(steps)}.",
         )
 
 

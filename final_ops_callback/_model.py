@@ -43,6 +43,8 @@ def steps_per_execution(model: Any) -> int:
     steps = getattr(model, "steps_per_execution", None)
     if steps is None:  # Keras 2 keeps a variable, or nothing.
         steps = getattr(model, "_steps_per_execution", None)
+    if isinstance(steps, tf.Variable):  # one for each replica
+        steps = _stack.to_numpy(_stack.components(steps)[0])
     return 1 if steps is None else int(steps)
 
 
@@ -109,3 +111,101 @@ def build_metrics(model: Any, batch_spec: Any) -> None:
     """
     if hasattr(model, "_symbolic_build"):
         model._symbolic_build(data_batch=batch_spec)
+
+
+def path_of(variable: Any) -> str:
+    """Returns the name that a variable has outside of a graph."""
+    return getattr(variable, "path", None) or variable.name.partition(":")[0]
+
+
+def layers_by_path(model: Any) -> dict[str, Any]:
+    """Lists the layers of a model, those inside of other layers too.
+
+    Args:
+        model: A Keras model of any generation.
+
+    Returns:
+        Dict from the path of a layer (its name, that of the layer that it is
+        in before it) to the layer. Of two with one path, the first. Inputs
+        are not among them: Keras calls no such layer.
+    """
+    found: dict[str, Any] = {}
+    seen = {id(model)}
+
+    def add(layer: Any, prefix: str) -> None:
+        for part in _stack.sublayers(layer):
+            if type(part).__name__ == "InputLayer":
+                continue
+            path = prefix + part.name
+            found.setdefault(path, part)
+            if id(part) not in seen:
+                seen.add(id(part))
+                add(part, f"{path}/")
+
+    add(model, "")
+    return found
+
+
+def symbolic(layer: Any, side: str) -> Any:
+    """Returns the symbolic tensors of a layer or model, if it has any.
+
+    Args:
+        layer: A layer or a model.
+        side: String. `"input"` or `"output"`.
+
+    Returns:
+        A structure of symbolic tensors. `None` if there are none (as of a
+        model whose class has a `call` of its own), or if the layer was called
+        more than once and they are not known.
+    """
+    try:
+        return getattr(layer, side)
+    except (AttributeError, ValueError):
+        pass
+    # A Sequential has lists alone, of one.
+    several = getattr(layer, f"{side}s", None)
+    return several[0] if several and len(several) == 1 else None
+
+
+def input_names(model: Any) -> list[str]:
+    """Returns the names of the inputs of a model, if it knows them."""
+    return [tensor.name for tensor in getattr(model, "inputs", None) or ()]
+
+
+def is_dense(tensor: Any) -> bool:
+    """Says whether a tensor, symbolic or not, is a dense one."""
+    if getattr(tensor, "sparse", False) or getattr(tensor, "ragged", False):
+        return False
+    # Keras 2 has a type of its own for each kind of symbolic tensor.
+    kind = getattr(tensor, "type_spec", tensor)
+    return not isinstance(
+        kind,
+        tf.SparseTensor
+        | tf.RaggedTensor
+        | tf.IndexedSlices
+        | tf.SparseTensorSpec
+        | tf.RaggedTensorSpec,
+    ) and hasattr(tensor, "dtype")
+
+
+def replicas(model: Any) -> int:
+    """Returns on how many replicas a step of the model runs."""
+    strategy = getattr(model, "distribute_strategy", None)
+    return 1 if strategy is None else int(strategy.num_replicas_in_sync)
+
+
+def unpacked(model: Any, data: Any) -> tuple[Any, Any, Any]:
+    """Returns features, labels and sample weights of a batch.
+
+    Args:
+        model: A Keras model of any generation.
+        data: What its step gets.
+
+    Returns:
+        Tuple of three structures; `None` for what is not there.
+    """
+    generation = _stack.generation_of(model)
+    try:
+        return generation.utils.unpack_x_y_sample_weight(data)
+    except ValueError:  # the model's own step knows what it is
+        return None, None, None

@@ -9,6 +9,7 @@ from typing import Any
 
 import tensorflow as tf
 
+from final_ops_callback import _model
 from final_ops_callback import _stack
 from final_ops_callback._graph import GLOBAL_STEP
 from final_ops_callback._graph import LEARNING_RATE
@@ -43,7 +44,7 @@ def live_variables(
         found.setdefault(id(_backing(variable)), (variable, role))
     # As in v1: the weights, the step, and what the optimizer adds to them.
     ordered = sorted(found.values(), key=lambda item: ROLES.index(item[1]))
-    paths = [_path(variable) for variable, _ in ordered]
+    paths = [_model.path_of(variable) for variable, _ in ordered]
     names = _names(paths, [role for _, role in ordered], variable_names)
     return [
         LiveVariable(
@@ -91,10 +92,6 @@ def _build_optimizer(model: Any) -> None:
 def _backing(variable: Any) -> Any:
     """Returns the `tf.Variable` behind a variable of any generation."""
     return variable if isinstance(variable, tf.Variable) else variable.value
-
-
-def _path(variable: Any) -> str:
-    return getattr(variable, "path", None) or variable.name.partition(":")[0]
 
 
 def _names(

@@ -25,6 +25,7 @@ from final_ops_callback._reads import readable
 from final_ops_callback._reads import shadows
 from final_ops_callback._subgraph import needed_operations
 from final_ops_callback._to_host import to_host
+from final_ops_callback.errors import StepTensorError
 
 # Stateful operations that can run again: they only read.
 _PURE = ("ReadVariableOp", "VarHandleOp", "VarIsInitialized", "ResourceGather")
@@ -105,7 +106,7 @@ class Plan:
             return known
         with eager_mode():
             steps = {
-                tensor.name: _as_tensor(step_values[name], tensor.dtype)
+                tensor.name: _as_declared(name, step_values[name], tensor)
                 for name, tensor in zip(
                     self.step_names, self._steps, strict=True
                 )
@@ -276,10 +277,26 @@ def _is_made_anew(tensor: tf.Tensor) -> bool:
     )
 
 
-def _as_tensor(value: Any, dtype: tf.DType) -> tf.Tensor:
-    if isinstance(value, tf.Tensor) and value.dtype == dtype:
-        return value
-    return tf.cast(value, dtype)
+def _as_declared(name: str, value: Any, declared: tf.Tensor) -> tf.Tensor:
+    """Returns what a step delivers as what the graph was built for."""
+    given = tf.convert_to_tensor(value)
+    fits = declared.shape.is_compatible_with(given.shape)
+    if fits and given.dtype == declared.dtype:
+        return given
+    # A fraction is no integer; all else keeps its meaning.
+    numbers = tf.string not in (given.dtype, declared.dtype)
+    loses = given.dtype.is_floating and not declared.dtype.is_floating
+    if not fits or not numbers or loses:
+        shape, dtype = given.shape.as_list(), given.dtype.name
+        raise StepTensorError(
+            f"the step delivers {dtype}{shape}, and not "
+            f"{declared.dtype.name}{declared.shape}",
+            f"step tensor '{name}:0'",
+            "Declare what it delivers: SessionRunHookCallback(hooks, "
+            f'step_tensors={{"{name}": tf.TensorSpec('
+            f'{[None, *shape[1:]] if shape else []}, "{dtype}")}}).',
+        )
+    return tf.cast(given, declared.dtype)
 
 
 def _as_host(value: Any) -> Any:

@@ -13,6 +13,7 @@ from typing import Any
 import tensorflow as tf
 
 from final_ops_callback._graph import HookGraph
+from final_ops_callback._offers import nearest
 from final_ops_callback._plan import Plan
 from final_ops_callback._program import eager_mode
 from final_ops_callback._session import EagerSession
@@ -130,14 +131,11 @@ class StepRequests:
         """Whether `during_step` sets anything."""
         return bool(self._step_inputs())
 
-    def after(
-        self, step_values: Mapping[str, Any], deliverable: Iterable[str]
-    ) -> dict[int, Any]:
+    def after(self, step_values: Mapping[str, Any]) -> dict[int, Any]:
         """Runs what depends on the step.
 
         Args:
             step_values: Mapping from the names of step tensors to values.
-            deliverable: Iterable of names that a step delivers when asked.
 
         Returns:
             Dict from the place of a hook to the values of its fetches.
@@ -152,11 +150,15 @@ class StepRequests:
                 raise StepTensorError(
                     f"the step delivers nothing called {name!r}",
                     f"fetch {name + ':0'!r} of {self._asking_for(name)}",
-                    f"It delivers {sorted({*step_values, *deliverable})}.",
+                    nearest(name, {*step_values, *self._known_names()}),
                 )
         with self._noted():
             known = self._plan.after(self._known, step_values)
         return self._plan.results(known)
+
+    def _known_names(self) -> Iterable[str]:
+        graph = self._session.graph
+        return graph.offers.known() if isinstance(graph, HookGraph) else ()
 
     def _step_inputs(self) -> list[tuple[str, Any]]:
         graph = self._session.graph

@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable
-from collections.abc import Iterable
 from collections.abc import Mapping
 from typing import Any
 
@@ -21,6 +20,7 @@ from final_ops_callback._counters import steps_per_run_variable
 from final_ops_callback._graph import HookGraph
 from final_ops_callback._graph import Variables
 from final_ops_callback._graph import live_variables_of
+from final_ops_callback._offers import StepTensors
 from final_ops_callback._requests import StepRequests
 from final_ops_callback._session import EagerSession
 from final_ops_callback.errors import HookUsageError
@@ -57,7 +57,8 @@ class HookRunner:
         global_step: A live scalar integer `tf.Variable` or `None`. The twin
             of it is the global step. Defaults to `None`.
         step_tensors: Mapping from a name to the `tf.TensorSpec` of a value
-            that each step delivers, or a function from a name to it.
+            that each step delivers, a function from a name to it, or the
+            two as `Offers`.
         scaffold: A `tf.compat.v1.train.Scaffold`, a function that returns
             one, or `None`. Defaults to `None`.
         steps_per_run: Integer. How many updates one run makes. Defaults to 1.
@@ -89,8 +90,7 @@ class HookRunner:
         variables: Variables | Callable[[], Variables] = (),
         *,
         global_step: Any = None,
-        step_tensors: Mapping[str, tf.TensorSpec]
-        | Callable[[str], tf.TensorSpec | None] = lambda name: None,
+        step_tensors: StepTensors | None = None,
         scaffold: Any = None,
         steps_per_run: int = 1,
         counts_evaluations: bool = False,
@@ -98,11 +98,7 @@ class HookRunner:
         self._make_hooks = checked_hooks(hooks)
         self._variables = variables
         self._global_step = global_step
-        self._offers = (
-            step_tensors.get
-            if isinstance(step_tensors, Mapping)
-            else step_tensors
-        )
+        self._offers = step_tensors
         self._given_scaffold = scaffold
         self._steps_per_run = steps_per_run
         self._counts_evaluations = counts_evaluations
@@ -195,18 +191,12 @@ class HookRunner:
             return contextlib.nullcontext()
         return self._requests.during_step()
 
-    def after_run(
-        self,
-        step_values: Mapping[str, Any],
-        deliverable: Iterable[str] = (),
-    ) -> None:
+    def after_run(self, step_values: Mapping[str, Any]) -> None:
         """Runs what the hooks fetch of the step, and calls `after_run`.
 
         Args:
             step_values: Mapping from the name of a step tensor to its value:
                 at least those of `step_names`.
-            deliverable: Iterable of the names that the step would deliver,
-                had a hook asked; for the error. Defaults to `()`.
 
         Raises:
             StepTensorError: One of `step_names` is missing.
@@ -218,7 +208,7 @@ class HookRunner:
             )
         self._requests = None
         with self._graph.as_default():
-            results = requests.after(step_values, deliverable)
+            results = requests.after(step_values)
             for index, hook in self._listening:
                 values = tf.compat.v1.train.SessionRunValues(
                     results.get(index), requests.options, requests.run_metadata

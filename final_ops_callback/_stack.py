@@ -1,129 +1,22 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The only place that knows Keras 2, Keras 3 and tf_keras apart.
+"""What differs between Keras 2, Keras 3 and tf_keras, in one place.
 
-It holds what differs between them: the callback base that all three accept,
-the phases that a callback is told of, and how the state of a model is read.
+How the state of a model is read, and where its parts are found. The callback
+base that all three accept is in `_callback`.
 """
 
 from __future__ import annotations
 
 import contextlib
 import sys
+from collections.abc import Callable
 from collections.abc import Iterator
 from types import ModuleType
 from typing import Any
-from typing import Literal
 
 import keras
 import numpy as np
 import tensorflow as tf
-
-Phase = Literal["train", "test", "validation", "predict"]
-PHASES: tuple[Phase, ...] = ("train", "test", "validation", "predict")
-
-
-class Callback(keras.callbacks.Callback):
-    """The callback base that every Keras generation accepts.
-
-    It turns the moments of Keras into the begin and end of a phase: `train`
-    is `fit`, `predict` is `predict`, `test` is an `evaluate` of its own, and
-    `validation` is the `evaluate` inside `fit`. A subclass overrides
-    `_begin_phase` and `_end_phase`.
-
-    No batch method is defined here: defining one costs every user the
-    asynchronous dispatch of Keras 3, and tf_keras refuses such a callback
-    under `ParameterServerStrategy`.
-    """
-
-    def __init__(self) -> None:
-        super().__init__()
-        # Read by tf_keras and Keras 2: logs may come as tensors, so that no
-        # value is copied to the host for our sake.
-        self._supports_tf_logs = True
-        self._inside_fit = False
-        self._model_of_fit: Any = None
-
-    def set_model(self, model: Any) -> None:
-        """Takes the model; Keras calls it when a run of its own begins.
-
-        The evaluate inside fit uses fit's own callback list and does not come
-        through here. What does is a run after a fit that failed (and never
-        reached `on_train_end`), or a run that another callback starts inside
-        fit: neither is a validation. The second one ends inside fit.
-        """
-        if self._inside_fit:
-            self._model_of_fit = self.model
-        super().set_model(model)
-        self._inside_fit = False
-
-    def on_train_begin(self, logs: Any = None) -> None:
-        """Begins the phase `train`."""
-        self._inside_fit = True
-        self._model_of_fit = None
-        self._begin_phase("train")
-
-    def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
-        """Notes that fit goes on, also after a run inside it that failed."""
-        self._return_to_fit()
-        self._inside_fit = True
-
-    def on_train_end(self, logs: Any = None) -> None:
-        """Ends the phase `train`."""
-        self._inside_fit = False
-        self._end_phase("train", logs)
-
-    def on_test_begin(self, logs: Any = None) -> None:
-        """Begins the phase `test`, or `validation` inside fit."""
-        self._begin_phase("validation" if self._inside_fit else "test")
-
-    def on_test_end(self, logs: Any = None) -> None:
-        """Ends the phase `test`, or `validation` inside fit."""
-        self._end_phase("validation" if self._inside_fit else "test", logs)
-        self._return_to_fit()
-
-    def on_predict_begin(self, logs: Any = None) -> None:
-        """Begins the phase `predict`."""
-        self._begin_phase("predict")
-
-    def on_predict_end(self, logs: Any = None) -> None:
-        """Ends the phase `predict`."""
-        self._end_phase("predict", logs)
-        self._return_to_fit()
-
-    def _return_to_fit(self) -> None:
-        if self._model_of_fit is not None:
-            super().set_model(self._model_of_fit)
-            self._inside_fit = True
-            self._model_of_fit = None
-
-    def _begin_phase(self, phase: Phase) -> None:
-        """Called when a phase begins; does nothing by default."""
-
-    def _end_phase(self, phase: Phase, logs: Any) -> None:
-        """Called when a phase has ended well; does nothing by default."""
-
-    # tf_keras and Keras 2 ask a callback whether it has batch methods. A
-    # Keras 3 base does not answer, so this one does.
-    def _implements_train_batch_hooks(self) -> bool:
-        return self._overrides(
-            "on_batch_begin",
-            "on_batch_end",
-            "on_train_batch_begin",
-            "on_train_batch_end",
-        )
-
-    def _implements_test_batch_hooks(self) -> bool:
-        return self._overrides("on_test_batch_begin", "on_test_batch_end")
-
-    def _implements_predict_batch_hooks(self) -> bool:
-        return self._overrides("on_predict_batch_begin", "on_predict_batch_end")
-
-    def _overrides(self, *names: str) -> bool:
-        base = keras.callbacks.Callback
-        return any(
-            getattr(type(self), name) is not getattr(base, name)
-            for name in names
-        )
 
 
 def generations() -> list[ModuleType]:
@@ -236,6 +129,86 @@ def metrics_of(model: Any) -> list[Any]:
         is_container = metric.name == "compile_metrics"
         found += metric.metrics if is_container else [metric]
     return found
+
+
+def sublayers(layer: Any) -> list[Any]:
+    """Returns the layers that a layer or model is made of, not theirs.
+
+    Nothing public lists those of a layer that is no model
+    (tests/test_private_api.py notices a change).
+    """
+    listed = getattr(layer, "layers", None)  # with the inputs of a model
+    if isinstance(listed, list | tuple):
+        return [part for part in listed if is_layer(part)]
+    return list(layer._flatten_layers(recursive=False, include_self=False))
+
+
+def looks_up_late(model: Any) -> bool:
+    """Says whether evaluate looks its function up anew at each step.
+
+    Keras 2 takes it once, before any callback begins.
+    """
+    return hasattr(generation_of(model), "ops")
+
+
+def gradients_given(optimizer: Any) -> tuple[str, Callable[..., Any]]:
+    """Returns the method that gives an optimizer its gradients.
+
+    Args:
+        optimizer: An optimizer of any generation.
+
+    Returns:
+        Pair of the name of the method and a function of its arguments. That
+        returns a list of triples (the gradient, its variable, whether it is
+        that of all replicas already), and the arguments to go on with: one
+        of them may be an iterator. Gradients of a scaled loss are scaled
+        back.
+    """
+
+    def of_apply(
+        grads: Any, trainable_variables: Any = None, **kwargs: Any
+    ) -> Any:
+        grads = list(grads)
+        # Keras 3 lets them out for those that it was built with; nothing
+        # public has these (tests/test_private_api.py notices a change).
+        variables = trainable_variables
+        if variables is None:
+            variables = optimizer._trainable_variables
+        variables = list(variables)
+        scale = _loss_scale(optimizer)
+        found = [
+            (_scaled_back(gradient, scale), variable, False)
+            for gradient, variable in zip(grads, variables, strict=False)
+        ]
+        return found, (grads, trainable_variables), kwargs
+
+    def of_apply_gradients(
+        grads_and_vars: Any, *args: Any, **kwargs: Any
+    ) -> Any:
+        pairs = list(grads_and_vars)
+        is_aggregated = kwargs.get(
+            "skip_gradients_aggregation", False
+        ) or not kwargs.get("experimental_aggregate_gradients", True)
+        found = [(g, variable, is_aggregated) for g, variable in pairs]
+        return found, (pairs, *args), kwargs
+
+    if hasattr(optimizer, "apply"):
+        return "apply", of_apply
+    return "apply_gradients", of_apply_gradients
+
+
+def _loss_scale(optimizer: Any) -> Any:
+    if not hasattr(optimizer, "dynamic_scale"):
+        return getattr(optimizer, "loss_scale_factor", None)
+    built = optimizer.built
+    return optimizer.dynamic_scale if built else optimizer.initial_scale
+
+
+def _scaled_back(gradient: Any, scale: Any) -> Any:
+    if gradient is None or scale is None:
+        return gradient
+    tensor = tf.convert_to_tensor(gradient)
+    return tensor / tf.cast(scale, tensor.dtype)
 
 
 def components(variable: Any) -> list[Any]:

@@ -1,38 +1,36 @@
 # SPDX-License-Identifier: Apache-2.0
 """Taking tensors out of the step that Keras runs.
 
-They leave it as extra outputs of the compiled function. `train_step` is
-wrapped so that it returns what was asked for beside the logs, and the
-function so that it takes that out again before Keras sees it. All wrappers
-are on the model only around one step: from the begin of its batch to the end
-of the function. A model that nobody asks is not touched.
+They leave it as extra outputs of the compiled function: the step is wrapped
+so that it returns what was collected beside its outputs, and the function so
+that it takes that out again before Keras sees it. The model that nobody asks
+is not touched, and what stands in for its function is gone with the run.
 """
 
 from __future__ import annotations
 
 import contextlib
 import dataclasses
-import threading
+import weakref
 from collections.abc import Callable
-from collections.abc import Collection
-from collections.abc import Iterator
+from collections.abc import Mapping
 from typing import Any
 
 import tensorflow as tf
 
-from final_ops_callback._graph import LOSS
+from final_ops_callback._collect import COLLECTED
+from final_ops_callback._collect import OUTPUTS
+from final_ops_callback._collect import Collector
+from final_ops_callback._step_names import Source
+from final_ops_callback._step_names import StepNames
 from final_ops_callback._trace import traced_into
-from final_ops_callback.errors import StepTensorError
-
-# In the outputs of the step, beside the logs.
-_KEY = "final_ops_callback/step_tensors"
 
 # What ends the data is no failure.
 _END_OF_DATA = (StopIteration, tf.errors.OutOfRangeError)
 
 
 class StepTap:
-    """What one run of hooks takes from the steps of a model.
+    """What one callback takes from the steps of a model.
 
     Args:
         model: The Keras model.
@@ -51,146 +49,126 @@ class StepTap:
         self.values: dict[str, Any] = {}
         self.model = model
         self._function_name = f"{phase}_function"
-        self._step_name = f"{phase}_step"
         self._phase = phase
+        self._watched: Mapping[str, Source] = {}
+        self._collector: Collector | None = None
         self._tapped: Callable[..., Any] | None = None
         self._tapped_from: Any = None
-        self._collected = threading.local()
+        self._taken: dict[str, Source] = {}
 
     def arm(self, wish: Wish) -> None:
         """Prepares the next step, and no other.
 
         Args:
-            wish: What this run wants of it. Only `loss` is taken out; other
-                step tensors are in the logs.
+            wish: What this run wants of it.
         """
         self.ran = False
-        armed = self._armed()
-        own = armed.function
-        if LOSS in wish.names and self._tapped_from is not own:
-            # The same function as in the run before is traced already.
-            self._tapped, self._tapped_from = self._make_tapped(), own
-            armed = self._armed()
-        armed.wishes.append((self, wish))
+        self._stand_in().wishes.append((self, wish))
+
+    def watch(self, sources: Mapping[str, Source]) -> None:
+        """Takes values out of every step, until `disarm`.
+
+        Args:
+            sources: Mapping from a name to where its value is taken.
+        """
+        self.ran, self.values = False, {}
+        self._watched = sources
+        self._stand_in().watchers.append(weakref.ref(self))
+
+    @property
+    def watched(self) -> Mapping[str, Source]:
+        """The sources of what is taken out of every step."""
+        return self._watched
 
     def begin_with(self, function: Callable[[Any], None]) -> None:
         """Calls a function of the data before the next step is prepared."""
         self.ran = False
-        self._armed().first.append(function)
+        self._stand_in().first.append(function)
 
     def skip(self, instead: Callable[[Any], Any]) -> None:
         """Lets a function of the data take the place of the next step."""
         self.ran = False
-        self._armed().instead = instead
-
-    def run(self, data: Any) -> Any:
-        """Runs the step as Keras would now."""
-        return vars(self.model)[self._function_name](data)
-
-    def run_after(self, wishes: list[tuple[StepTap, Wish]]) -> None:
-        """Puts wishes that came earlier before those of the next step."""
-        armed = self._armed()
-        armed.wishes[:0] = wishes
+        self._stand_in().instead = instead
 
     def disarm(self) -> None:
-        """Puts the model's own function back."""
-        armed = vars(self.model)[self._function_name]
-        if isinstance(armed, _ArmedStep):
-            vars(self.model)[self._function_name] = armed.function
+        """Wants nothing more; the last to do so puts the own function back."""
+        self._watched = {}
+        own = vars(self.model)
+        standing = own.get(self._function_name)
+        if isinstance(standing, _StandIn):
+            standing.forget(self)
+            if standing.is_idle:
+                own[self._function_name] = standing.function
 
     def settle(self) -> None:
         """Notes, at the end of a batch, that its step ran all the same.
 
-        Keras 2 takes the function of `evaluate` before any callback begins,
-        so what is armed later is not called there.
+        It does when a function was taken that no callback has seen.
         """
-        armed = vars(self.model)[self._function_name]
-        if isinstance(armed, _ArmedStep):
-            self.disarm()
-            for tap, _ in armed.wishes:
+        own = vars(self.model)
+        standing = own[self._function_name]
+        if isinstance(standing, _StandIn) and standing.wishes:
+            own[self._function_name] = standing.function
+            for tap, _ in standing.wishes:
                 tap.ran, tap.values = True, {}
 
-    def call_tapped(self, data: Any) -> tuple[Any, dict[str, Any]]:
+    def call_tapped(
+        self, data: Any, sources: Mapping[str, Source]
+    ) -> tuple[Any, dict[str, Any]]:
         """Calls the step function that has extra outputs.
 
         Args:
             data: What the step gets.
+            sources: Mapping from a name to where its value is taken. What was
+                taken in an earlier step is taken again, so that a hook that
+                asks now and then costs no new trace.
 
         Returns:
             Pair of the outputs that Keras knows and the dict of the others.
         """
-        if self._tapped is None:
-            raise RuntimeError("arm makes the function first")
-        with self._wrapped_methods():
-            outputs = self._tapped(data)
-        return outputs, outputs.pop(_KEY)
+        own = vars(self.model)[self._function_name]
+        if self._tapped_from is not own or sources.items() - (
+            self._taken.items()
+        ):
+            self._make_tapped(sources, own)
+        collector, tapped = self._collector, self._tapped
+        if collector is None or tapped is None:
+            raise RuntimeError("_make_tapped makes them")
+        with collector.installed():
+            outputs = tapped(data)
+        return outputs[OUTPUTS], outputs[COLLECTED]
 
-    def _armed(self) -> _ArmedStep:
-        """Returns the armed step; callbacks in one fit share it."""
+    def _stand_in(self) -> _StandIn:
+        """Returns what stands in; callbacks in one call of Keras share it."""
         own = vars(self.model)
         function = own[self._function_name]
-        if not isinstance(function, _ArmedStep):
+        if not isinstance(function, _StandIn):
             # Not by setattr, because Keras tracks what is set on a model.
-            own[self._function_name] = _ArmedStep(self, function, own)
+            own[self._function_name] = _StandIn(
+                self.model, self._function_name, function
+            )
         return own[self._function_name]
 
-    def _make_tapped(self) -> Callable[..., Any]:
+    def _make_tapped(self, sources: Mapping[str, Source], own: Any) -> None:
+        taken = {**self._taken, **sources} if self._tapped else dict(sources)
+        collector = Collector(
+            self.model,
+            self._phase,
+            taken,
+            StepNames(self.model, self._phase).layers,
+        )
         before = dict(vars(self.model))
         try:
-            with self._wrapped_methods():
+            with collector.installed():
                 getattr(self.model, f"make_{self._phase}_function")(force=True)
-            return getattr(self.model, self._function_name)
+            self._tapped = getattr(self.model, self._function_name)
         finally:
             # Keras 2 keeps a second reference beside the function.
             for name in (self._function_name, f"{self._phase}_tf_function"):
                 if name in before:
                     vars(self.model)[name] = before[name]
-
-    @contextlib.contextmanager
-    def _wrapped_methods(self) -> Iterator[None]:
-        """Wraps the methods of this one model, for the time of a trace.
-
-        The function may be traced again whenever it is called, so they are
-        there in each call.
-        """
-        own = vars(self.model)
-        names = (self._step_name, "compute_loss")
-        before = {name: own[name] for name in names if name in own}
-        step = getattr(self.model, self._step_name)
-        compute_loss = self.model.compute_loss
-
-        def tapped_compute_loss(*args: Any, **kwargs: Any) -> Any:
-            loss = compute_loss(*args, **kwargs)
-            # Outside of the step (Keras builds a model with it) nobody asks.
-            getattr(self._collected, "losses", []).append(loss)
-            return loss
-
-        # Kept plain: autograph of Keras 2 converts it with the user's step.
-        def tapped_step(*args: Any) -> Any:
-            self._collected.losses = []
-            outputs = step(*args)
-            return self._with_collected(outputs)
-
-        own[self._step_name] = tapped_step
-        own["compute_loss"] = tapped_compute_loss
-        try:
-            yield
-        finally:
-            for name in names:
-                own.pop(name, None)
-            own.update(before)
-
-    def _with_collected(self, outputs: Any) -> dict[str, Any]:
-        losses, self._collected.losses = self._collected.losses, []
-        if len(losses) != 1 or not isinstance(outputs, dict):
-            raise StepTensorError(
-                f"{self._step_name} of this model calls compute_loss "
-                f"{len(losses)} times, so its loss is not known outside of it",
-                f"fetch 'loss:0' in {self._step_name}",
-                "Let it call self.compute_loss(...) once and return a dict of "
-                "logs, or fetch what it logs: 'logs/loss:0'.",
-            )
-        return {**outputs, _KEY: {LOSS: losses[0]}}
+        self._tapped_from, self._taken = own, taken
+        self._collector = collector
 
 
 @dataclasses.dataclass
@@ -198,80 +176,131 @@ class Wish:
     """What one run of hooks wants of the next step.
 
     Attributes:
-        names: Collection of the step tensors that are wanted of it.
+        sources: Mapping from the name of a step tensor to where its value is
+            taken in the step. What the step logs is not among them.
         around: Context in which the step runs.
         trace: A `tf.compat.v1.RunMetadata` for the trace of it, or `None`.
         failed: Called when it fails, before the exception goes on.
         no_data: Called when there was no data for it.
     """
 
-    names: Collection[str]
+    sources: Mapping[str, Source]
     around: contextlib.AbstractContextManager[Any]
     trace: Any
     failed: Callable[[BaseException], None]
     no_data: Callable[[], None]
 
 
-class _ArmedStep:
-    """Stands for the step function of a model, for one call.
+class _StandIn:
+    """Stands for the step function of a model while somebody wants a step.
 
     Args:
-        tap: The tap that puts it there.
+        model: The Keras model.
+        name: String. The attribute that it stands in.
         function: The model's own function.
-        own: Dict. The attributes of the model.
     """
 
     def __init__(
-        self, tap: StepTap, function: Callable[..., Any], own: dict[str, Any]
+        self, model: Any, name: str, function: Callable[..., Any]
     ) -> None:
         self.function = function
         self.first: list[Callable[[Any], None]] = []
         self.instead: Callable[[Any], Any] | None = None
         self.wishes: list[tuple[StepTap, Wish]] = []
-        self._tap = tap
-        self._history = own.get("history")
-        self._own = own
+        self.watchers: list[weakref.ref[StepTap]] = []
+        self._own = vars(model)
+        self._name = name
+        self._history = self._own.get("history")
+
+    @property
+    def is_idle(self) -> bool:
+        """Whether nobody wants anything of the next step."""
+        return not (self.first or self.instead or self.wishes or self.watchers)
+
+    def forget(self, tap: StepTap) -> None:
+        """Drops what is wanted of one step, and what a tap watches."""
+        self.first, self.instead, self.wishes = [], None, []
+        self.watchers = [ref for ref in self.watchers if ref() is not tap]
 
     def __call__(self, data: Any) -> Any:
-        self._tap.disarm()
+        # The model is as it was while its step runs.
+        self._own[self._name] = self.function
         if self._own.get("history") is not self._history:
             # Another callback failed after this was armed, and this is a fit
             # of its own: it gets the plain step.
             return self.function(data)
-        if self.first:
-            return self._begin(data)
-        if self.instead is not None:
-            return self.instead(data)
+        first, self.first = self.first, []
+        instead, self.instead = self.instead, None
+        wishes, self.wishes = self.wishes, []
+        watching = [tap for ref in self.watchers if (tap := ref())]
+        if first:
+            return self._begin(data, first, wishes, watching)
+        if instead is not None:
+            outputs = instead(data)
+        else:
+            outputs = self._run(data, wishes, watching)
+        self._stay(watching)
+        return outputs
+
+    def _begin(
+        self,
+        data: Any,
+        first: list[Callable[[Any], None]],
+        wishes: list[tuple[StepTap, Wish]],
+        watching: list[StepTap],
+    ) -> Any:
+        # Each arms what it wants of this step anew.
+        self._stay(watching)
+        for function in first:
+            function(data)
+        standing = self._own[self._name]
+        if isinstance(standing, _StandIn):
+            standing.wishes[:0] = wishes
+            return standing(data)
+        return self._run(data, wishes, [])
+
+    def _stay(self, watching: list[StepTap]) -> None:
+        if watching and self._own[self._name] is self.function:
+            self._own[self._name] = self
+
+    def _run(
+        self,
+        data: Any,
+        wishes: list[tuple[StepTap, Wish]],
+        watching: list[StepTap],
+    ) -> Any:
         try:
-            with contextlib.ExitStack() as around:
-                outputs, values = self._run(data, around)
+            outputs, values = self._run_tapped(data, wishes, watching)
         except _END_OF_DATA:
-            for _, wish in self.wishes:
+            for _, wish in wishes:
                 wish.no_data()
+            self._stay(watching)
             raise
         except BaseException as error:
-            for _, wish in self.wishes:
+            for _, wish in wishes:
                 wish.failed(error)
             raise
-        for tap, _ in self.wishes:
+        for tap in (*watching, *(tap for tap, _ in wishes)):
             tap.ran, tap.values = True, values
         return outputs
 
-    def _begin(self, data: Any) -> Any:
-        for function in self.first:
-            function(data)
-        self._tap.run_after(self.wishes)
-        return self._tap.run(data)
-
-    def _run(
-        self, data: Any, around: contextlib.ExitStack
+    def _run_tapped(
+        self,
+        data: Any,
+        wishes: list[tuple[StepTap, Wish]],
+        watching: list[StepTap],
     ) -> tuple[Any, dict[str, Any]]:
-        for _, wish in self.wishes:
-            around.enter_context(wish.around)
-        traces = [w.trace for _, w in self.wishes if w.trace is not None]
-        if traces:
-            around.enter_context(traced_into(*traces))
-        for tap, wish in self.wishes:
-            if LOSS in wish.names:
-                return tap.call_tapped(data)
-        return self.function(data), {}
+        with contextlib.ExitStack() as around:
+            for _, wish in wishes:
+                around.enter_context(wish.around)
+            traces = [w.trace for _, w in wishes if w.trace is not None]
+            if traces:
+                around.enter_context(traced_into(*traces))
+            wanted = [(tap, tap.watched) for tap in watching]
+            wanted += [(tap, wish.sources) for tap, wish in wishes]
+            sources = {n: s for _, named in wanted for n, s in named.items()}
+            if not sources:
+                return self.function(data), {}
+            # Whoever watches does so in every step: its function is traced.
+            tap = next(tap for tap, named in wanted if named)
+            return tap.call_tapped(data, sources)

@@ -11,6 +11,7 @@ from final_ops_callback import _leaves
 from final_ops_callback import _stack
 from final_ops_callback import _structure
 from final_ops_callback._feeds import Feeds
+from final_ops_callback._last_step import LastStep
 from final_ops_callback._to_host import to_host_structure
 from final_ops_callback.errors import FeedError
 from final_ops_callback.errors import LeafError
@@ -72,12 +73,23 @@ class FinalOps:
         """Returns the metric objects among the leaves."""
         return [leaf for leaf in self.leaves() if _stack.is_metric(leaf)]
 
-    def evaluate(self, model: Any, logs: Mapping[str, Any] | None) -> Any:
+    def names(self) -> list[str]:
+        """Returns the leaves that are names."""
+        return [leaf for leaf in self.leaves() if isinstance(leaf, str)]
+
+    def evaluate(
+        self,
+        model: Any,
+        logs: Mapping[str, Any] | None,
+        last_step: LastStep | None = None,
+    ) -> Any:
         """Evaluates every leaf once, in the order that they are written.
 
         Args:
             model: The Keras model that the run was for.
             logs: Mapping or `None`. The logs of the run's end.
+            last_step: The last step of the run, or `None` if nobody watched
+                it. Defaults to `None`.
 
         Returns:
             The values, in the structure of the final ops.
@@ -93,6 +105,7 @@ class FinalOps:
             _leaves.distinct(
                 leaf for _, leaf in leaves if _stack.is_symbolic(leaf)
             ),
+            last_step,
         )
         values: dict[int, tuple[Any, Any]] = {}
 

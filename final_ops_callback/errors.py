@@ -77,6 +77,10 @@ class StepTensorError(HookError, RuntimeError):
     """A step tensor that the step does not deliver, or that has no step."""
 
 
+class UnknownNameError(HookError, KeyError):
+    """A name that neither the hook graph nor the step has."""
+
+
 class NotAHookError(HookError, TypeError):
     """Something among the hooks that is no v1 hook."""
 

@@ -15,6 +15,7 @@ import pytest
 import tensorflow as tf
 
 from final_ops_callback import FinalOpsCallback
+from final_ops_callback import _callback
 from final_ops_callback import _stack
 from tests import models
 from tests import original
@@ -69,7 +70,7 @@ def test_fit_gives_training_values(model: Any) -> None:
 def test_evaluate_and_predict_have_their_phases(model: Any) -> None:
     """The values of each phase are kept apart."""
     x, _, validation = models.tiny_data()
-    callback = FinalOpsCallback(mae_of(model), on=_stack.PHASES)
+    callback = FinalOpsCallback(mae_of(model), on=_callback.PHASES)
     options = {"verbose": 0, "callbacks": [callback]}
 
     history = models.fit(model, callback, validate=True)

@@ -134,3 +134,35 @@ def test_layers_are_found_to_see_whether_a_model_is_built() -> None:
 
     assert not before
     assert _model.is_built(model)
+
+
+def test_the_sublayers_of_a_layer() -> None:
+    """A layer that is no model lists its own layers, not theirs."""
+    layer = keras.layers.Bidirectional(keras.layers.LSTM(2, name="lstm"))
+    layer.build((None, 3, 4))
+    listed = layer._flatten_layers(recursive=False, include_self=False)
+
+    assert [part.name for part in listed] == ["forward_lstm", "backward_lstm"]
+
+
+def test_an_optimizer_knows_its_variables() -> None:
+    """`apply` without variables means those that it was built with."""
+    variable = keras.Variable([1.0, 2.0])
+    optimizer = keras.optimizers.SGD(1.0)
+    optimizer.build([variable])
+    optimizer.apply([tf.constant([1.0, 1.0])])
+
+    assert optimizer._trainable_variables == [variable]
+    np.testing.assert_array_equal(variable.numpy(), [0.0, 1.0])
+
+
+def test_the_call_of_an_instance_is_called() -> None:
+    """Keras calls a layer by the attribute of the instance."""
+    layer = keras.layers.Dense(1, name="out")
+    model = keras.Sequential([keras.Input((2,)), layer])
+    called = []
+    own_call = layer.call
+    vars(layer)["call"] = lambda inputs: called.append(1) or own_call(inputs)
+    model(np.zeros((1, 2)))
+
+    assert called == [1]

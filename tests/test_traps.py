@@ -15,6 +15,7 @@ import pytest
 import tensorflow as tf
 
 from final_ops_callback import FinalOpsCallback
+from final_ops_callback import _callback
 from final_ops_callback import _leaves
 from final_ops_callback import _stack
 from final_ops_callback._training_metrics import TrainingMetrics
@@ -72,7 +73,7 @@ def with_putting_back_always(monkeypatch: pytest.MonkeyPatch) -> None:
 def without_knowing_fit(monkeypatch: pytest.MonkeyPatch) -> None:
     """Takes each evaluate for one of its own."""
     never = property(lambda _: False, lambda *_: None)
-    monkeypatch.setattr(_stack.Callback, "_inside_fit", never, raising=False)
+    monkeypatch.setattr(_callback.Callback, "_inside_fit", never, raising=False)
 
 
 def without_forgetting(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -340,7 +341,7 @@ def phases_of_fit(model: Any) -> list[str]:
         def on_final_ops_values(self, values: Any, phase: str, _: int) -> None:
             phases.append(phase)
 
-    callback = Recording(1, on=_stack.PHASES)
+    callback = Recording(1, on=_callback.PHASES)
     models.fit(model, callback, validate=True, epochs=2)
     return phases
 
@@ -413,7 +414,7 @@ class Failing(keras.callbacks.Callback):
 
 def evaluate_after_a_failed_fit(model: Any) -> FinalOpsCallback:
     """Runs evaluate with a callback whose fit has failed."""
-    callback = FinalOpsCallback(1, on=_stack.PHASES)
+    callback = FinalOpsCallback(1, on=_callback.PHASES)
     with pytest.raises(RuntimeError, match="in another callback"):
         models.fit(model, Failing(), callback)
     x, y, _ = models.tiny_data()
@@ -433,7 +434,7 @@ def test_an_evaluate_after_a_failed_fit_would_be_validation(
 ) -> None:
     """Without the handling, it counts as the evaluate inside that fit."""
     plain = keras.callbacks.Callback.set_model
-    monkeypatch.setattr(_stack.Callback, "set_model", plain)
+    monkeypatch.setattr(_callback.Callback, "set_model", plain)
 
     callback = evaluate_after_a_failed_fit(model)
 
@@ -449,7 +450,7 @@ def test_a_run_inside_fit_does_not_end_fit(run: str, model: Any) -> None:
         def on_final_ops_values(self, values: Any, phase: str, _: int) -> None:
             phases.append(phase)
 
-    callback = Recording(mae_of(model), on=_stack.PHASES)
+    callback = Recording(mae_of(model), on=_callback.PHASES)
 
     class Early(EvaluateAgain):
         def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
@@ -820,7 +821,7 @@ def logs_of(model: Any, callback: Any) -> tuple[Any, ...]:
 
 def test_nothing_goes_into_the_logs(model: Any) -> None:
     """History and the result of evaluate have the keys that they had."""
-    callback = FinalOpsCallback({"final": "loss"}, on=_stack.PHASES)
+    callback = FinalOpsCallback({"final": "loss"}, on=_callback.PHASES)
 
     expected = logs_of(model, keras.callbacks.Callback())
 
@@ -836,7 +837,7 @@ def test_something_would_go_into_the_logs(model: Any) -> None:
 
     expected = logs_of(model, keras.callbacks.Callback())
 
-    assert logs_of(model, Putting("loss", on=_stack.PHASES)) != expected
+    assert logs_of(model, Putting("loss", on=_callback.PHASES)) != expected
 
 
 def batch_methods(callback: Any) -> list[str]:

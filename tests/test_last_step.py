@@ -1,0 +1,237 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Leaves of FinalOpsCallback that name what the last step has computed."""
+
+from types import ModuleType
+from typing import Any
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+import tf_keras
+
+from final_ops_callback import FinalOpsCallback
+from final_ops_callback import SessionRunHookCallback
+from final_ops_callback import errors
+
+v1 = tf.compat.v1
+
+# Two batches: of four and of two.
+FEATURES = np.random.RandomState(0).normal(size=(6, 2)).astype("float32")
+LABELS = FEATURES.sum(axis=1, keepdims=True)
+NAMES = ["features", "labels", "predictions", "hidden", "loss:0", "loss"]
+
+
+def built(generation: ModuleType, **options: Any) -> Any:
+    inputs = generation.Input((2,), name="image")
+    hidden = generation.layers.Dense(3, activation="relu", name="hidden")
+    outputs = generation.layers.Dense(1, name="out")(hidden(inputs))
+    model = generation.Model(inputs, outputs)
+    model.compile("sgd", "mse", **options)
+    return model
+
+
+@pytest.fixture(params=[keras, tf_keras], ids=["keras", "tf_keras"])
+def model(request: pytest.FixtureRequest) -> Any:
+    return built(request.param)
+
+
+def fit(model: Any, *callbacks: Any, **options: Any) -> None:
+    options = {"batch_size": 4, "shuffle": False, "verbose": 0} | options
+    model.fit(FEATURES, LABELS, callbacks=list(callbacks), **options)
+
+
+def evaluate(model: Any, *callbacks: Any) -> None:
+    model.evaluate(
+        FEATURES, LABELS, batch_size=4, verbose=0, callbacks=list(callbacks)
+    )
+
+
+def functions_of(model: Any) -> dict[str, Any]:
+    return {n: v for n, v in vars(model).items() if n.endswith("function")}
+
+
+def forward(model: Any, features: np.ndarray) -> tuple[Any, Any]:
+    hidden = model.get_layer("hidden")(features)
+    return hidden, model.get_layer("out")(hidden)
+
+
+def test_in_evaluate(model: Any) -> None:
+    """The values are those of the last batch, which is shorter."""
+    final = FinalOpsCallback(dict(zip(NAMES, NAMES, strict=True)))
+    evaluate(model, final)
+    values = final.final_ops_values
+    hidden, predictions = forward(model, FEATURES[4:])
+
+    np.testing.assert_array_equal(values["features"], FEATURES[4:])
+    np.testing.assert_array_equal(values["labels"], LABELS[4:])
+    np.testing.assert_allclose(values["hidden"], hidden, rtol=1e-5)
+    np.testing.assert_allclose(values["predictions"], predictions, rtol=1e-5)
+    mean = np.mean((predictions - LABELS[4:]) ** 2)
+    np.testing.assert_allclose(values["loss:0"], mean, rtol=1e-5)
+    # Without the suffix it is the log, the mean of the epoch.
+    assert not np.isclose(values["loss"], values["loss:0"])
+
+
+def test_in_predict(model: Any) -> None:
+    """The predictions are those that predict returns."""
+    final = FinalOpsCallback(["predictions", "features", "hidden"])
+    predictions = model.predict(
+        FEATURES, batch_size=4, verbose=0, callbacks=[final]
+    )
+
+    np.testing.assert_array_equal(final.final_ops_values[0], predictions[4:])
+    np.testing.assert_array_equal(final.final_ops_values[1], FEATURES[4:])
+
+
+def test_in_fit_with_validation(model: Any) -> None:
+    """Each phase has the last step of its own; a hook sees the same."""
+    final = FinalOpsCallback(
+        ["features", "predictions"], on=("train", "validation")
+    )
+    seen: list[Any] = []
+
+    class Sees(v1.train.SessionRunHook):
+        def before_run(self, run_context: Any) -> Any:
+            return v1.train.SessionRunArgs("predictions:0")
+
+        def after_run(self, run_context: Any, run_values: Any) -> None:
+            seen.append(run_values.results)
+
+    validation = FEATURES[:3], LABELS[:3]
+    fit(
+        model,
+        SessionRunHookCallback(Sees()),
+        final,
+        validation_data=validation,
+        epochs=2,
+    )
+    by_phase = final.final_ops_values_by_phase
+
+    np.testing.assert_array_equal(by_phase["train"][0], FEATURES[4:])
+    np.testing.assert_array_equal(by_phase["train"][1], seen[-1])
+    assert len(seen) == 4
+    np.testing.assert_array_equal(by_phase["validation"][0], FEATURES[:3])
+    np.testing.assert_allclose(
+        by_phase["validation"][1], forward(model, FEATURES[:3])[1], rtol=1e-5
+    )
+
+
+def test_gradients(model: Any) -> None:
+    """The last gradient is the last change of plain SGD."""
+    bias = model.get_layer("out").trainable_weights[1]
+    path = getattr(bias, "path", None) or bias.name.removesuffix(":0")
+    final = FinalOpsCallback(f"gradients/{path}")
+    fit(model)
+    before = bias.numpy()
+    fit(model, final, batch_size=6)
+
+    np.testing.assert_allclose(
+        before - 0.01 * final.final_ops_values, bias.numpy(), rtol=1e-5
+    )
+
+
+def test_the_model_is_left_as_it_was(model: Any) -> None:
+    """The functions of before are there again, and none of ours."""
+    fit(model)
+    evaluate(model)
+    before = functions_of(model)
+    final = FinalOpsCallback("hidden", on=("train", "test", "validation"))
+    fit(model, final, validation_data=(FEATURES, LABELS))
+    evaluate(model, final)
+
+    assert functions_of(model) == before
+    for part in (model, *model.layers, model.optimizer):
+        assert not {"call", "apply", "apply_gradients"} & vars(part).keys()
+
+
+def test_the_model_is_left_when_nobody_evaluates(model: Any) -> None:
+    """What waits for an evaluate is gone with a fit that has none."""
+    fit(model)
+    before = functions_of(model)
+    fit(model, FinalOpsCallback("hidden", on=("test", "validation")))
+
+    assert functions_of(model) == before
+
+
+def test_the_model_is_left_after_an_error(model: Any) -> None:
+    """A step that fails leaves no value and no function of ours."""
+    fit(model)
+    before = functions_of(model)
+    final = FinalOpsCallback("hidden")
+    fit(model, final)
+
+    def broken() -> Any:
+        yield FEATURES, LABELS
+        raise ValueError("no more")
+
+    data = tf.data.Dataset.from_generator(
+        broken,
+        output_signature=(
+            tf.TensorSpec([None, 2], tf.float32),
+            tf.TensorSpec([None, 1], tf.float32),
+        ),
+    )
+    with pytest.raises(tf.errors.InvalidArgumentError, match="no more"):
+        model.fit(data, shuffle=False, verbose=0, callbacks=[final])
+
+    assert final.final_ops_values is None
+    assert functions_of(model) == before
+    fit(model, final)
+    assert final.final_ops_values.shape == (2, 3)
+
+
+def test_who_asks_for_logs_touches_nothing(model: Any) -> None:
+    """The names of logs and metrics leave the functions alone."""
+    fit(model)
+    standing = model.train_function
+    during = []
+    watch = keras.callbacks.LambdaCallback(
+        on_epoch_begin=lambda *_: during.append(model.train_function)
+    )
+    final = FinalOpsCallback(["loss"])
+    model.fit(
+        FEATURES,
+        LABELS,
+        verbose=0,
+        callbacks=[final]
+        if model.__module__.startswith("tf_")
+        else [
+            watch,
+            final,
+        ],
+    )
+
+    assert all(function is standing for function in during)
+    assert model.train_function is standing
+
+
+def test_an_unknown_name_says_the_nearest(model: Any) -> None:
+    """The error lists the layers and asks what was meant."""
+    final = FinalOpsCallback({"a": "hiden"})
+
+    with pytest.raises(
+        errors.LeafError, match=r"\['a'\]\)\. Did you mean 'hidden'.*'out'"
+    ):
+        evaluate(model, final)
+
+
+def test_a_layer_that_is_not_called() -> None:
+    """A step of the user's own that computes no such layer says so."""
+
+    class Own(keras.Model):
+        def __init__(self) -> None:
+            super().__init__()
+            self.used = keras.layers.Dense(1, name="used")
+            self.unused = keras.layers.ReLU(name="unused")
+
+        def call(self, inputs: Any) -> Any:
+            return self.used(inputs)
+
+    own = Own()
+    own.compile("sgd", "mse")
+
+    with pytest.raises(errors.StepTensorError, match="'unused' is not called"):
+        fit(own, FinalOpsCallback("unused"))
+    assert int(own.optimizer.iterations.numpy()) == 0
+    fit(own, FinalOpsCallback("used"))
