@@ -69,6 +69,7 @@ class Collector:
         paths = {s.key for s in sources.values() if s.kind == LAYERS}
         self._layers = {path: layers[path] for path in paths}
         self._kinds = {source.kind for source in sources.values()}
+        self._raised: StepTensorError | None = None
         # Replicas trace in threads of their own.
         self._local = threading.local()
 
@@ -76,9 +77,8 @@ class Collector:
     def installed(self) -> Iterator[None]:
         """Wraps the methods, for the time of a trace or of a call.
 
-        Keras may trace the function whenever it is called, so they are there
-        in each call. Autograph of Keras 2 converts the wrappers with the
-        methods in them, so they are plain.
+        Keras may trace the function in any call of it. Autograph of Keras 2
+        converts the wrappers with the methods in them, so they are plain.
         """
         wrapped: list[tuple[Any, str, Callable[[Any], Any]]] = [
             (self._model, f"{self._phase}_step", self._wrapped_step)
@@ -104,7 +104,14 @@ class Collector:
                 stack.enter_context(
                     replaced(owner, name, wrap(getattr(owner, name)))
                 )
-            yield
+            try:
+                yield
+            except Exception as error:
+                # Autograph of Keras 2 makes another error of what it runs.
+                own, self._raised = self._raised, None
+                if own is None or own is error:
+                    raise
+                raise own from None
 
     def _wrapped_step(self, step: Callable[..., Any]) -> Callable[..., Any]:
         def collecting_step(*args: Any) -> Any:
@@ -286,7 +293,8 @@ class Collector:
 
     def _error(self, name: str, what: str, way_out: str) -> StepTensorError:
         where = f"fetch '{name}:0' in {self._phase}_step"
-        return StepTensorError(what, where, way_out)
+        self._raised = StepTensorError(what, where, way_out)
+        return self._raised
 
 
 @dataclasses.dataclass

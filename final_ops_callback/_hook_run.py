@@ -56,15 +56,13 @@ class HookRun:
     ) -> None:
         self._model = model
         self._phase = phase
-        self._declared = step_tensors
         self._names = StepNames(model, phase, step_tensors)
         self._runner = HookRunner(
             hooks,
             lambda: live_variables(model, variable_names),
-            step_tensors=Offers(
-                lambda name: self._names.spec(name),
-                lambda: self._names.known(),
-            ),
+            # Nothing that leads back to the graph: a cycle through it is
+            # never collected.
+            step_tensors=Offers(self._names.spec, self._names.known),
             scaffold=scaffold,
             steps_per_run=_model.steps_per_execution(model),
             counts_evaluations=phase == "test",
@@ -164,9 +162,7 @@ class HookRun:
         try:
             spec = _model.data_spec(data)
             _model.build_for(self._model, spec)
-            self._names = StepNames(
-                self._model, self._phase, self._declared, spec
-            )
+            self._names.learn(spec)
             self._runner.begin()
         except BaseException as error:
             self.abort(error)

@@ -108,9 +108,11 @@ class StepTap:
         own = vars(self.model)
         standing = own[self._function_name]
         if isinstance(standing, _StandIn) and standing.wishes:
-            own[self._function_name] = standing.function
             for tap, _ in standing.wishes:
                 tap.ran, tap.values = True, {}
+            standing.wishes = []
+            if standing.is_idle:
+                own[self._function_name] = standing.function
 
     def call_tapped(
         self, data: Any, sources: Mapping[str, Source]

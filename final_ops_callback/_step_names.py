@@ -60,8 +60,6 @@ class StepNames:
         phase: String. `"train"`, `"test"` or `"predict"`.
         declared: Mapping from a name to its `tf.TensorSpec`, where the model
             does not know it. Defaults to none.
-        batch_spec: The specs of a batch of the data, or `None` if they are
-            not known yet. Defaults to `None`.
     """
 
     def __init__(
@@ -69,12 +67,21 @@ class StepNames:
         model: Any,
         phase: str,
         declared: Mapping[str, tf.TensorSpec] | None = None,
-        batch_spec: Any = None,
     ) -> None:
         self._model = model
         self._phase = phase
         self._declared = dict(declared or {})
+        self._batch_spec: Any = None
+
+    def learn(self, batch_spec: Any) -> None:
+        """Takes what is known once the model is built from its first batch.
+
+        Args:
+            batch_spec: The structure of the specs of a batch of the data.
+        """
         self._batch_spec = batch_spec
+        for name in ("layers", "variables"):
+            vars(self).pop(name, None)
 
     @functools.cached_property
     def layers(self) -> dict[str, Any]:
