@@ -58,7 +58,8 @@ def nearest(name: str, known: Iterable[str], others: Iterable[str] = ()) -> str:
     "Did you mean 'hidden'? There is ['hidden', 'loss']."
     """
     known = sorted(set(known))
-    return f"{did_you_mean(name, (*known, *others))}There is {known}."
+    meant = did_you_mean(name, known) or did_you_mean(name, others)
+    return f"{meant}There is {known}."
 
 
 def did_you_mean(name: str, known: Iterable[str]) -> str:
