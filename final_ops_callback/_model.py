@@ -154,9 +154,9 @@ def symbolic(layer: Any, side: str) -> Any:
         side: String. `"input"` or `"output"`.
 
     Returns:
-        A structure of symbolic tensors. `None` if there are none (as of a
-        model whose class has a `call` of its own), or if the layer was called
-        more than once and they are not known.
+        A structure of symbolic tensors, of the first call if there were
+        several; `None` if there are none (as of a model whose class has a
+        `call` of its own).
     """
     try:
         return getattr(layer, side)

@@ -196,3 +196,16 @@ def test_what_is_computed_in_a_loop(generation: ModuleType) -> None:
 
     with pytest.raises(errors.StepTensorError, match="loop, a branch"):
         fetch(model, ["loop/inner"], A, ONE, declared)
+
+
+def test_a_layer_that_is_called_twice(generation: ModuleType) -> None:
+    """Its last output counts."""
+    shared = generation.layers.Dense(2, name="shared")
+    inputs = generation.Input((2,))
+    first = shared(inputs)
+    model = generation.Model(inputs, shared(first))
+    model.compile("sgd", "mse")
+    labels = np.zeros((4, 2), "float32")
+    seen = fetch(model, ["shared", "predictions"], A, labels)
+
+    np.testing.assert_array_equal(seen["shared"], seen["predictions"])
