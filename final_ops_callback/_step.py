@@ -129,15 +129,22 @@ class StepTap:
             Pair of the outputs that Keras knows and the dict of the others.
         """
         own = vars(self.model)[self._function_name]
-        if self._tapped_from is not own or sources.items() - (
-            self._taken.items()
-        ):
+        if self._tapped_from is not own:
+            self._tapped, self._taken = None, {}
+        if self._tapped is None or sources.items() - self._taken.items():
             self._make_tapped(sources, own)
         collector, tapped = self._collector, self._tapped
         if collector is None or tapped is None:
             raise RuntimeError("_make_tapped makes them")
-        with collector.installed():
-            outputs = tapped(data)
+        try:
+            with collector.installed():
+                outputs = tapped(data)
+        except _END_OF_DATA:
+            raise
+        except BaseException:
+            # What the step can't deliver is not asked for a second time.
+            self._tapped, self._taken = None, {}
+            raise
         return outputs[OUTPUTS], outputs[COLLECTED]
 
     def _stand_in(self) -> _StandIn:
@@ -152,7 +159,7 @@ class StepTap:
         return own[self._function_name]
 
     def _make_tapped(self, sources: Mapping[str, Source], own: Any) -> None:
-        taken = {**self._taken, **sources} if self._tapped else dict(sources)
+        taken = {**self._taken, **sources}
         collector = Collector(
             self.model,
             self._phase,

@@ -235,3 +235,24 @@ def test_a_layer_that_is_not_called() -> None:
         fit(own, FinalOpsCallback("unused"))
     assert int(own.optimizer.iterations.numpy()) == 0
     fit(own, FinalOpsCallback("used"))
+
+
+def test_what_was_refused_is_not_asked_for_again(model: Any) -> None:
+    """A callback whose hooks asked for too much is good for other hooks."""
+    wanted = ["sample_weight:0"]
+
+    class Asks(v1.train.SessionRunHook):
+        def before_run(self, run_context: Any) -> Any:
+            return v1.train.SessionRunArgs(wanted)
+
+        def after_run(self, run_context: Any, run_values: Any) -> None:
+            seen.append(run_values.results[0].shape)
+
+    seen: list[tuple[int, ...]] = []
+    callback = SessionRunHookCallback(Asks)
+    with pytest.raises(errors.StepTensorError, match="no 'sample_weight'"):
+        fit(model, callback)
+    wanted[:] = ["hidden:0"]
+    fit(model, callback)
+
+    assert seen == [(4, 3), (2, 3)]
