@@ -100,10 +100,10 @@ class Collector:
                 )
             )
         with contextlib.ExitStack() as stack:
+            stack.callback(setattr, self._local, "step", None)
             for owner, name, wrap in wrapped:
-                stack.enter_context(
-                    replaced(owner, name, wrap(getattr(owner, name)))
-                )
+                wrapper = wrap(getattr(owner, name))
+                stack.enter_context(replaced(owner, name, wrapper))
             try:
                 yield
             except Exception as error:

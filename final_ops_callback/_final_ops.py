@@ -123,12 +123,15 @@ class FinalOpsCallback(_callback.Callback):
         self._training_metrics = TrainingMetrics()
         self._last_steps = self._new_last_steps()
         self._final_ops_values: Any = None
+        # Whether a run was announced whose phase has not begun: it may fail
+        # before it does, in the begin of another callback.
+        self._announced = False
         self._values_by_phase: dict[str, Any] = {}
 
     @property
     def final_ops_values(self) -> Any:
         """The values of the last run that finished, or `None`."""
-        return self._final_ops_values
+        return None if self._announced else self._final_ops_values
 
     @property
     def final_ops_values_by_phase(self) -> dict[str, Any]:
@@ -176,10 +179,12 @@ class FinalOpsCallback(_callback.Callback):
     def set_model(self, model: Any) -> None:
         """Takes the model; Keras calls it when a run of its own begins."""
         super().set_model(model)
+        self._announced = True
         if "test" in self._on:
             self._last_steps["test"].catch_evaluate(model)
 
     def _begin_phase(self, phase: _callback.Phase) -> None:
+        self._announced = False
         LateLookup.remove(self.model, phase)
         if phase == "validation" and "train" in self._on:
             self._training_metrics.take(

@@ -8,22 +8,19 @@ and `Saver` willing.
 
 from __future__ import annotations
 
-import dataclasses
 import re
-from collections.abc import Callable
 from collections.abc import Iterable
-from collections.abc import Mapping
 from typing import Any
 
 import tensorflow as tf
 
+from final_ops_callback._live import LiveVariable
 from final_ops_callback._offers import StepTensors
 from final_ops_callback._offers import nearest
 from final_ops_callback._offers import offers_of
 from final_ops_callback.errors import HookUsageError
 from final_ops_callback.errors import UnknownNameError
 
-GLOBAL_STEP = "global_step"
 LEARNING_RATE = "learning_rate"
 LOSS = "loss"
 
@@ -36,38 +33,6 @@ COLLECTIONS = {
     "learning_rate": (_KEYS.LOCAL_VARIABLES,),
     "global_step": (_KEYS.GLOBAL_STEP, _KEYS.GLOBAL_VARIABLES),
 }
-
-
-@dataclasses.dataclass(frozen=True)
-class LiveVariable:
-    """A variable outside of the graph that gets a twin in it.
-
-    Attributes:
-        name: String. The name of the twin, as a checkpoint will know it.
-        variable: The `tf.Variable` whose value it is.
-        role: String. One of the keys of `COLLECTIONS`.
-        components: Tuple. The variables that hold the value: one for each
-            replica under a distribution strategy, else `(variable,)`.
-        path: String. The name that it has outside.
-    """
-
-    name: str
-    variable: Any
-    role: str = "weight"
-    components: tuple[Any, ...] = ()
-    path: str = ""
-
-    def __post_init__(self) -> None:
-        if not self.components:
-            object.__setattr__(self, "components", (self.variable,))
-
-    @property
-    def handle(self) -> Any:
-        """The resource that reads and writes of the twin go to."""
-        return self.components[0].handle
-
-
-Variables = Mapping[str, Any] | Iterable[LiveVariable]
 
 
 _REFUSED_GRADIENT = "FinalOpsCallbackStepTensor"
@@ -193,8 +158,8 @@ class HookGraph(tf.Graph):
         """Whether `learning_rate:0` is not the value that can be fed.
 
         It is that also where the variable of the model itself is called so
-        (Keras 2, or by the user's wish), but not where a hook made something
-        of this name.
+        (by the user's wish), but not where a hook made something of this
+        name.
         """
         if self._learning_rate is None:
             return True
@@ -299,24 +264,3 @@ def unique_names(names: Iterable[str]) -> list[str]:
         taken.add(candidate.lower())
         unique.append(candidate)
     return unique
-
-
-def live_variables_of(
-    variables: Variables | Callable[[], Variables], global_step: Any
-) -> list[LiveVariable]:
-    """Lists live variables, however they were given.
-
-    Args:
-        variables: Mapping from a name to a `tf.Variable`, an iterable of
-            `LiveVariable`, or a function that returns one of them.
-        global_step: A scalar integer `tf.Variable` or `None`.
-    """
-    if callable(variables):
-        variables = variables()
-    if isinstance(variables, Mapping):
-        live = [LiveVariable(name, v) for name, v in variables.items()]
-    else:
-        live = list(variables)
-    if global_step is not None:
-        live.append(LiveVariable(GLOBAL_STEP, global_step, GLOBAL_STEP))
-    return live

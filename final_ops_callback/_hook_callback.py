@@ -115,13 +115,13 @@ class SessionRunHookCallback(_callback.Callback):
         self._outer_runs.update(self._runs)
         self._runs.clear()
         if self._concerns("test"):
-            LateLookup.install(model)
+            LateLookup.install(model, self)
 
     def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
         """Makes ready for the evaluate inside fit."""
         super().on_epoch_begin(epoch, logs)
         if self._concerns("validation"):
-            LateLookup.install(self.model)
+            LateLookup.install(self.model, self)
 
     def on_train_batch_begin(self, batch: int, logs: Any = None) -> None:
         """Calls `before_run` of the hooks."""
@@ -200,13 +200,17 @@ class SessionRunHookCallback(_callback.Callback):
     def _after_batch(self, mode: str, logs: Any) -> None:
         if mode in self._runs:
             self._guarded(mode, self._runs[mode].after_batch, logs)
+            if self._runs[mode].ends_the_loop:
+                raise StopIteration  # the loop of Keras 2 ends by it
 
     def _guarded(self, mode: str, call: Any, *args: Any) -> None:
         try:
             call(*args)
-        except BaseException:
-            self._runs.pop(mode, None)
-            LateLookup.remove(self.model)
+        except BaseException as error:
+            # With a plain StopIteration a run ends the loop of Keras 2, well.
+            if type(error) is not StopIteration:
+                self._runs.pop(mode, None)
+                LateLookup.remove(self.model)
             raise
 
 

@@ -16,8 +16,8 @@ from final_ops_callback._model_state import live_variables
 from final_ops_callback._offers import Offers
 from final_ops_callback._runner import END_OF_INPUT
 from final_ops_callback._runner import HookRunner
+from final_ops_callback._stand_in import Wish
 from final_ops_callback._step import StepTap
-from final_ops_callback._step import Wish
 from final_ops_callback._step_names import StepNames
 
 _STOP = {
@@ -71,6 +71,7 @@ class HookRun:
         self._step_before: int | None = None
         self._learning_rate: Any = None
         self._begun = False
+        self._failed: BaseException | None = None
         self._tap = tap
         self._outputs: Any = {}
         self._stopping = False
@@ -87,7 +88,7 @@ class HookRun:
 
     def before_batch(self) -> None:
         """Calls `before_run` and prepares the step, or lets it be skipped."""
-        if not self._begun:
+        if not self._begun and self._failed is None:
             self._tap.begin_with(self._begin_late)
             return
         runner = self._runner
@@ -137,14 +138,21 @@ class HookRun:
         self._guarded(lambda: self._runner.after_run(values))
         if self._runner.should_stop():
             self._stop()
-        if self._stopping and not hasattr(self._model, _STOP[self._phase]):
-            # Keras 2 can be asked to stop training only; this ends its loop.
-            raise StopIteration
+
+    @property
+    def ends_the_loop(self) -> bool:
+        """Whether Keras has to be stopped by an exception.
+
+        Keras 2 can be asked to stop training only.
+        """
+        return self._stopping and not hasattr(self._model, _STOP[self._phase])
 
     def end(self) -> None:
         """Calls `end` of the hooks; the run is over."""
         self._tap.disarm()
         self._outputs, self._tap.values = {}, {}
+        if self._failed is not None:
+            raise self._failed
         if self._begun:
             self._runner.end()
 
@@ -166,8 +174,13 @@ class HookRun:
             self._runner.begin()
         except BaseException as error:
             self.abort(error)
-            raise
-        self._begun = True
+            if type(error) not in END_OF_INPUT:
+                raise
+            # Inside of a step Keras takes it for the end of the data.
+            self._failed = error
+            self._stop()
+        else:
+            self._begun = True
         self.before_batch()
 
     def _uncount(self) -> None:

@@ -62,7 +62,7 @@ class LastStep:
     def catch_evaluate(self, model: Any) -> None:
         """Makes ready for an evaluate that may follow."""
         if self._wanted and _has_step_tensors():
-            LateLookup.install(model)
+            LateLookup.install(model, self)
 
     def begin(self, model: Any) -> None:
         """Begins to watch the steps of a run.

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import weakref
 from typing import Any
 
 from final_ops_callback import _stack
@@ -25,14 +26,29 @@ class LateLookup:
         self._model = model
         self._own = vars(model)
         self._function = self._own.get("test_function")
+        self._owners: list[weakref.ref[Any]] = []
 
     @classmethod
-    def install(cls, model: Any) -> None:
-        """Puts it there, if the generation needs it."""
+    def install(cls, model: Any, owner: Any) -> None:
+        """Puts it there, if the generation needs it.
+
+        Args:
+            model: A Keras model of any generation.
+            owner: Who wants it. When all who do are gone, it goes, too: the
+                evaluate may never come, because another callback failed.
+        """
         own = getattr(model, "__dict__", {})
         needed = "test_function" in own and not _stack.looks_up_late(model)
         if needed and not isinstance(own["test_function"], cls):
             own["test_function"] = cls(model)
+        if needed:
+            standing = own["test_function"]
+            standing._owners.append(weakref.ref(owner, standing._let_go))
+
+    def _let_go(self, ref: weakref.ref[Any]) -> None:
+        self._owners = [one for one in self._owners if one is not ref]
+        if not self._owners and self._own["test_function"] is self:
+            self.remove(self._model)
 
     @classmethod
     def remove(cls, model: Any, phase: str = "") -> None:

@@ -33,9 +33,11 @@ def learning_rate_of(model: Any) -> Any:
 
     A constant rate is a variable with a twin; that of a schedule has none.
     """
-    rate = model.optimizer.learning_rate
-    # Keras 2 hands out the schedule itself.
-    return rate(model.optimizer.iterations) if callable(rate) else rate
+    optimizer = model.optimizer
+    schedule = _stack.schedule_of(optimizer)
+    if schedule is None:
+        return optimizer.learning_rate
+    return schedule(optimizer.iterations)
 
 
 def steps_per_execution(model: Any) -> int:

@@ -11,10 +11,10 @@ import tensorflow as tf
 
 from final_ops_callback import _model
 from final_ops_callback import _stack
-from final_ops_callback._graph import GLOBAL_STEP
 from final_ops_callback._graph import LEARNING_RATE
-from final_ops_callback._graph import LiveVariable
 from final_ops_callback._graph import unique_names
+from final_ops_callback._live import GLOBAL_STEP
+from final_ops_callback._live import LiveVariable
 from final_ops_callback.errors import ArgumentError
 
 ROLES = ("weight", GLOBAL_STEP, "slot", LEARNING_RATE, "metric")
@@ -39,13 +39,14 @@ def live_variables(
             gives one name twice.
     """
     _build_optimizer(model)
-    found: dict[int, tuple[Any, str]] = {}
-    for variable, role in _with_roles(model):
-        found.setdefault(id(_backing(variable)), (variable, role))
+    found: dict[int, tuple[Any, str, str]] = {}
+    for variable, role, owner in _with_roles(model):
+        path = _path_of(variable, owner)
+        found.setdefault(id(_backing(variable)), (variable, role, path))
     # As in v1: the weights, the step, and what the optimizer adds to them.
     ordered = sorted(found.values(), key=lambda item: ROLES.index(item[1]))
-    paths = [_model.path_of(variable) for variable, _ in ordered]
-    names = _names(paths, [role for _, role in ordered], variable_names)
+    paths = [path for _, _, path in ordered]
+    names = _names(paths, [role for _, role, _ in ordered], variable_names)
     return [
         LiveVariable(
             name,
@@ -54,28 +55,38 @@ def live_variables(
             tuple(_stack.components(variable)),
             path,
         )
-        for name, path, (variable, role) in zip(
-            names, paths, ordered, strict=True
-        )
+        for name, (variable, role, path) in zip(names, ordered, strict=True)
     ]
 
 
-def _with_roles(model: Any) -> Iterator[tuple[Any, str]]:
+def _with_roles(model: Any) -> Iterator[tuple[Any, str, str]]:
+    """Yields each variable, its role, and the name of what it belongs to."""
     optimizer = getattr(model, "optimizer", None)
+    owner = "" if optimizer is None else _stack.optimizer_name(optimizer)
     if optimizer is not None:
-        yield optimizer.iterations, GLOBAL_STEP
+        yield optimizer.iterations, GLOBAL_STEP, owner
         rate = getattr(optimizer, "learning_rate", None)
-        if _stack.is_variable(rate):
-            yield rate, LEARNING_RATE
+        if _stack.is_variable(rate) and not _stack.schedule_of(optimizer):
+            yield rate, LEARNING_RATE, owner
     for metric in _stack.metrics_of(model):
         for variable in metric.variables:
-            yield variable, "metric"
+            yield variable, "metric", metric.name
     for variable in model.variables:
-        yield variable, "weight"
+        yield variable, "weight", ""
     if optimizer is not None:
         variables = optimizer.variables
         for variable in variables() if callable(variables) else variables:
-            yield variable, "slot"
+            yield variable, "slot", owner
+
+
+def _path_of(variable: Any, owner: str) -> str:
+    """Returns the path of a variable, as Keras 3 has it.
+
+    Keras 2 calls the state of each metric and optimizer the same (`count`,
+    `learning_rate`), and so may a variable of a hook be called.
+    """
+    path = _model.path_of(variable)
+    return path if "/" in path or not owner else f"{owner}/{path}"
 
 
 def _build_optimizer(model: Any) -> None:
@@ -85,7 +96,7 @@ def _build_optimizer(model: Any) -> None:
     """
     optimizer: Any = getattr(model, "optimizer", None)
     if hasattr(optimizer, "build") and not getattr(optimizer, "built", False):
-        with _stack.strategy_scope(model):
+        with _stack.strategy_scope(model), _stack.slot_scope(optimizer):
             optimizer.build(model.trainable_variables)
 
 

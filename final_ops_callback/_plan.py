@@ -87,7 +87,7 @@ class Plan:
             with eager_mode():
                 known |= {name: read() for name, read in self._reads.items()}
                 for live, shadow in self._shadows.values():
-                    shadow.assign(live.components[0].read_value())
+                    shadow.assign(live.read())
         return self._run(self._before, known)
 
     def after(

@@ -12,8 +12,10 @@ from typing import Any
 
 import tensorflow as tf
 
+from final_ops_callback._live import LiveVariable
 from final_ops_callback._subgraph import definition_of
 from final_ops_callback._subgraph import needed_operations
+from final_ops_callback._subgraph import written_handles
 
 # An iterator that no name can share.
 _ONE_SHOT = ("OneShotIterator",)
@@ -58,6 +60,35 @@ class Resources:
         if op.name in self._one_shot:
             return self._one_shot[op.name][1]
         return None
+
+    def replicated(
+        self, graph: tf.Graph, operations: Sequence[tf.Operation]
+    ) -> tuple[list[LiveVariable], list[LiveVariable]]:
+        """Returns the live variables of replicas that operations take.
+
+        Args:
+            graph: The graph.
+            operations: Sequence of its operations.
+
+        Returns:
+            Pair of those that have to be gathered before, and those that have
+            to be spread after the operations have run.
+
+        Raises:
+            UnsupportedOpError: A variable is written that must not be.
+        """
+        written = written_handles(graph, operations) & set(self._twins)
+        for name in written:
+            self._twins[name].check_write()
+        used = {t.op.name for op in operations for t in op.inputs}
+        several = {
+            name: live
+            for name, live in self._twins.items()
+            if name in used and len(live.components) > 1
+        }
+        return list(several.values()), [
+            live for name, live in several.items() if name in written
+        ]
 
     def claim(self, op: tf.Operation, node: Any) -> None:
         """Gives a resource that an operation makes to this session.
@@ -159,6 +190,14 @@ class Program:
                 resources.make_one_shot(op)
         operations = [op for op in needed if resources.handle(op) is None]
         definition = definition_of(graph, operations, resources.claim, given)
+        self._gathered, self._spread = resources.replicated(
+            graph,
+            [  # less the initializers, which are skipped
+                op
+                for op, node in zip(operations, definition.node, strict=True)
+                if op.type == node.op
+            ],
+        )
         handles = _used_handles(definition, graph, resources)
         handles |= {f"{name}:0": handle for name, handle in shadows.items()}
         target_names = [op.name for op in targets]
@@ -205,7 +244,12 @@ class Program:
                 else tf.convert_to_tensor(value, dtype)
                 for value, dtype in zip(values, self._dtypes, strict=True)
             ]
-            return list(self._function(*tensors))[:-1]
+            for live in self._gathered:
+                live.gather()
+            results = list(self._function(*tensors))[:-1]
+            for live in self._spread:
+                live.spread()
+            return results
 
 
 def _used_handles(

@@ -12,7 +12,7 @@ import tensorflow as tf
 # (tests/test_private_api.py notices a change).
 from tensorflow.python.training.training_util import GLOBAL_STEP_READ_KEY
 
-from final_ops_callback._graph import LiveVariable
+from final_ops_callback._live import LiveVariable
 from final_ops_callback._program import eager_mode
 from final_ops_callback._subgraph import writes
 from final_ops_callback._subgraph import writes_inside
@@ -44,10 +44,7 @@ def plain_read(
         live = None
     if live is None:
         return None
-    variable = live.components[0]
-    return lambda: tf.raw_ops.ReadVariableOp(
-        resource=variable.handle, dtype=variable.dtype
-    )
+    return live.read
 
 
 def shadows(
@@ -71,7 +68,7 @@ def shadows(
         return {
             name: (
                 live,
-                tf.Variable(live.components[0].read_value(), trainable=False),
+                tf.Variable(live.read(), trainable=False),
             )
             for name, live in read.items()
             if name not in written

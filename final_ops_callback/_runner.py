@@ -18,8 +18,8 @@ from final_ops_callback._calls import overriding
 from final_ops_callback._counters import count_evaluations
 from final_ops_callback._counters import steps_per_run_variable
 from final_ops_callback._graph import HookGraph
-from final_ops_callback._graph import Variables
-from final_ops_callback._graph import live_variables_of
+from final_ops_callback._live import Variables
+from final_ops_callback._live import live_variables_of
 from final_ops_callback._offers import StepTensors
 from final_ops_callback._requests import StepRequests
 from final_ops_callback._session import EagerSession

@@ -238,6 +238,42 @@ def strategy_scope(model: Any) -> Iterator[None]:
         yield
 
 
+def slot_scope(optimizer: Any) -> contextlib.AbstractContextManager[Any]:
+    """Returns the name scope in which Keras itself builds an optimizer.
+
+    Keras 2 builds it in the first step, in a scope of the optimizer's name,
+    from which the slots get theirs; Keras 3 enters one in `build`.
+    """
+    if hasattr(optimizer, "apply"):
+        return contextlib.nullcontext()
+    return tf.name_scope(optimizer_name(optimizer))
+
+
+def schedule_of(optimizer: Any) -> Any:
+    """Returns the schedule of the learning rate, where only this gives it.
+
+    Keras 2 hands out a variable that holds the rate of the step before;
+    nothing public has the schedule itself (tests/test_private_api.py notices
+    a change). Keras 3 hands out the rate of the next step.
+
+    Args:
+        optimizer: An optimizer of any generation.
+
+    Returns:
+        A function of the step, or `None`.
+    """
+    inner = getattr(optimizer, "inner_optimizer", optimizer)
+    rate = getattr(inner, "_learning_rate", None)
+    is_keras_2 = not hasattr(inner, "apply")
+    return rate if is_keras_2 and callable(rate) else None
+
+
+def optimizer_name(optimizer: Any) -> str:
+    """Returns the name of an optimizer, of the one inside in Keras 2."""
+    inner = getattr(optimizer, "inner_optimizer", optimizer)
+    return str(getattr(optimizer, "name", None) or inner.name)
+
+
 def is_chief(model: Any) -> bool:
     """Says whether this process is the one that writes files."""
     strategy = getattr(model, "distribute_strategy", None)

@@ -9,24 +9,22 @@ is not touched, and what stands in for its function is gone with the run.
 
 from __future__ import annotations
 
-import contextlib
-import dataclasses
-import weakref
 from collections.abc import Callable
 from collections.abc import Mapping
 from typing import Any
 
-import tensorflow as tf
-
 from final_ops_callback._collect import COLLECTED
 from final_ops_callback._collect import OUTPUTS
 from final_ops_callback._collect import Collector
+from final_ops_callback._stand_in import END_OF_DATA
+from final_ops_callback._stand_in import StandIn
+from final_ops_callback._stand_in import Wish
 from final_ops_callback._step_names import Source
 from final_ops_callback._step_names import StepNames
-from final_ops_callback._trace import traced_into
 
-# What ends the data is no failure.
-_END_OF_DATA = (StopIteration, tf.errors.OutOfRangeError)
+# What was made from a function of the model is kept with it, so that the next
+# callback needs no trace of its own: TensorFlow never frees all of one.
+_MADE, _MOST_MADE = "_final_ops_callback_made", 8
 
 
 class StepTap:
@@ -73,7 +71,7 @@ class StepTap:
         """
         self.ran, self.values = False, {}
         self._watched = sources
-        self._stand_in().watchers.append(weakref.ref(self))
+        self._stand_in().watched_by(self)
 
     @property
     def watched(self) -> Mapping[str, Source]:
@@ -95,7 +93,7 @@ class StepTap:
         self._watched = {}
         own = vars(self.model)
         standing = own.get(self._function_name)
-        if isinstance(standing, _StandIn):
+        if isinstance(standing, StandIn):
             standing.forget(self)
             if standing.is_idle:
                 own[self._function_name] = standing.function
@@ -107,7 +105,7 @@ class StepTap:
         """
         own = vars(self.model)
         standing = own[self._function_name]
-        if isinstance(standing, _StandIn) and standing.wishes:
+        if isinstance(standing, StandIn) and standing.wishes:
             for tap, _ in standing.wishes:
                 tap.ran, tap.values = True, {}
             standing.wishes = []
@@ -139,27 +137,43 @@ class StepTap:
         try:
             with collector.installed():
                 outputs = tapped(data)
-        except _END_OF_DATA:
+        except END_OF_DATA:
             raise
         except BaseException:
             # What the step can't deliver is not asked for a second time.
+            self._made(own).pop(frozenset(self._taken.items()), None)
             self._tapped, self._taken = None, {}
             raise
         return outputs[OUTPUTS], outputs[COLLECTED]
 
-    def _stand_in(self) -> _StandIn:
+    def _stand_in(self) -> StandIn:
         """Returns what stands in; callbacks in one call of Keras share it."""
         own = vars(self.model)
         function = own[self._function_name]
-        if not isinstance(function, _StandIn):
+        if isinstance(function, StandIn) and function.is_of_another_fit:
+            function = function.function
+        if not isinstance(function, StandIn):
             # Not by setattr, because Keras tracks what is set on a model.
-            own[self._function_name] = _StandIn(
+            own[self._function_name] = StandIn(
                 self.model, self._function_name, function
             )
         return own[self._function_name]
 
+    @staticmethod
+    def _made(own: Any) -> dict[Any, tuple[Any, Collector]]:
+        return getattr(own, "__dict__", {}).setdefault(_MADE, {})
+
     def _make_tapped(self, sources: Mapping[str, Source], own: Any) -> None:
         taken = {**self._taken, **sources}
+        made, key = self._made(own), frozenset(taken.items())
+        if key not in made:
+            while len(made) >= _MOST_MADE:
+                made.pop(next(iter(made)))
+            made[key] = self._new_tapped(taken)
+        self._tapped, self._collector = made[key]
+        self._tapped_from, self._taken = own, taken
+
+    def _new_tapped(self, taken: dict[str, Source]) -> tuple[Any, Collector]:
         collector = Collector(
             self.model,
             self._phase,
@@ -170,146 +184,9 @@ class StepTap:
         try:
             with collector.installed():
                 getattr(self.model, f"make_{self._phase}_function")(force=True)
-            self._tapped = getattr(self.model, self._function_name)
+            return getattr(self.model, self._function_name), collector
         finally:
             # Keras 2 keeps a second reference beside the function.
             for name in (self._function_name, f"{self._phase}_tf_function"):
                 if name in before:
                     vars(self.model)[name] = before[name]
-        self._tapped_from, self._taken = own, taken
-        self._collector = collector
-
-
-@dataclasses.dataclass
-class Wish:
-    """What one run of hooks wants of the next step.
-
-    Attributes:
-        sources: Mapping from the name of a step tensor to where its value is
-            taken in the step. What the step logs is not among them.
-        around: Context in which the step runs.
-        trace: A `tf.compat.v1.RunMetadata` for the trace of it, or `None`.
-        failed: Called when it fails, before the exception goes on.
-        no_data: Called when there was no data for it.
-    """
-
-    sources: Mapping[str, Source]
-    around: contextlib.AbstractContextManager[Any]
-    trace: Any
-    failed: Callable[[BaseException], None]
-    no_data: Callable[[], None]
-
-
-class _StandIn:
-    """Stands for the step function of a model while somebody wants a step.
-
-    Args:
-        model: The Keras model.
-        name: String. The attribute that it stands in.
-        function: The model's own function.
-    """
-
-    def __init__(
-        self, model: Any, name: str, function: Callable[..., Any]
-    ) -> None:
-        self.function = function
-        self.first: list[Callable[[Any], None]] = []
-        self.instead: Callable[[Any], Any] | None = None
-        self.wishes: list[tuple[StepTap, Wish]] = []
-        self.watchers: list[weakref.ref[StepTap]] = []
-        self._own = vars(model)
-        self._name = name
-        self._history = self._own.get("history")
-
-    @property
-    def is_idle(self) -> bool:
-        """Whether nobody wants anything of the next step."""
-        return not (self.first or self.instead or self.wishes or self.watchers)
-
-    def forget(self, tap: StepTap) -> None:
-        """Drops what is wanted of one step, and what a tap watches."""
-        self.first, self.instead, self.wishes = [], None, []
-        self.watchers = [ref for ref in self.watchers if ref() is not tap]
-
-    def __call__(self, data: Any) -> Any:
-        # The model is as it was while its step runs.
-        self._own[self._name] = self.function
-        if self._own.get("history") is not self._history:
-            # Another callback failed after this was armed, and this is a fit
-            # of its own: it gets the plain step.
-            return self.function(data)
-        first, self.first = self.first, []
-        instead, self.instead = self.instead, None
-        wishes, self.wishes = self.wishes, []
-        watching = [tap for ref in self.watchers if (tap := ref())]
-        if first:
-            return self._begin(data, first, wishes, watching)
-        if instead is not None:
-            outputs = instead(data)
-        else:
-            outputs = self._run(data, wishes, watching)
-        self._stay(watching)
-        return outputs
-
-    def _begin(
-        self,
-        data: Any,
-        first: list[Callable[[Any], None]],
-        wishes: list[tuple[StepTap, Wish]],
-        watching: list[StepTap],
-    ) -> Any:
-        # Each arms what it wants of this step anew.
-        self._stay(watching)
-        for function in first:
-            function(data)
-        standing = self._own[self._name]
-        if isinstance(standing, _StandIn):
-            standing.wishes[:0] = wishes
-            return standing(data)
-        return self._run(data, wishes, [])
-
-    def _stay(self, watching: list[StepTap]) -> None:
-        if watching and self._own[self._name] is self.function:
-            self._own[self._name] = self
-
-    def _run(
-        self,
-        data: Any,
-        wishes: list[tuple[StepTap, Wish]],
-        watching: list[StepTap],
-    ) -> Any:
-        try:
-            outputs, values = self._run_tapped(data, wishes, watching)
-        except _END_OF_DATA:
-            for _, wish in wishes:
-                wish.no_data()
-            self._stay(watching)
-            raise
-        except BaseException as error:
-            for _, wish in wishes:
-                wish.failed(error)
-            raise
-        for tap in (*watching, *(tap for tap, _ in wishes)):
-            tap.ran, tap.values = True, values
-        return outputs
-
-    def _run_tapped(
-        self,
-        data: Any,
-        wishes: list[tuple[StepTap, Wish]],
-        watching: list[StepTap],
-    ) -> tuple[Any, dict[str, Any]]:
-        with contextlib.ExitStack() as around:
-            for _, wish in wishes:
-                around.enter_context(wish.around)
-            traces = [w.trace for _, w in wishes if w.trace is not None]
-            if traces:
-                around.enter_context(traced_into(*traces))
-            wanted = [(tap, tap.watched) for tap in watching]
-            wanted += [(tap, wish.sources) for tap, wish in wishes]
-            sources = {n: s for _, named in wanted for n, s in named.items()}
-            if not sources:
-                return self.function(data), {}
-            # Whoever watches does so in every step: its function is traced.
-            tap = next(tap for tap, named in wanted if named)
-            return tap.call_tapped(data, sources)

@@ -94,9 +94,10 @@ def writes(op: tf.Operation) -> bool:
 
 def writes_inside(graph: tf.Graph, op: tf.Operation) -> bool:
     """Says whether a function that an operation calls writes a variable."""
-    if op.type in _READS:  # nearly all, and a library is long to write
+    node = op.node_def
+    if not _calls_a_function(node):  # nearly all; a library is long to write
         return False
-    called = _called_functions(op.node_def)
+    called = _called_functions(node)
     library = {
         f.signature.name: f for f in graph.as_graph_def().library.function
     }
@@ -111,6 +112,20 @@ def writes_inside(graph: tf.Graph, op: tf.Operation) -> bool:
                 return True
             called |= _called_functions(node)
     return False
+
+
+def written_handles(
+    graph: tf.Graph, operations: Iterable[tf.Operation]
+) -> set[str]:
+    """Returns the names of the handles that operations write to."""
+    return {
+        tensor.op.name
+        for op in operations
+        if any(tensor.dtype == tf.resource for tensor in op.inputs)
+        and (writes(op) or writes_inside(graph, op))
+        for tensor in op.inputs
+        if tensor.dtype == tf.resource
+    }
 
 
 def definition_of(

@@ -4,10 +4,10 @@
 from typing import Any
 
 import hypothesis
-import keras
 import pytest
 
 from tests import models
+from tests.generations import keras
 
 # No deadline: the first example of a test traces functions, others don't.
 hypothesis.settings.register_profile("default", deadline=None)

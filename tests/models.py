@@ -5,8 +5,9 @@ from types import ModuleType
 from typing import Any
 from typing import NamedTuple
 
-import keras
 import numpy as np
+
+from tests.generations import keras
 
 
 class Data(NamedTuple):

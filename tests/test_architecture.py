@@ -43,7 +43,8 @@ ROOMS: dict[str, set[str]] = {
         "_wrapping",
         "errors",
     },
-    "_step": {"_collect", "_step_names", "_trace"},
+    "_stand_in": {"_step_names", "_trace"},
+    "_step": {"_collect", "_stand_in", "_step_names"},
     "_late_lookup": {"_stack"},
     # FinalOpsCallback
     "_last_step": {"_late_lookup", "_step", "_step_names", "errors"},
@@ -85,10 +86,11 @@ ROOMS: dict[str, set[str]] = {
         "errors",
     },
     # EagerSession
-    "_graph": {"_offers", "errors"},
+    "_live": {"errors"},
+    "_graph": {"_live", "_offers", "errors"},
     "_subgraph": {"errors"},
-    "_program": {"_subgraph"},
-    "_reads": {"_graph", "_program", "_subgraph"},
+    "_program": {"_live", "_subgraph"},
+    "_reads": {"_live", "_program", "_subgraph"},
     "_plan": {"_program", "_reads", "_subgraph", "_to_host", "errors"},
     "_trace": set(),
     "_session": {"_plan", "_program", "_trace", "errors"},
@@ -107,19 +109,21 @@ ROOMS: dict[str, set[str]] = {
         "_calls",
         "_counters",
         "_graph",
+        "_live",
         "_offers",
         "_requests",
         "_session",
         "errors",
     },
     # SessionRunHookCallback
-    "_model_state": {"_graph", "_model", "_stack", "errors"},
+    "_model_state": {"_graph", "_live", "_model", "_stack", "errors"},
     "_hook_run": {
         "_graph",
         "_model",
         "_model_state",
         "_offers",
         "_runner",
+        "_stand_in",
         "_step",
         "_step_names",
     },
@@ -135,7 +139,15 @@ ROOMS: dict[str, set[str]] = {
 }
 
 # What runs hooks knows no Keras, so that any training loop can drive it.
-NO_KERAS = ("_graph", "_subgraph", "_program", "_plan", "_session", "_runner")
+NO_KERAS = (
+    "_live",
+    "_graph",
+    "_subgraph",
+    "_program",
+    "_plan",
+    "_session",
+    "_runner",
+)
 
 
 def imports_of(source: str) -> set[str]:

@@ -4,7 +4,6 @@
 from collections.abc import Callable
 from typing import Any
 
-import keras
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -16,6 +15,9 @@ from final_ops_callback.testing import Event
 from final_ops_callback.testing import RecordingHook
 from final_ops_callback.testing import differences
 from final_ops_callback.testing import record
+from tests.generations import keras
+from tests.generations import path_of
+from tests.generations import value_of
 
 v1 = tf.compat.v1
 
@@ -57,8 +59,8 @@ def loop(hooks: Any) -> Any:
     optimizer, weights = trained.optimizer, trained.trainable_weights
     runner = HookRunner(
         hooks,
-        {variable.path: variable.value for variable in weights},
-        global_step=optimizer.iterations.value,
+        {path_of(variable): value_of(variable) for variable in weights},
+        global_step=value_of(optimizer.iterations),
         step_tensors={"loss": tf.TensorSpec([], tf.float32)},
     )
     data = tf.data.Dataset.from_tensor_slices((FEATURES, LABELS)).batch(BATCH)
@@ -69,7 +71,8 @@ def loop(hooks: Any) -> Any:
             runner.before_run()
             with tf.GradientTape() as tape:
                 loss = tf.reduce_mean(tf.square(trained(features) - labels))
-            optimizer.apply(tape.gradient(loss, weights), weights)
+            gradients = tape.gradient(loss, weights)
+            optimizer.apply_gradients(zip(gradients, weights, strict=True))
             runner.after_run({"loss": loss})
     return trained
 

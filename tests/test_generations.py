@@ -9,7 +9,6 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-import keras
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -19,14 +18,18 @@ from final_ops_callback import _callback
 from final_ops_callback import _stack
 from tests import models
 from tests import original
+from tests.generations import GENERATIONS
+from tests.generations import KERAS_2
+from tests.generations import keras
+from tests.generations import needs_both
 
 BATCH = models.tiny_data().x
 
 
-@pytest.fixture(params=["keras", "tf_keras"])
+@pytest.fixture(params=GENERATIONS.values(), ids=GENERATIONS.keys())
 def generation(request: pytest.FixtureRequest) -> ModuleType:
-    """Each Keras package that is installed, in one process."""
-    return pytest.importorskip(request.param, reason="it is not installed")
+    """Each Keras package of one process."""
+    return request.param
 
 
 @pytest.fixture
@@ -110,12 +113,12 @@ def test_the_metrics_of_a_model_are_those_that_have_a_log(model: Any) -> None:
     assert set(names) - {"inside"} == {*logs, "held"}
 
 
+@needs_both
 def test_one_callback_serves_all_generations() -> None:
     """A callback that ran in one generation runs in the next."""
-    tf_keras = pytest.importorskip("tf_keras")
     callback = FinalOpsCallback("loss")
 
-    for package in (keras, tf_keras, keras):
+    for package in (keras, KERAS_2, keras):
         history = models.fit(models.tiny_model(package), callback)
 
         assert callback.final_ops_values == pytest.approx(history["loss"][-1])
@@ -218,10 +221,9 @@ MIRRORED = """
 """
 
 
-@pytest.mark.parametrize("package", ["keras", "tf_keras"])
+@pytest.mark.parametrize("package", GENERATIONS)
 def test_replicas_are_read_together(package: str) -> None:
     """Under MirroredStrategy a value is that of all replicas."""
-    pytest.importorskip(package, reason="it is not installed")
     root = Path(__file__).parents[1]
 
     script = textwrap.dedent(MIRRORED).format(package=package)

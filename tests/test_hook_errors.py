@@ -6,7 +6,6 @@ from collections.abc import Callable
 from collections.abc import Iterator
 from typing import Any
 
-import keras
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -15,6 +14,9 @@ from final_ops_callback import EagerSession
 from final_ops_callback import SessionRunHookCallback
 from final_ops_callback import errors
 from tests import models
+from tests.generations import keras
+from tests.generations import path_of
+from tests.generations import value_of
 
 v1 = tf.compat.v1
 Args = v1.train.SessionRunArgs
@@ -50,7 +52,7 @@ def fit(model: keras.Model, *hooks: Any, **options: Any) -> None:
 
 def test_an_eager_variable_in_the_graph(model: keras.Model) -> None:
     """Building on a Keras variable says to take its twin."""
-    hook = Hook(begin=lambda: tf.norm(model.weights[0].value))
+    hook = Hook(begin=lambda: tf.norm(value_of(model.weights[0])))
 
     with pytest.raises(
         errors.HookUsageError, match=r"begin of Hook.*Take the twin"
@@ -151,7 +153,7 @@ def test_wrong_variable_names(
 ) -> None:
     """A path that the model has not, or a name given twice, is refused."""
     if names == "twice":
-        names = {weight.path: "w" for weight in model.weights[:2]}
+        names = {path_of(weight): "w" for weight in model.weights[:2]}
 
     with pytest.raises(errors.ArgumentError, match=match):
         fit(model, v1.train.StopAtStepHook(1), variable_names=names)
@@ -178,7 +180,7 @@ def test_a_train_step_without_compute_loss(model: keras.Model) -> None:
     class Custom(keras.Sequential):
         def train_step(self, data: Any) -> dict[str, Any]:
             self.optimizer.iterations.assign_add(1)
-            return {"loss": keras.ops.mean(self(data[0]))}
+            return {"loss": tf.reduce_mean(self(data[0]))}
 
     custom = Custom([keras.Input((3,)), keras.layers.Dense(1)])
     custom.compile("sgd", "mse")

@@ -4,15 +4,15 @@
 from types import ModuleType
 from typing import Any
 
-import keras
 import numpy as np
 import pytest
 import tensorflow as tf
-import tf_keras
 
 from final_ops_callback import FinalOpsCallback
 from final_ops_callback import SessionRunHookCallback
 from final_ops_callback import errors
+from tests.generations import GENERATIONS
+from tests.generations import keras
 
 v1 = tf.compat.v1
 
@@ -31,7 +31,7 @@ def built(generation: ModuleType, **options: Any) -> Any:
     return model
 
 
-@pytest.fixture(params=[keras, tf_keras], ids=["keras", "tf_keras"])
+@pytest.fixture(params=GENERATIONS.values(), ids=GENERATIONS.keys())
 def model(request: pytest.FixtureRequest) -> Any:
     return built(request.param)
 

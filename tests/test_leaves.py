@@ -9,7 +9,6 @@ from collections.abc import Callable
 from typing import Any
 from typing import NamedTuple
 
-import keras
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -20,6 +19,8 @@ from final_ops_callback import _structure
 from final_ops_callback import errors
 from tests import models
 from tests import original
+from tests.generations import KERAS_2
+from tests.generations import keras
 
 BATCH = np.array([[1.0, 2.0, 3.0], [4.0, 5.0, 6.0]], "float32")
 LOGS = {"loss": 0.5, "accuracy": np.float32(0.25)}
@@ -246,9 +247,8 @@ def test_a_symbolic_feed_fits_as_keras_fits_it(shape: Any) -> None:
 
 
 def test_a_symbolic_feed_may_be_a_reference() -> None:
-    """The `.ref()` of a symbolic input of tf_keras is a key of the feeds."""
-    tf_keras = pytest.importorskip("tf_keras")
-    model = models.tiny_model(tf_keras)
+    """The `.ref()` of a symbolic input of Keras 2 is a key of the feeds."""
+    model = models.tiny_model(KERAS_2)
     callback = FinalOpsCallback(model.output, {model.input.ref(): BATCH})
 
     values = models.finish(callback, model)

@@ -6,6 +6,8 @@ import sys
 
 import pytest
 
+from tests.generations import GENERATIONS
+
 # In a process of its own: devices are configured once, before TensorFlow.
 SCRIPT = """
 import importlib, sys
@@ -80,7 +82,7 @@ print("compared", len(one))
 """
 
 
-@pytest.mark.parametrize("generation", ["keras", "tf_keras"])
+@pytest.mark.parametrize("generation", GENERATIONS)
 def test_two_replicas_deliver_what_one_does(generation: str) -> None:
     """Batches come in the order of the replicas, gradients aggregated."""
     result = subprocess.run(

@@ -7,7 +7,6 @@ changes one of them fails here first, and says which.
 
 from typing import Any
 
-import keras
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -17,10 +16,14 @@ from final_ops_callback import _model
 from final_ops_callback import _plan
 from final_ops_callback import _reads
 from final_ops_callback import _session
+from final_ops_callback import _stack
 from final_ops_callback import _to_host
 from final_ops_callback import _trace
 from final_ops_callback._graph import HookGraph
 from tests import models
+from tests.generations import KERAS_2
+from tests.generations import keras
+from tests.generations import needs_keras_3
 
 v1 = tf.compat.v1
 
@@ -115,6 +118,7 @@ def test_what_the_profiler_writes() -> None:
     assert any("MatMul" in name for name in names)
 
 
+@needs_keras_3
 def test_metrics_can_be_built_without_a_step() -> None:
     """After building, an epoch without a step has results."""
     model = models.tiny_model()
@@ -145,6 +149,7 @@ def test_the_sublayers_of_a_layer() -> None:
     assert [part.name for part in listed] == ["forward_lstm", "backward_lstm"]
 
 
+@needs_keras_3
 def test_an_optimizer_knows_its_variables() -> None:
     """`apply` without variables means those that it was built with."""
     variable = keras.Variable([1.0, 2.0])
@@ -154,6 +159,17 @@ def test_an_optimizer_knows_its_variables() -> None:
 
     assert optimizer._trainable_variables == [variable]
     np.testing.assert_array_equal(variable.numpy(), [0.0, 1.0])
+
+
+def test_the_schedule_of_keras_2_is_found() -> None:
+    """Keras 2 hands out the rate of the step before, not the schedule."""
+    schedule = KERAS_2.optimizers.schedules.ExponentialDecay(0.5, 1, 0.5)
+    optimizer = KERAS_2.optimizers.SGD(schedule)
+    optimizer.iterations.assign(1)
+
+    assert _stack.schedule_of(optimizer) is schedule
+    assert float(optimizer.learning_rate) == 0.5  # 0.25 will be used
+    assert _stack.schedule_of(KERAS_2.optimizers.SGD(0.5)) is None
 
 
 def test_the_call_of_an_instance_is_called() -> None:

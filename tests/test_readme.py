@@ -9,6 +9,8 @@ from typing import NamedTuple
 import pytest
 import tensorflow as tf
 
+from tests.generations import needs_keras_3
+
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 MAIN_COMMAND = 'pip install -e ".[demo]" && python -m final_ops_callback'
@@ -40,6 +42,7 @@ def run(python_blocks: list[Block]) -> dict[str, Any]:
     return namespace
 
 
+@needs_keras_3
 def test_every_python_block_runs(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -6,14 +6,13 @@ from collections.abc import Mapping
 from types import ModuleType
 from typing import Any
 
-import keras
 import numpy as np
 import pytest
 import tensorflow as tf
-import tf_keras
 
 from final_ops_callback import SessionRunHookCallback
 from final_ops_callback import errors
+from tests.generations import GENERATIONS
 
 v1 = tf.compat.v1
 
@@ -21,7 +20,7 @@ ROWS = np.random.RandomState(0)
 A, ONE = (ROWS.normal(size=(4, n)).astype("float32") for n in (2, 1))
 
 
-@pytest.fixture(params=[keras, tf_keras], ids=["keras", "tf_keras"])
+@pytest.fixture(params=GENERATIONS.values(), ids=GENERATIONS.keys())
 def generation(request: pytest.FixtureRequest) -> ModuleType:
     return request.param
 
@@ -90,13 +89,13 @@ def test_a_scaled_loss_is_scaled_back(generation: ModuleType) -> None:
     """Gradients are those of the loss, not of the loss times 1,024."""
     plain, scaled = small(generation), small(generation)
     scaled.set_weights(plain.get_weights())
-    if generation is keras:
-        optimizer = keras.optimizers.LossScaleOptimizer(
-            keras.optimizers.SGD(0.01), initial_scale=1024.0
+    if hasattr(generation, "ops"):
+        optimizer = generation.optimizers.LossScaleOptimizer(
+            generation.optimizers.SGD(0.01), initial_scale=1024.0
         )
     else:
-        optimizer = tf_keras.mixed_precision.LossScaleOptimizer(
-            tf_keras.optimizers.SGD(0.01), initial_scale=1024.0
+        optimizer = generation.mixed_precision.LossScaleOptimizer(
+            generation.optimizers.SGD(0.01), initial_scale=1024.0
         )
     scaled.compile(optimizer, "mse")
     norms = [

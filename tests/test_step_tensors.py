@@ -16,15 +16,14 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-import keras
 import numpy as np
 import pytest
 import tensorflow as tf
-import tf_keras
 
 from final_ops_callback import SessionRunHookCallback
 from final_ops_callback import _step
 from final_ops_callback import errors
+from tests.generations import GENERATIONS
 
 v1 = tf.compat.v1
 
@@ -84,7 +83,7 @@ class Raises(Sees):
             raise ZeroDivisionError
 
 
-@pytest.fixture(params=[keras, tf_keras], ids=["keras", "tf_keras"])
+@pytest.fixture(params=GENERATIONS.values(), ids=GENERATIONS.keys())
 def generation(request: pytest.FixtureRequest) -> ModuleType:
     """Each Keras package, in one process."""
     return request.param
@@ -563,7 +562,7 @@ MIRRORED = """
 """
 
 
-@pytest.mark.parametrize("package", ["keras", "tf_keras"])
+@pytest.mark.parametrize("package", GENERATIONS)
 def test_replicas_are_joined(package: str) -> None:
     """Two replicas deliver what one device does, in their order."""
     root = Path(__file__).parents[1]

@@ -4,7 +4,6 @@
 import time
 from typing import Any
 
-import keras
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -19,6 +18,7 @@ from final_ops_callback.testing import RecordingHook
 from final_ops_callback.testing import differences
 from final_ops_callback.testing import record
 from final_ops_callback.testing import trace_v1
+from tests.generations import keras
 
 v1 = tf.compat.v1
 

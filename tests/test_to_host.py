@@ -3,13 +3,13 @@
 
 from typing import Any
 
-import keras
 import numpy as np
 import pytest
 import tensorflow as tf
 
 from final_ops_callback import _to_host
 from tests import original
+from tests.generations import keras
 
 TENSORS: dict[str, Any] = {
     "scalar": lambda: tf.constant(1.5),

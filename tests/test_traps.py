@@ -9,7 +9,6 @@ from collections.abc import Callable
 from collections.abc import Iterator
 from typing import Any
 
-import keras
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -21,6 +20,7 @@ from final_ops_callback import _stack
 from final_ops_callback._training_metrics import TrainingMetrics
 from tests import models
 from tests import original
+from tests.generations import keras
 
 
 def mae_of(model: Any) -> Any:
@@ -76,8 +76,14 @@ def without_knowing_fit(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(_callback.Callback, "_inside_fit", never, raising=False)
 
 
+# Of the Keras that is installed, which need not be the tested one.
+KERAS_BASE = _callback.Callback.__base__
+
+
 def without_forgetting(monkeypatch: pytest.MonkeyPatch) -> None:
     """Does nothing when a run begins."""
+    plain = _callback.Callback.set_model
+    monkeypatch.setattr(FinalOpsCallback, "set_model", plain)
     monkeypatch.setattr(FinalOpsCallback, "_begin_phase", lambda *_: None)
 
 
@@ -433,7 +439,7 @@ def test_an_evaluate_after_a_failed_fit_would_be_validation(
     model: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Without the handling, it counts as the evaluate inside that fit."""
-    plain = keras.callbacks.Callback.set_model
+    plain = KERAS_BASE.set_model
     monkeypatch.setattr(_callback.Callback, "set_model", plain)
 
     callback = evaluate_after_a_failed_fit(model)
@@ -842,7 +848,7 @@ def test_something_would_go_into_the_logs(model: Any) -> None:
 
 def batch_methods(callback: Any) -> list[str]:
     """The batch methods that a callback defines anew."""
-    kind, plain = type(callback), keras.callbacks.Callback
+    kind, plain = type(callback), KERAS_BASE
     return [
         name
         for name in dir(plain)

@@ -1,13 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
 """Promise: an exception in the data leaves the model as good as before."""
 
-import keras
 import pytest
 import tensorflow as tf
 
 from final_ops_callback import SessionRunHookCallback
 from tests.conformance import groups
 from tests.contract import drivers
+from tests.generations import keras
 
 
 def broken_data():

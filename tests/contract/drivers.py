@@ -16,12 +16,15 @@ import re
 import time
 import warnings
 
-import keras
 import numpy as np
 import tensorflow as tf
 from tensorflow.python.training import evaluation
 
 from final_ops_callback import SessionRunHookCallback
+from tests.generations import IS_KERAS_3
+from tests.generations import keras
+from tests.generations import path_of
+from tests.generations import variables_of
 
 v1 = tf.compat.v1
 
@@ -201,10 +204,14 @@ def state_of(model, names):
     Returns:
         A dict of `weights`, `step` and `marks`.
     """
-    names = {**names, "opt/learning_rate": "learning_rate"}
+    optimizer = model.optimizer
     variables = {
-        names[v.path]: v for v in model.weights + model.optimizer.variables
+        names[path_of(v)]: v
+        for v in model.weights + variables_of(optimizer)
+        if not has_its_own_name(v, optimizer)
     }
+    variables["learning_rate"] = optimizer.learning_rate
+    variables["global_step"] = optimizer.iterations
     return {
         "weights": {
             name: normalized(variables[name].numpy())
@@ -213,6 +220,13 @@ def state_of(model, names):
         "step": int(model.optimizer.iterations.numpy()),
         "marks": marks_on(model),
     }
+
+
+def has_its_own_name(variable, optimizer):
+    """Tell whether the graph names a variable not by its path."""
+    return variable is optimizer.learning_rate or (
+        variable is optimizer.iterations
+    )
 
 
 _COVERED_BY_KERAS = ("build", "quantize", "loss")
@@ -280,12 +294,13 @@ def keras_model(options=None):
     if options.variant == "unbuilt_optimizer":
         _, names = keras_model(dataclasses.replace(options, variant=None))
         return model, names
-    optimizer.build(model.trainable_variables)
+    with contextlib.nullcontext() if IS_KERAS_3 else tf.name_scope("opt"):
+        optimizer.build(model.trainable_variables)
     optimizer.iterations.assign(options.start_step)
     return model, {
-        v.path: _v1_name(v.path)
-        for v in model.weights + optimizer.variables
-        if v.path != "opt/learning_rate"  # has its name by itself
+        path_of(v): _v1_name(path_of(v))
+        for v in model.weights + variables_of(optimizer)
+        if not has_its_own_name(v, optimizer)
     }
 
 
@@ -321,13 +336,15 @@ def _uncompiled(options):
 
 
 def _constant(value):
-    return lambda shape, dtype=None: keras.ops.convert_to_tensor(value)
+    return lambda shape, dtype=None: tf.constant(value)
 
 
 def _v1_name(path):
     """Give a variable's v1 name from its Keras path."""
-    if path == "opt/iteration":
-        return "global_step"
+    slot = re.fullmatch(r"opt/([mv])/(.+)", path)  # of Keras 2
+    if slot:
+        kind = {"m": "momentum", "v": "velocity"}[slot[1]]
+        return f"{slot[2]}/{kind}"
     slot = re.fullmatch(r"opt/(?:sequential_)?dense_([a-z]+)_(\w+)", path)
     if slot:
         return "dense/{}/{}".format(*slot.groups())

@@ -10,22 +10,21 @@ import dataclasses
 import math
 import re
 
-import keras
 import numpy as np
 import pytest
 import tensorflow as tf
-import tf_keras
 
 from final_ops_callback import SessionRunHookCallback
 from tests.contract import drivers
 from tests.contract.suite import Suite
 from tests.contract.suite import args
 from tests.contract.suite import tensor
+from tests.generations import GENERATIONS
+from tests.generations import keras
 
 v1 = tf.compat.v1
 suite = Suite()
 
-GENERATIONS = {"keras": keras, "tf_keras": tf_keras}
 RATE, BATCH, EPOCHS, ROWS = 0.5, 4, 2, 12
 CLASSES = 2
 

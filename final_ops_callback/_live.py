@@ -1,0 +1,133 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A live variable: where the reads and writes of its twin in the graph go."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+from collections.abc import Iterable
+from collections.abc import Mapping
+from typing import Any
+
+import tensorflow as tf
+
+from final_ops_callback.errors import UnsupportedOpError
+
+GLOBAL_STEP = "global_step"
+
+
+@dataclasses.dataclass(frozen=True)
+class LiveVariable:
+    """A variable outside of the graph that gets a twin in it.
+
+    Under a distribution strategy it has a component for each replica of this
+    process. The twin is one of them, or, of a metric (each replica adds to
+    its own), a stage that holds the value of all.
+
+    Attributes:
+        name: String. The name of the twin, as a checkpoint will know it.
+        variable: The `tf.Variable` whose value it is.
+        role: String. What it is to the model: `"weight"`, `"slot"`,
+            `"metric"`, `"learning_rate"` or `"global_step"`.
+        components: Tuple. The variables that hold the value: one for each
+            replica under a distribution strategy, else `(variable,)`.
+        path: String. The name that it has outside.
+        why_read_only: String. Why its twin must not be written; `""` if it
+            may.
+    """
+
+    name: str
+    variable: Any
+    role: str = "weight"
+    components: tuple[Any, ...] = ()
+    path: str = ""
+    why_read_only: str = ""
+    _stage: Any = dataclasses.field(init=False, default=None, repr=False)
+
+    def __post_init__(self) -> None:
+        if not self.components:
+            object.__setattr__(self, "components", (self.variable,))
+        if self._is_shared_out:
+            stage = tf.Variable(self.components[0], trainable=False)
+            object.__setattr__(self, "_stage", stage)
+
+    @property
+    def handle(self) -> Any:
+        """The resource that reads and writes of the twin go to."""
+        return self._twin.handle
+
+    def read(self) -> tf.Tensor:
+        """Returns the value, of all replicas."""
+        self.gather()
+        return tf.raw_ops.ReadVariableOp(
+            resource=self.handle, dtype=self._twin.dtype
+        )
+
+    def gather(self) -> None:
+        """Makes ready for reads of the twin."""
+        if self._stage is not None:
+            # `read_value` of replicas' shares puts them together.
+            self._stage.assign(self.variable.read_value())
+
+    def spread(self) -> None:
+        """Takes what was written to the twin to all replicas."""
+        first, *others = self.components
+        if self._stage is None:
+            for other in others:
+                other.assign(first.read_value())
+            return
+        # The first gets all; a sum or mean over all of them is as before.
+        total = tf.VariableAggregation.SUM
+        scale = 1 if self.variable.aggregation == total else 0
+        first.assign(self._stage.read_value())
+        for other in others:
+            other.assign(
+                tf.zeros_like(other) if scale else self._stage.read_value()
+            )
+
+    def check_write(self) -> None:
+        """Refuses a write that replicas in other processes would not see.
+
+        Raises:
+            UnsupportedOpError: The twin must not be written.
+        """
+        if self.why_read_only:
+            raise UnsupportedOpError(
+                f"{self.name!r} can't be written: {self.why_read_only}",
+                f"a write to {self.name!r}",
+                "Let the hook run on all workers: chief_only=False.",
+            )
+
+    @property
+    def _twin(self) -> Any:
+        return self.components[0] if self._stage is None else self._stage
+
+    @property
+    def _is_shared_out(self) -> bool:
+        on_read = tf.VariableSynchronization.ON_READ
+        kind = getattr(self.variable, "synchronization", None)
+        return len(self.components) > 1 and kind == on_read
+
+
+Variables = Mapping[str, Any] | Iterable[LiveVariable]
+
+
+def live_variables_of(
+    variables: Variables | Callable[[], Variables], global_step: Any
+) -> list[LiveVariable]:
+    """Lists live variables, however they were given.
+
+    Args:
+        variables: Mapping from a name to a `tf.Variable`, an iterable of
+            `LiveVariable`, or a function that returns one of them.
+        global_step: A scalar integer `tf.Variable` or `None`.
+    """
+    if callable(variables):
+        variables = variables()
+    if isinstance(variables, Mapping):
+        live = [LiveVariable(name, v) for name, v in variables.items()]
+    else:
+        live = list(variables)
+    if global_step is not None:
+        live.append(LiveVariable(GLOBAL_STEP, global_step, GLOBAL_STEP))
+    return live

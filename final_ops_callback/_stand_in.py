@@ -1,0 +1,183 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What stands for the step function of a model while a step is wanted."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import weakref
+from collections.abc import Callable
+from collections.abc import Mapping
+from typing import Any
+from typing import Protocol
+
+import tensorflow as tf
+
+from final_ops_callback._step_names import Source
+from final_ops_callback._trace import traced_into
+
+# What ends the data is no failure.
+END_OF_DATA = (StopIteration, tf.errors.OutOfRangeError)
+
+
+class Tap(Protocol):
+    """What one callback takes from the steps: a `StepTap`."""
+
+    ran: bool
+    values: dict[str, Any]
+
+    @property
+    def watched(self) -> Mapping[str, Source]:
+        """What it takes of each step."""
+
+    def call_tapped(
+        self, data: Any, sources: Mapping[str, Source]
+    ) -> tuple[Any, dict[str, Any]]:
+        """Runs a step and takes something out of it."""
+
+
+@dataclasses.dataclass
+class Wish:
+    """What one run of hooks wants of the next step.
+
+    Attributes:
+        sources: Mapping from the name of a step tensor to where its value is
+            taken in the step. What the step logs is not among them.
+        around: Context in which the step runs.
+        trace: A `tf.compat.v1.RunMetadata` for the trace of it, or `None`.
+        failed: Called when it fails, before the exception goes on.
+        no_data: Called when there was no data for it.
+    """
+
+    sources: Mapping[str, Source]
+    around: contextlib.AbstractContextManager[Any]
+    trace: Any
+    failed: Callable[[BaseException], None]
+    no_data: Callable[[], None]
+
+
+class StandIn:
+    """Stands for the step function of a model while somebody wants a step.
+
+    Args:
+        model: The Keras model.
+        name: String. The attribute that it stands in.
+        function: The model's own function.
+    """
+
+    def __init__(
+        self, model: Any, name: str, function: Callable[..., Any]
+    ) -> None:
+        self.function = function
+        self.first: list[Callable[[Any], None]] = []
+        self.instead: Callable[[Any], Any] | None = None
+        self.wishes: list[tuple[Tap, Wish]] = []
+        self.watchers: list[weakref.ref[Tap]] = []
+        self._own = vars(model)
+        self._name = name
+        self._history = self._own.get("history")
+
+    @property
+    def is_idle(self) -> bool:
+        """Whether nobody wants anything of the next step."""
+        return not (self.first or self.instead or self.wishes or self.watchers)
+
+    @property
+    def is_of_another_fit(self) -> bool:
+        """Whether another callback failed after this was armed."""
+        return self._own.get("history") is not self._history
+
+    def watched_by(self, tap: Tap) -> None:
+        """Lets a tap watch, until it forgets or is gone."""
+        self.watchers.append(weakref.ref(tap, self._let_go))
+
+    def _let_go(self, ref: weakref.ref[Tap]) -> None:
+        self.watchers = [one for one in self.watchers if one is not ref]
+        if self.is_idle and self._own.get(self._name) is self:
+            self._own[self._name] = self.function
+
+    def forget(self, tap: Tap) -> None:
+        """Drops what is wanted of one step, and what a tap watches."""
+        self.first, self.instead, self.wishes = [], None, []
+        self.watchers = [ref for ref in self.watchers if ref() is not tap]
+
+    def __call__(self, data: Any) -> Any:
+        # The model is as it was while its step runs.
+        self._own[self._name] = self.function
+        if self.is_of_another_fit:  # which gets the plain step
+            return self.function(data)
+        first, self.first = self.first, []
+        instead, self.instead = self.instead, None
+        wishes, self.wishes = self.wishes, []
+        watching = [tap for ref in self.watchers if (tap := ref())]
+        if first:
+            return self._begin(data, first, wishes, watching)
+        if instead is not None:
+            outputs = instead(data)
+        else:
+            outputs = self._run(data, wishes, watching)
+        self._stay(watching)
+        return outputs
+
+    def _begin(
+        self,
+        data: Any,
+        first: list[Callable[[Any], None]],
+        wishes: list[tuple[Tap, Wish]],
+        watching: list[Tap],
+    ) -> Any:
+        # Each arms what it wants of this step anew.
+        self._stay(watching)
+        for function in first:
+            function(data)
+        standing = self._own[self._name]
+        if isinstance(standing, StandIn):
+            standing.wishes[:0] = wishes
+            return standing(data)
+        return self._run(data, wishes, [])
+
+    def _stay(self, watching: list[Tap]) -> None:
+        if watching and self._own[self._name] is self.function:
+            self._own[self._name] = self
+
+    def _run(
+        self,
+        data: Any,
+        wishes: list[tuple[Tap, Wish]],
+        watching: list[Tap],
+    ) -> Any:
+        try:
+            outputs, values = self._run_tapped(data, wishes, watching)
+        except END_OF_DATA:
+            for _, wish in wishes:
+                wish.no_data()
+            self._stay(watching)
+            raise
+        except BaseException as error:
+            for _, wish in wishes:
+                wish.failed(error)
+            raise
+        for tap in (*watching, *(tap for tap, _ in wishes)):
+            tap.ran, tap.values = True, values
+        return outputs
+
+    def _run_tapped(
+        self,
+        data: Any,
+        wishes: list[tuple[Tap, Wish]],
+        watching: list[Tap],
+    ) -> tuple[Any, dict[str, Any]]:
+        with contextlib.ExitStack() as around:
+            for _, wish in wishes:
+                around.enter_context(wish.around)
+            traces = [w.trace for _, w in wishes if w.trace is not None]
+            if traces:
+                around.enter_context(traced_into(*traces))
+            wanted = [(tap, tap.watched) for tap in watching]
+            wanted += [(tap, wish.sources) for tap, wish in wishes]
+            sources = {n: s for _, named in wanted for n, s in named.items()}
+            if not sources:
+                return self.function(data), {}
+            # Whoever watches does so in every step: its function is traced.
+            tap = next(tap for tap, named in wanted if named)
+            return tap.call_tapped(data, sources)
