@@ -18,6 +18,8 @@ from final_ops_callback._hook_run import HookRun
 from final_ops_callback._late_lookup import LateLookup
 from final_ops_callback._phases import checked_phases
 from final_ops_callback._step import StepTap
+from final_ops_callback._workers import refuse_servers
+from final_ops_callback._workers import several
 
 _PHASES = ("train", "test", "predict")
 
@@ -110,6 +112,7 @@ class SessionRunHookCallback(_callback.Callback):
         It may be inside of another run (somebody evaluates with this callback
         during fit), which then goes on when this one has ended.
         """
+        refuse_servers(model)
         super().set_model(model)
         _give_up(self._outer_runs)
         self._outer_runs.update(self._runs)
@@ -157,13 +160,15 @@ class SessionRunHookCallback(_callback.Callback):
         run = HookRun(
             self.model,
             mode,
-            self._hooks,
+            # Without hooks, the other workers agree with the chief on a stop.
+            self._hooks if self._has_hooks() else (),
             self._scaffold,
             self._variable_names,
             self._step_tensors,
             # Keras tells its callbacks the number of steps, if it knows it.
             unknown_length=(self.params or {}).get("steps") is None,
             tap=self._tap(mode),
+            is_alone=self._chief_only and several(self.model),
         )
         run.begin()
         self._runs[mode] = run
@@ -184,8 +189,11 @@ class SessionRunHookCallback(_callback.Callback):
             tap = self._taps[mode] = StepTap(self.model, mode)
         return tap
 
+    def _has_hooks(self) -> bool:
+        return not self._chief_only or _stack.is_chief(self.model)
+
     def _concerns(self, phase: _callback.Phase) -> bool:
-        if self._chief_only and not _stack.is_chief(self.model):
+        if not self._has_hooks() and not several(self.model):
             return False
         if self._on is None:
             return phase != "validation"

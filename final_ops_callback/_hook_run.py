@@ -19,7 +19,13 @@ from final_ops_callback._runner import HookRunner
 from final_ops_callback._stand_in import Wish
 from final_ops_callback._step import StepTap
 from final_ops_callback._step_names import StepNames
+from final_ops_callback._workers import Workers
+from final_ops_callback._workers import refuse_inside
+from final_ops_callback._workers import several
 
+_WHY_READ_ONLY = (
+    "the hooks run on the chief alone, and the other workers have it, too"
+)
 _STOP = {
     "train": "stop_training",
     "test": "stop_evaluating",
@@ -41,6 +47,8 @@ class HookRun:
         unknown_length: Boolean. Whether only the end of the data ends an
             epoch.
         tap: The tap of the model for this phase.
+        is_alone: Boolean. Whether, of several workers, only this one has
+            hooks: then they can't write what all have.
     """
 
     def __init__(
@@ -53,13 +61,17 @@ class HookRun:
         step_tensors: Mapping[str, tf.TensorSpec],
         unknown_length: bool,
         tap: StepTap,
+        is_alone: bool = False,
     ) -> None:
         self._model = model
+        self._workers = Workers(model) if several(model) else None
         self._phase = phase
         self._names = StepNames(model, phase, step_tensors)
         self._runner = HookRunner(
             hooks,
-            lambda: live_variables(model, variable_names),
+            lambda: live_variables(
+                model, variable_names, _WHY_READ_ONLY if is_alone else ""
+            ),
             # Nothing that leads back to the graph: a cycle through it is
             # never collected.
             step_tensors=Offers(self._names.spec, self._names.known),
@@ -83,7 +95,7 @@ class HookRun:
         are known: before anything of the step runs.
         """
         if _model.is_built(self._model):
-            self._runner.begin()
+            self._begin_runner()
             self._begun = True
 
     def before_batch(self) -> None:
@@ -95,11 +107,8 @@ class HookRun:
         if not self._stopping and runner.should_stop():
             self._stop()
         if not self._stopping:
-            # A data set of unknown length ends inside of the step: then the
-            # `before_run` of that step is for the first of the next epoch.
-            self._guarded(
-                runner.before_run_again if runner.in_step else runner.before_run
-            )
+            self._guarded(self._before_run)
+        self._agree()
         if self._stopping:
             self._skip()
             return
@@ -116,6 +125,17 @@ class HookRun:
                 self._uncount,
             )
         )
+
+    def _before_run(self) -> None:
+        runner = self._runner
+        # A data set of unknown length ends inside of the step: then the
+        # `before_run` of that step is for the first of the next epoch.
+        if runner.in_step:
+            runner.before_run_again()
+        else:
+            runner.before_run()
+        if self._workers is not None:
+            refuse_inside(self._model, self._names.taken(runner.step_names))
 
     def after_batch(self, logs: Mapping[str, Any] | None) -> None:
         """Calls `after_run` with what the step delivered.
@@ -138,6 +158,7 @@ class HookRun:
         self._guarded(lambda: self._runner.after_run(values))
         if self._runner.should_stop():
             self._stop()
+        self._agree()
 
     @property
     def ends_the_loop(self) -> bool:
@@ -171,7 +192,7 @@ class HookRun:
             spec = _model.data_spec(data)
             _model.build_for(self._model, spec)
             self._names.learn(spec)
-            self._runner.begin()
+            self._begin_runner()
         except BaseException as error:
             self.abort(error)
             if type(error) not in END_OF_INPUT:
@@ -202,7 +223,42 @@ class HookRun:
                 self._stop()
             else:
                 self.abort(error)
+                self._tell_of(error, Workers.tell_of_failure)
                 raise
+
+    def _begin_runner(self) -> None:
+        try:
+            self._runner.begin()
+        except BaseException as error:
+            self._tell_of(error, lambda workers: workers.meet(failed=True))
+            raise
+        if self._workers is not None:
+            self._among_workers(self._workers.meet)
+
+    def _agree(self) -> None:
+        """Stops where another worker does: it would wait for it for good."""
+        if self._workers is not None and self._among_workers(
+            self._workers.anyone_stops, self._stopping
+        ):
+            self._stop()
+
+    def _among_workers(self, call: Callable[..., Any], *args: Any) -> Any:
+        try:
+            return call(*args)
+        except BaseException as error:
+            self._workers = None
+            self.abort(error)
+            raise
+
+    def _tell_of(
+        self, error: BaseException, tell: Callable[[Workers], None]
+    ) -> None:
+        workers, self._workers = self._workers, None
+        if workers is not None:
+            try:
+                tell(workers)
+            except Exception as other:
+                error.add_note(f"and the other workers don't know: {other!r}")
 
     def _stop(self) -> None:
         self._stopping = True

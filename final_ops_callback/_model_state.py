@@ -21,7 +21,7 @@ ROLES = ("weight", GLOBAL_STEP, "slot", LEARNING_RATE, "metric")
 
 
 def live_variables(
-    model: Any, variable_names: Mapping[str, str]
+    model: Any, variable_names: Mapping[str, str], why_read_only: str = ""
 ) -> list[LiveVariable]:
     """Lists the variables of a model, its optimizer and its metrics.
 
@@ -30,6 +30,7 @@ def live_variables(
         variable_names: Mapping from the path of a variable to the name of
             its twin, such as an old checkpoint has it. Other twins are named
             by their paths; that of `optimizer.iterations` is `global_step`.
+        why_read_only: String. Why the twins must not be written, if so.
 
     Returns:
         List of live variables, each once.
@@ -54,6 +55,7 @@ def live_variables(
             role,
             tuple(_stack.components(variable)),
             path,
+            why_read_only,
         )
         for name, (variable, role, path) in zip(names, ordered, strict=True)
     ]

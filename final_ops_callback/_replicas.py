@@ -50,13 +50,6 @@ def joined(
         values = {name: share.tensor for name, share in shares.items()}
         parts = {n: [s.tensor for s in norm] for n, norm in norms.items()}
         return values | _norms(parts)
-    if isinstance(replica.strategy, tf.distribute.MultiWorkerMirroredStrategy):
-        raise StepTensorError(
-            "Keras reduces what the steps of several workers return, so their "
-            "parts can't be put together",
-            f"fetch of {sorted({*shares, *norms})} on several workers",
-            "Fetch what the step logs: 'logs/loss:0'.",
-        )
     for name, share in shares.items():
         if share.kind == BATCH and share.tensor.shape.rank == 0:
             raise StepTensorError(

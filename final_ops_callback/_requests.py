@@ -13,6 +13,7 @@ from typing import Any
 import tensorflow as tf
 
 from final_ops_callback._graph import HookGraph
+from final_ops_callback._live import LiveVariable
 from final_ops_callback._offers import nearest
 from final_ops_callback._plan import Plan
 from final_ops_callback._program import eager_mode
@@ -97,6 +98,8 @@ class StepRequests:
         except Exception as error:
             self._name_the_hook(error)
             raise
+        for _, live in self._step_inputs(plan):
+            live.check_write()
         with self._noted():
             self._known = plan.before(fed)
         self._plan, self._fed = plan, fed
@@ -116,7 +119,8 @@ class StepRequests:
         """Sets what is fed to the step itself, for the time of the step."""
         overridden = []
         with eager_mode():
-            for name, variable in self._step_inputs():
+            for name, live in self._step_inputs(self._plan):
+                variable = live.variable
                 overridden.append((variable, variable.read_value()))
                 variable.assign(self._known[name])
         try:
@@ -129,7 +133,7 @@ class StepRequests:
     @property
     def feeds_the_step(self) -> bool:
         """Whether `during_step` sets anything."""
-        return bool(self._step_inputs())
+        return bool(self._step_inputs(self._plan))
 
     def after(self, step_values: Mapping[str, Any]) -> dict[int, Any]:
         """Runs what depends on the step.
@@ -160,13 +164,13 @@ class StepRequests:
         graph = self._session.graph
         return graph.offers.known() if isinstance(graph, HookGraph) else ()
 
-    def _step_inputs(self) -> list[tuple[str, Any]]:
+    def _step_inputs(self, plan: Plan | None) -> list[tuple[str, LiveVariable]]:
         graph = self._session.graph
-        if self._plan is None or not isinstance(graph, HookGraph):
+        if plan is None or not isinstance(graph, HookGraph):
             return []
         return [
-            (name, graph.step_inputs[name].variable)
-            for name in self._plan.feed_names
+            (name, graph.step_inputs[name])
+            for name in plan.feed_names
             if name in graph.step_inputs
         ]
 

@@ -21,6 +21,7 @@ from final_ops_callback._stand_in import StandIn
 from final_ops_callback._stand_in import Wish
 from final_ops_callback._step_names import Source
 from final_ops_callback._step_names import StepNames
+from final_ops_callback._workers import refuse_inside
 
 # What was made from a function of the model is kept with it, so that the next
 # callback needs no trace of its own: TensorFlow never frees all of one.
@@ -69,6 +70,7 @@ class StepTap:
         Args:
             sources: Mapping from a name to where its value is taken.
         """
+        refuse_inside(self.model, sources)
         self.ran, self.values = False, {}
         self._watched = sources
         self._stand_in().watched_by(self)

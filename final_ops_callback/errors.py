@@ -91,3 +91,11 @@ class FeedConflictError(HookError, RuntimeError):
 
 class HookUsageError(HookError, RuntimeError):
     """A hook that does what can't be done at that moment."""
+
+
+class WorkerError(HookError, RuntimeError):
+    """Another worker of the same training failed, or does something else."""
+
+
+class StrategyError(HookError, NotImplementedError):
+    """A distribution strategy under which hooks can't run."""

@@ -44,7 +44,7 @@ ROOMS: dict[str, set[str]] = {
         "errors",
     },
     "_stand_in": {"_step_names", "_trace"},
-    "_step": {"_collect", "_stand_in", "_step_names"},
+    "_step": {"_collect", "_stand_in", "_step_names", "_workers"},
     "_late_lookup": {"_stack"},
     # FinalOpsCallback
     "_last_step": {"_late_lookup", "_step", "_step_names", "errors"},
@@ -98,6 +98,7 @@ ROOMS: dict[str, set[str]] = {
     "_calls": {"errors"},
     "_requests": {
         "_graph",
+        "_live",
         "_offers",
         "_plan",
         "_program",
@@ -126,7 +127,9 @@ ROOMS: dict[str, set[str]] = {
         "_stand_in",
         "_step",
         "_step_names",
+        "_workers",
     },
+    "_workers": {"errors"},
     "_hook_callback": {
         "_callback",
         "_calls",
@@ -135,6 +138,7 @@ ROOMS: dict[str, set[str]] = {
         "_phases",
         "_stack",
         "_step",
+        "_workers",
     },
 }
 

@@ -1,0 +1,149 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What the workers of one training have to agree on: whether it goes on.
+
+Each worker waits in every step for the others. One that stops alone, or whose
+hook fails, would leave them waiting for good.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+import tensorflow as tf
+
+from final_ops_callback.errors import StepTensorError
+from final_ops_callback.errors import StrategyError
+from final_ops_callback.errors import WorkerError
+
+# How long the first agreement may take, in seconds: a worker may restore a
+# large checkpoint before. Later ones end when the strategy finds a worker dead.
+FIRST_AGREEMENT_SECONDS = 600.0
+
+_GO, _STOP, _FAILED = 0, 1, 1_000_000
+
+
+def several(model: Any) -> bool:
+    """Says whether a model trains in more processes than this one."""
+    strategy = getattr(model, "distribute_strategy", None)
+    if strategy is None:
+        return False
+    here = len(strategy.extended.worker_devices)
+    return int(strategy.num_replicas_in_sync) > here
+
+
+def refuse_servers(model: Any) -> None:
+    """Refuses a strategy whose steps run elsewhere, and later.
+
+    Args:
+        model: A Keras model of any generation.
+
+    Raises:
+        StrategyError: Its variables are on parameter servers.
+    """
+    strategy = getattr(model, "distribute_strategy", None)
+    if isinstance(strategy, tf.distribute.ParameterServerStrategy):
+        raise StrategyError(
+            "a coordinator dispatches the steps to workers: there is no moment "
+            "before or after one at which its hooks could run",
+            "SessionRunHookCallback under ParameterServerStrategy",
+            "Use FinalOpsCallback, a Keras callback with epoch methods, or "
+            "MultiWorkerMirroredStrategy.",
+        )
+
+
+def refuse_inside(model: Any, names: Iterable[str]) -> None:
+    """Refuses to take out of a step what Keras would reduce.
+
+    Args:
+        model: A Keras model of any generation.
+        names: Iterable of the names of what is wanted.
+
+    Raises:
+        StepTensorError: Something is wanted, and there are several workers.
+    """
+    wanted = sorted(names)
+    if wanted and several(model):
+        raise StepTensorError(
+            "Keras reduces what the steps of several workers return, so their "
+            "parts can't be put together",
+            f"fetch of {wanted} on several workers",
+            "Fetch what the step logs: 'logs/loss:0'.",
+        )
+
+
+class Workers:
+    """Agrees with the other workers. Each has to take part each time.
+
+    Args:
+        model: A Keras model that trains in several processes.
+    """
+
+    def __init__(self, model: Any) -> None:
+        self._strategy = model.distribute_strategy
+        self._all = tf.function(self._sum)
+
+    def meet(self, failed: bool = False) -> None:
+        """Awaits the others for the first time.
+
+        Args:
+            failed: Boolean. Whether the hooks of this one failed to begin.
+                Defaults to `False`.
+
+        Raises:
+            WorkerError: They don't come, or do something else.
+        """
+        options = tf.distribute.experimental.CommunicationOptions(
+            timeout_seconds=FIRST_AGREEMENT_SECONDS
+        )
+        try:
+            vote = tf.constant(_FAILED if failed else _GO)
+            found = int(self._sum(vote, options))
+        except tf.errors.OpError as error:
+            raise WorkerError(
+                "the other workers don't begin their hooks",
+                "the begin of the hooks",
+                "Pass the same callbacks, in the same order, on all workers; "
+                "chief_only=True lets the hooks run on one of them.",
+            ) from error
+        if not failed:
+            self._check(found)
+
+    def anyone_stops(self, this_one: bool) -> bool:
+        """Says whether a worker stops; then all do.
+
+        Args:
+            this_one: Boolean. Whether this one does.
+
+        Raises:
+            WorkerError: A hook of another worker failed.
+        """
+        found = int(self._all(tf.constant(_STOP if this_one else _GO)))
+        self._check(found)
+        return found > 0
+
+    def tell_of_failure(self) -> None:
+        """Tells the others, who wait for an agreement, that it won't come."""
+        self._all(tf.constant(_FAILED))
+
+    def _sum(self, vote: tf.Tensor, options: Any = None) -> Any:
+        def of_replica() -> Any:
+            context = tf.distribute.get_replica_context()
+            # A tensor from outside of the replica has no device in a graph.
+            here = tf.identity(vote)
+            return context.all_reduce(
+                tf.distribute.ReduceOp.SUM, here, options=options
+            )
+
+        summed = self._strategy.run(of_replica)
+        first, *_ = self._strategy.experimental_local_results(summed)
+        return first
+
+    @staticmethod
+    def _check(found: int) -> None:
+        if found >= _FAILED:
+            raise WorkerError(
+                "a hook of another worker failed",
+                "the agreement on whether to go on",
+                "See the error of that worker.",
+            )

@@ -1,0 +1,148 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Two workers in two processes, with real collectives on loopback."""
+
+import json
+import socket
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+import tensorflow as tf
+
+from tests.generations import IS_KERAS_3
+from tests.generations import KERAS_2
+
+ROOT = Path(__file__).parents[1]
+SECONDS = 150  # whoever takes longer hangs, and is killed
+
+
+def free_ports(count: int) -> list[int]:
+    """Returns ports that nobody listens at."""
+    sockets = [socket.socket() for _ in range(count)]
+    for one in sockets:
+        one.bind(("127.0.0.1", 0))
+    ports = [one.getsockname()[1] for one in sockets]
+    for one in sockets:
+        one.close()
+    return ports
+
+
+def run(
+    scenario: str, folder: Path, package: str = KERAS_2.__name__
+) -> list[Any]:
+    """Runs a scenario of `tests.worker` on two workers.
+
+    Returns:
+        List of what each found; `None` for one that was killed.
+    """
+    ports = ",".join(map(str, free_ports(2)))
+    processes = []
+    for index in range(2):
+        place = folder / str(index)
+        place.mkdir()
+        command = [sys.executable, "-m", "tests.worker", package]
+        command += [str(index), ports, scenario, str(place)]
+        with (folder / f"{index}.log").open("w") as log:
+            processes.append(
+                subprocess.Popen(
+                    command,
+                    cwd=ROOT,
+                    stdout=subprocess.PIPE,
+                    stderr=log,
+                    text=True,
+                )
+            )
+    end = time.monotonic() + SECONDS
+    try:
+        outputs = [
+            process.communicate(timeout=max(1, end - time.monotonic()))[0]
+            for process in processes
+        ]
+    except subprocess.TimeoutExpired:
+        logs = [(folder / f"{i}.log").read_text()[-2000:] for i in range(2)]
+        pytest.fail(f"hangs: {logs}")
+    finally:
+        for process in processes:
+            process.kill()
+            process.communicate()
+    return [
+        json.loads(text.splitlines()[-1]) if text.strip() else None
+        for text in outputs
+    ]
+
+
+def test_workers_agree(tmp_path: Path) -> None:
+    """Values are equal, the chief alone writes, a stop of one is one of all."""
+    chief, other = run("agree", tmp_path)
+
+    assert "values" in chief, chief
+    own = ("hooks", "files")
+    assert {k: v for k, v in chief.items() if k not in own} == {
+        k: v for k, v in other.items() if k not in own
+    }
+    assert chief["weights"] == chief["live"]
+    assert chief["chief stops"] == 3
+    assert [chief["hooks"], other["hooks"]] == [[3, True], [0, False]]
+    assert chief["request"] == [2, 2, True]
+    assert chief["before"] == [2, 2, True]
+    assert chief["files"] == ["events", "final.json", "of_hook"]
+    assert other["files"] == []
+
+
+@pytest.mark.parametrize(
+    ("scenario", "errors", "match"),
+    [
+        ("fail", ["WorkerError", "ValueError"], "of another worker failed"),
+        (
+            "fail_at_begin",
+            ["WorkerError", "ZeroDivisionError"],
+            "of another worker failed",
+        ),
+        ("write_alone", ["UnsupportedOpError", "WorkerError"], "chief alone"),
+        ("feed_alone", ["UnsupportedOpError", "WorkerError"], "chief alone"),
+        ("inside_the_step", ["StepTensorError"] * 2, "several workers"),
+    ],
+)
+def test_a_failure_of_one_is_told_to_all(
+    scenario: str, errors: list[str], match: str, tmp_path: Path
+) -> None:
+    """Nobody waits for a worker whose hook failed, or was refused."""
+    found = run(scenario, tmp_path)
+
+    assert [one.get("error") for one in found] == errors, found
+    assert match in found[0]["text"]
+
+
+def test_a_callback_on_one_worker_alone(tmp_path: Path) -> None:
+    """It is an error of both in the end, and ours says what to do."""
+    _, alone = run("only_one", tmp_path)
+
+    assert alone["error"] == "WorkerError", alone
+    assert "on all workers" in alone["text"]
+
+
+def test_a_killed_worker_ends_the_other(tmp_path: Path) -> None:
+    """The other ends with an error, and its files are whole."""
+    chief, killed = run("killed", tmp_path)
+    folder = tmp_path / "0" / "of_hook"
+    state = tf.train.get_checkpoint_state(str(folder))
+
+    assert killed is None
+    assert "error" in chief
+    assert not (tmp_path / "0" / "final.json").exists()
+    for path in state.all_model_checkpoint_paths:
+        reader = tf.train.load_checkpoint(path)
+        for name in reader.get_variable_to_shape_map():
+            reader.get_tensor(name)
+
+
+@pytest.mark.skipif(not IS_KERAS_3, reason="it is about Keras 3")
+def test_keras_3_does_not_run_on_several_workers(tmp_path: Path) -> None:
+    """Keras 3 fails without any callback; README says so."""
+    found = run("bare", tmp_path, "keras")
+
+    assert [one.get("ours") for one in found] == [False, False], found
+    assert "PerReplica" in found[0]["text"]
