@@ -7,6 +7,7 @@ import collections
 import json
 import math
 import os
+import re
 import string
 import uuid
 import zipfile
@@ -194,25 +195,35 @@ _SAVERS: Mapping[str, Callable[[IO[bytes], Any], None]] = {
 }
 
 
+_FORMATS = {"phase": re.compile(""), "step": re.compile(r"(0\d{1,2}d)?")}
+
+
 def _check_fields(template: str, where: str) -> None:
     try:
         fields = [
-            field for _, field, _, _ in string.Formatter().parse(template)
+            (field, spec, conversion)
+            for _, field, spec, conversion in string.Formatter().parse(template)
+            if field is not None
         ]
-        unknown = {f for f in fields if f is not None} - {"phase", "step"}
-        if not unknown:
-            template.format(phase="train", step=0)
-    except (ValueError, LookupError) as error:
+    except ValueError as error:
         raise ArgumentError(
             f"the path is no format string ({error!r})",
             where,
             "Write a brace that is part of the name twice.",
         ) from error
-    if unknown:
+    # All else could reach what a value is made of, or fill a disk with blanks.
+    for field, spec, conversion in fields:
+        if field not in _FORMATS:
+            problem = f"unknown field {field!r}"
+        elif conversion or not _FORMATS[field].fullmatch(spec or ""):
+            problem = f"the field {field!r} has a format of its own"
+        else:
+            continue
         raise ArgumentError(
-            f"unknown field {sorted(unknown)[0]!r}",
+            problem,
             where,
-            "Only {phase} and {step} are filled in.",
+            "Only {phase} and {step} are filled in, and {step:06d}, which has "
+            "zeros before it.",
         )
 
 

@@ -26,7 +26,7 @@ _GO, _STOP, _FAILED = 0, 1, 1_000_000
 def several(model: Any) -> bool:
     """Says whether a model trains in more processes than this one."""
     strategy = getattr(model, "distribute_strategy", None)
-    if strategy is None:
+    if strategy is None or strategy.num_replicas_in_sync == 1:
         return False
     here = len(strategy.extended.worker_devices)
     return int(strategy.num_replicas_in_sync) > here

@@ -717,17 +717,17 @@ BAD_PATHS: dict[str, tuple[str, type[Exception], str]] = {
     "unknown conversion": (
         "{phase!x}.json",
         errors.ArgumentError,
-        "no format string",
+        "format of its own",
     ),
     "field in a field": (
         "{step:{width}}.json",
         errors.ArgumentError,
-        "no format string.*width",
+        "'step' has a format of its own.*Only",
     ),
     "format of another type": (
         "{step:x<z}.json",
         errors.ArgumentError,
-        "no format string",
+        "format of its own",
     ),
 }
 

@@ -63,7 +63,8 @@ for phase in ("fit", "evaluate"):
         **({"steps_per_epoch": 4, "epochs": 2} if phase == "fit"
            else {"steps": 4, "return_dict": True}),
     )
-    logs = {k: v[-1] for k, v in logs.history.items()} if phase == "fit" else logs
+    if phase == "fit":
+        logs = {name: values[-1] for name, values in logs.history.items()}
     values = final.final_ops_values
     np.testing.assert_allclose(values["logs"], [logs["loss"], logs["mae"]])
     np.testing.assert_allclose(values["mae"], logs["mae"], rtol=1e-6)
