@@ -5,7 +5,8 @@ python -m tests.endurance.measure JOB HOOKS COUNT
 
 HOOKS is `ours`, `bare` (the same job of Keras alone) or `leaky` (ours, and a
 callback that lets go of nothing). Printed is a JSON list: at each twentieth of
-the job, the bytes of the process, the objects of Python, and those of TensorFlow.
+the job, the bytes of the process, the objects of Python, and those of
+TensorFlow.
 """
 
 import collections

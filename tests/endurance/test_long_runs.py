@@ -33,8 +33,7 @@ def growth(job: str, hooks: str, count: int) -> dict[str, float]:
         Dict from what was counted to its growth after the warm-up, as a part.
     """
     result = subprocess.run(
-        [sys.executable, "-m", "tests.endurance.measure", job, hooks]
-        + [str(count)],
+        [sys.executable, "-m", measure.__name__, job, hooks, str(count)],
         cwd=ROOT,
         capture_output=True,
         text=True,
@@ -75,19 +74,18 @@ def test_what_is_finished_is_let_go(method: str, tmp_path: Path) -> None:
     """Callbacks, graph, session and model go when their last user does."""
     model = measure.model_of_the_job()
     callbacks = measure.make_callbacks(model, str(tmp_path))
-    hooks, graphs = measure.six_hooks(str(tmp_path)), []
+    graphs: list[Any] = []
 
     def make() -> list[Any]:
-        made = hooks()
         graphs.append(weakref.ref(measure.v1.get_default_graph()))
-        return made
+        return measure.six_hooks(str(tmp_path))()
 
     callbacks[0] = SessionRunHookCallback(make)
     kinds = {type(callback) for callback in callbacks}
     getattr(model, method)(measure.X, measure.Y, verbose=0, callbacks=callbacks)
     alive = [weakref.ref(one) for one in (model, *callbacks)]
     alive += graphs
-    del model, callbacks, make, hooks
+    del model, callbacks, make
     measure.keras.backend.clear_session()
     for _ in range(3):
         gc.collect()
