@@ -162,7 +162,7 @@ class SessionRunHookCallback(_callback.Callback):
             mode,
             # Without hooks, the other workers agree with the chief on a stop.
             self._hooks if self._has_hooks() else (),
-            self._scaffold,
+            self._scaffold if self._has_hooks() else None,
             self._variable_names,
             self._step_tensors,
             # Keras tells its callbacks the number of steps, if it knows it.
@@ -214,11 +214,9 @@ class SessionRunHookCallback(_callback.Callback):
     def _guarded(self, mode: str, call: Any, *args: Any) -> None:
         try:
             call(*args)
-        except BaseException as error:
-            # With a plain StopIteration a run ends the loop of Keras 2, well.
-            if type(error) is not StopIteration:
-                self._runs.pop(mode, None)
-                LateLookup.remove(self.model)
+        except BaseException:
+            self._runs.pop(mode, None)
+            LateLookup.remove(self.model)
             raise
 
 

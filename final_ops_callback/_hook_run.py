@@ -10,6 +10,7 @@ from typing import Any
 import tensorflow as tf
 
 from final_ops_callback import _model
+from final_ops_callback import _stack
 from final_ops_callback._graph import LEARNING_RATE
 from final_ops_callback._graph import LOSS
 from final_ops_callback._model_state import live_variables
@@ -24,7 +25,8 @@ from final_ops_callback._workers import refuse_inside
 from final_ops_callback._workers import several
 
 _WHY_READ_ONLY = (
-    "the hooks run on the chief alone, and the other workers have it, too"
+    "the hooks run on the chief alone, and the other workers have it, too",
+    "Let the hook run on all workers: chief_only=False.",
 )
 _STOP = {
     "train": "stop_training",
@@ -70,7 +72,7 @@ class HookRun:
         self._runner = HookRunner(
             hooks,
             lambda: live_variables(
-                model, variable_names, _WHY_READ_ONLY if is_alone else ""
+                model, variable_names, _WHY_READ_ONLY if is_alone else None
             ),
             # Nothing that leads back to the graph: a cycle through it is
             # never collected.
@@ -115,7 +117,8 @@ class HookRun:
         if LEARNING_RATE in runner.step_names:
             self._learning_rate = _model.learning_rate_of(self._model)
         if self._counts_too_many:
-            self._step_before = _model.step_of(self._model)
+            counter = _model.step_counter(self._model)
+            self._step_before = int(_stack.to_numpy(counter))
         self._tap.arm(
             Wish(
                 self._names.taken(runner.step_names),
@@ -212,7 +215,7 @@ class HookRun:
         the end would carry that step.
         """
         if self._step_before is not None:
-            _model.set_step(self._model, self._step_before)
+            _model.step_counter(self._model).assign(self._step_before)
 
     def _guarded(self, call: Callable[[], None]) -> None:
         try:

@@ -21,8 +21,9 @@ class LiveVariable:
     """A variable outside of the graph that gets a twin in it.
 
     Under a distribution strategy it has a component for each replica of this
-    process. The twin is one of them, or, of a metric (each replica adds to
-    its own), a stage that holds the value of all.
+    process. The twin is one of them. Of what no variable holds as a whole (a
+    metric, to whose share each replica adds; a step that is computed) it is a
+    stage, which is given the value before it is read.
 
     Attributes:
         name: String. The name of the twin, as a checkpoint will know it.
@@ -32,8 +33,10 @@ class LiveVariable:
         components: Tuple. The variables that hold the value: one for each
             replica under a distribution strategy, else `(variable,)`.
         path: String. The name that it has outside.
-        why_read_only: String. Why its twin must not be written; `""` if it
-            may.
+        why_read_only: Pair of strings: why its twin must not be written, and
+            the way out. `None` if it may.
+        compute: Function without arguments that returns the value, where it
+            is that of no variable; `None` otherwise.
     """
 
     name: str
@@ -41,14 +44,15 @@ class LiveVariable:
     role: str = "weight"
     components: tuple[Any, ...] = ()
     path: str = ""
-    why_read_only: str = ""
+    why_read_only: tuple[str, str] | None = None
+    compute: Callable[[], Any] | None = None
     _stage: Any = dataclasses.field(init=False, default=None, repr=False)
 
     def __post_init__(self) -> None:
         if not self.components:
             object.__setattr__(self, "components", (self.variable,))
-        if self._is_shared_out:
-            stage = tf.Variable(self.components[0], trainable=False)
+        if self._is_shared_out or self.compute is not None:
+            stage = tf.Variable(self._whole(), trainable=False)
             object.__setattr__(self, "_stage", stage)
 
     @property
@@ -66,8 +70,7 @@ class LiveVariable:
     def gather(self) -> None:
         """Makes ready for reads of the twin."""
         if self._stage is not None:
-            # `read_value` of replicas' shares puts them together.
-            self._stage.assign(self.variable.read_value())
+            self._stage.assign(self._whole())
 
     def spread(self) -> None:
         """Takes what was written to the twin to all replicas."""
@@ -91,12 +94,22 @@ class LiveVariable:
         Raises:
             UnsupportedOpError: The twin must not be written.
         """
-        if self.why_read_only:
+        if self.why_read_only is not None:
+            reason, way_out = self.why_read_only
             raise UnsupportedOpError(
-                f"{self.name!r} can't be written: {self.why_read_only}",
+                f"{self.name!r} can't be written: {reason}",
                 f"a write to {self.name!r}",
-                "Let the hook run on all workers: chief_only=False.",
+                way_out,
             )
+
+    @property
+    def is_plain(self) -> bool:
+        """Whether the twin is the whole of it: no need to gather or spread."""
+        return self._stage is None and len(self.components) == 1
+
+    def _whole(self) -> Any:
+        # `read_value` of replicas' shares puts them together.
+        return self.compute() if self.compute else self.variable.read_value()
 
     @property
     def _twin(self) -> Any:

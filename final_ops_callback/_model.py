@@ -23,9 +23,19 @@ def step_of(model: Any) -> int:
     return 0 if iterations is None else int(_stack.to_numpy(iterations))
 
 
-def set_step(model: Any, step: int) -> None:
-    """Sets the number of updates that a model has seen."""
-    model.optimizer.iterations.assign(step)
+def step_counter(model: Any) -> Any:
+    """Returns the variable by which a model counts its steps.
+
+    It is `optimizer.iterations`, but for gradient accumulation in Keras 3:
+    there it counts batches, and `iterations` is computed from it.
+    """
+    optimizer = model.optimizer
+    if _stack.is_variable(optimizer.iterations):
+        return optimizer.iterations
+    variables = (
+        v for v in optimizer.variables if v.path.endswith("/iteration")
+    )
+    return next(variables)
 
 
 def learning_rate_of(model: Any) -> Any:

@@ -15,13 +15,22 @@ from final_ops_callback._graph import LEARNING_RATE
 from final_ops_callback._graph import unique_names
 from final_ops_callback._live import GLOBAL_STEP
 from final_ops_callback._live import LiveVariable
+from final_ops_callback._stack import is_variable
 from final_ops_callback.errors import ArgumentError
 
+ReadOnly = tuple[str, str] | None
+
+_COMPUTED = (
+    "with gradient accumulation the step is computed from a count of batches",
+    "Write the variable of that count, <the optimizer>/iteration.",
+)
 ROLES = ("weight", GLOBAL_STEP, "slot", LEARNING_RATE, "metric")
 
 
 def live_variables(
-    model: Any, variable_names: Mapping[str, str], why_read_only: str = ""
+    model: Any,
+    variable_names: Mapping[str, str],
+    why_read_only: ReadOnly = None,
 ) -> list[LiveVariable]:
     """Lists the variables of a model, its optimizer and its metrics.
 
@@ -30,7 +39,7 @@ def live_variables(
         variable_names: Mapping from the path of a variable to the name of
             its twin, such as an old checkpoint has it. Other twins are named
             by their paths; that of `optimizer.iterations` is `global_step`.
-        why_read_only: String. Why the twins must not be written, if so.
+        why_read_only: As in `LiveVariable`, for all twins.
 
     Returns:
         List of live variables, each once.
@@ -55,7 +64,10 @@ def live_variables(
             role,
             tuple(_stack.components(variable)),
             path,
-            why_read_only,
+            why_read_only if is_variable(variable) else _COMPUTED,
+            None
+            if is_variable(variable)
+            else lambda: model.optimizer.iterations,
         )
         for name, (variable, role, path) in zip(names, ordered, strict=True)
     ]
@@ -68,7 +80,7 @@ def _with_roles(model: Any) -> Iterator[tuple[Any, str, str]]:
     if optimizer is not None:
         yield optimizer.iterations, GLOBAL_STEP, owner
         rate = getattr(optimizer, "learning_rate", None)
-        if _stack.is_variable(rate) and not _stack.schedule_of(optimizer):
+        if is_variable(rate) and not _stack.schedule_of(optimizer):
             yield rate, LEARNING_RATE, owner
     for metric in _stack.metrics_of(model):
         for variable in metric.variables:
@@ -87,6 +99,8 @@ def _path_of(variable: Any, owner: str) -> str:
     Keras 2 calls the state of each metric and optimizer the same (`count`,
     `learning_rate`), and so may a variable of a hook be called.
     """
+    if not is_variable(variable):
+        return f"{owner}/{GLOBAL_STEP}"
     path = _model.path_of(variable)
     return path if "/" in path or not owner else f"{owner}/{path}"
 
@@ -104,7 +118,8 @@ def _build_optimizer(model: Any) -> None:
 
 def _backing(variable: Any) -> Any:
     """Returns the `tf.Variable` behind a variable of any generation."""
-    return variable if isinstance(variable, tf.Variable) else variable.value
+    is_own = isinstance(variable, tf.Variable | tf.Tensor)
+    return variable if is_own else variable.value
 
 
 def _names(

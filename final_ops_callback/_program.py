@@ -84,7 +84,7 @@ class Resources:
         several = {
             name: live
             for name, live in self._twins.items()
-            if name in used and len(live.components) > 1
+            if name in used and not live.is_plain
         }
         return list(several.values()), [
             live for name, live in several.items() if name in written

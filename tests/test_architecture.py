@@ -120,6 +120,7 @@ ROOMS: dict[str, set[str]] = {
     "_model_state": {"_graph", "_live", "_model", "_stack", "errors"},
     "_hook_run": {
         "_graph",
+        "_stack",
         "_model",
         "_model_state",
         "_offers",

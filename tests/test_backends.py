@@ -45,8 +45,11 @@ ops = {
     "numpy": np.arange(3),
 }
 final = FinalOpsCallback(ops, {"x": X}, filepath="{phase}.npz")
+inner = FinalOpsCallback({"mae": mae, "variables": list(model.variables)},
+                         on="validation")
 history = model.fit(X, Y, batch_size=4, epochs=2, verbose=0,
-                    validation_data=(X + 1, Y), callbacks=[final]).history
+                    validation_data=(X + 1, Y),
+                    callbacks=[final, inner]).history
 values = final.final_ops_values
 
 def same(value, expected):
@@ -66,6 +69,10 @@ def check(values, logs):
     part = keras.Model(image, hidden)
     same(values["hidden"], part.predict(X, verbose=0))
 
+validation = inner.final_ops_values_by_phase["validation"]
+same(validation["mae"], history["val_mae"][-1])
+for value, weight in zip(validation["variables"], model.get_weights()):
+    same(value, weight)
 last = {name: history[name][-1] for name in ("loss", "mae")}
 check(values, last)
 same(values["moving"], model.get_weights()[4])
