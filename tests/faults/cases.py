@@ -171,6 +171,7 @@ def aftermath(case: Case, folder: pathlib.Path) -> Aftermath:
     marks, seen = [], None
     if not case.place.built:
         del hooks, final
+        gc.collect()  # Keras 2.15 keeps its callbacks in a cycle
         marks = world.ours_on(scene.model)
         seen = world.seen_by_fresh(scene.model, case.generation)
     return Aftermath(
