@@ -214,6 +214,8 @@ class FinalOpsCallback(_callback.Callback):
         finally:
             self._last_steps[phase].end()
         self._final_ops_values = values
+        # A run inside of this one may have failed before it began.
+        self._announced = False
         self._values_by_phase[phase] = values
         self._hand_out(values, phase, _model.step_of(model))
 

@@ -81,7 +81,8 @@ class HookRun:
             steps_per_run=_model.steps_per_execution(model),
             counts_evaluations=phase == "test",
         )
-        self._counts_too_many = unknown_length and phase == "train"
+        has_step = getattr(model, "optimizer", None) is not None
+        self._counts_too_many = unknown_length and phase == "train" and has_step
         self._step_before: int | None = None
         self._learning_rate: Any = None
         self._begun = False
@@ -114,11 +115,6 @@ class HookRun:
         if self._stopping:
             self._skip()
             return
-        if LEARNING_RATE in runner.step_names:
-            self._learning_rate = _model.learning_rate_of(self._model)
-        if self._counts_too_many:
-            counter = _model.step_counter(self._model)
-            self._step_before = int(_stack.to_numpy(counter))
         self._tap.arm(
             Wish(
                 self._names.taken(runner.step_names),
@@ -139,6 +135,11 @@ class HookRun:
             runner.before_run()
         if self._workers is not None:
             refuse_inside(self._model, self._names.taken(runner.step_names))
+        if LEARNING_RATE in runner.step_names:
+            self._learning_rate = _model.learning_rate_of(self._model)
+        if self._counts_too_many:
+            counter = _model.step_counter(self._model)
+            self._step_before = int(_stack.to_numpy(counter))
 
     def after_batch(self, logs: Mapping[str, Any] | None) -> None:
         """Calls `after_run` with what the step delivered.

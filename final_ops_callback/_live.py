@@ -89,7 +89,7 @@ class LiveVariable:
             )
 
     def check_write(self) -> None:
-        """Refuses a write that replicas in other processes would not see.
+        """Refuses a write to what must not be written.
 
         Raises:
             UnsupportedOpError: The twin must not be written.
@@ -117,9 +117,15 @@ class LiveVariable:
 
     @property
     def _is_shared_out(self) -> bool:
+        if len(self.components) == 1:
+            return False
         on_read = tf.VariableSynchronization.ON_READ
-        kind = getattr(self.variable, "synchronization", None)
-        return len(self.components) > 1 and kind == on_read
+        # Without an aggregation there is no value of all: any share will do.
+        apart = tf.VariableAggregation.NONE
+        return (
+            getattr(self.variable, "synchronization", None) == on_read
+            and self.variable.aggregation != apart
+        )
 
 
 Variables = Mapping[str, Any] | Iterable[LiveVariable]

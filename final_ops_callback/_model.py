@@ -127,7 +127,9 @@ def build_metrics(model: Any, batch_spec: Any) -> None:
 
 def path_of(variable: Any) -> str:
     """Returns the name that a variable has outside of a graph."""
-    return getattr(variable, "path", None) or variable.name.partition(":")[0]
+    path = getattr(variable, "path", None)
+    # The name of the first replica's part is that of all.
+    return path or _stack.components(variable)[0].name.partition(":")[0]
 
 
 def layers_by_path(model: Any) -> dict[str, Any]:

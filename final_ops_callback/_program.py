@@ -15,7 +15,7 @@ import tensorflow as tf
 from final_ops_callback._live import LiveVariable
 from final_ops_callback._subgraph import definition_of
 from final_ops_callback._subgraph import needed_operations
-from final_ops_callback._subgraph import written_handles
+from final_ops_callback._writes import written_handles
 
 # An iterator that no name can share.
 _ONE_SHOT = ("OneShotIterator",)

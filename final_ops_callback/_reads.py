@@ -14,8 +14,7 @@ from tensorflow.python.training.training_util import GLOBAL_STEP_READ_KEY
 
 from final_ops_callback._live import LiveVariable
 from final_ops_callback._program import eager_mode
-from final_ops_callback._subgraph import writes
-from final_ops_callback._subgraph import writes_inside
+from final_ops_callback._writes import written_handles
 
 
 def plain_read(
@@ -58,11 +57,9 @@ def shadows(
     """
     twins = getattr(graph, "twins", {})
     read: dict[str, LiveVariable] = {}
-    written: set[str] = set()
+    written = written_handles(graph, dependent)
     for op in dependent:
         names = [t.op.name for t in op.inputs if t.op.name in twins]
-        if names and (writes(op) or writes_inside(graph, op)):
-            written.update(names)
         read |= {name: twins[name] for name in names}
     with eager_mode():
         return {

@@ -18,6 +18,7 @@ from final_ops_callback import _model
 from final_ops_callback import _structure
 from final_ops_callback._graph import LEARNING_RATE
 from final_ops_callback._graph import LOSS
+from final_ops_callback._live import GLOBAL_STEP
 from final_ops_callback.errors import StepTensorError
 
 FEATURES, LABELS, WEIGHT = "features", "labels", "sample_weight"
@@ -190,7 +191,8 @@ class StepNames:
         # A path is the name of an operation inside of the model, and those
         # are not in the graph: v1's own error says so.
         log = name.removeprefix(LOGS)
-        if self._phase == "predict" or "/" in log:
+        # A model without an optimizer has no step; no log can be it.
+        if self._phase == "predict" or "/" in log or log == GLOBAL_STEP:
             return None
         # Which metrics there are is not known before the first step: Keras
         # builds them there. So a name that is wrong is found there, too.

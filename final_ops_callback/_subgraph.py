@@ -12,6 +12,9 @@ from typing import Any
 
 import tensorflow as tf
 
+from final_ops_callback._writes import READS
+from final_ops_callback._writes import calls_a_function
+from final_ops_callback._writes import writes
 from final_ops_callback.errors import UnsupportedOpError
 
 # Their state belongs to one kernel. Each set of fetches is a function with
@@ -22,8 +25,6 @@ _PRIVATE_TO_A_KERNEL = re.compile(
     r"|RecordInput|(Ordered|Unordered)?Map(Stage|Unstage\w*)"
     r"|(Ordered|Unordered)?MapPeek|Stage|Unstage|StagePeek)"
 )
-_READS = ("ReadVariableOp", "ResourceGather", "ResourceGatherNd")
-_WRITES = ("Assign", "ResourceApply", "ResourceSparseApply", "ResourceScatter")
 _REFERENCE_VARIABLES = ("Variable", "VariableV2")
 
 
@@ -83,51 +84,6 @@ def _is_given(op: tf.Operation, given: Collection[Any]) -> bool:
     return bool(op.outputs) and all(t.ref() in given for t in op.outputs)
 
 
-def writes(op: tf.Operation) -> bool:
-    """Says whether an operation writes the variable that it is given."""
-    return (
-        len(op.inputs) > 0
-        and op.inputs[0].dtype == tf.resource
-        and op.type.startswith(_WRITES)
-    )
-
-
-def writes_inside(graph: tf.Graph, op: tf.Operation) -> bool:
-    """Says whether a function that an operation calls writes a variable."""
-    node = op.node_def
-    if not _calls_a_function(node):  # nearly all; a library is long to write
-        return False
-    called = _called_functions(node)
-    library = {
-        f.signature.name: f for f in graph.as_graph_def().library.function
-    }
-    seen: set[str] = set()
-    while called:
-        name = called.pop()
-        if name in seen or name not in library:
-            continue
-        seen.add(name)
-        for node in library[name].node_def:
-            if node.op.startswith(_WRITES):
-                return True
-            called |= _called_functions(node)
-    return False
-
-
-def written_handles(
-    graph: tf.Graph, operations: Iterable[tf.Operation]
-) -> set[str]:
-    """Returns the names of the handles that operations write to."""
-    return {
-        tensor.op.name
-        for op in operations
-        if any(tensor.dtype == tf.resource for tensor in op.inputs)
-        and (writes(op) or writes_inside(graph, op))
-        for tensor in op.inputs
-        if tensor.dtype == tf.resource
-    }
-
-
 def definition_of(
     graph: tf.Graph,
     operations: list[tf.Operation],
@@ -172,7 +128,7 @@ def definition_of(
             kept = [name for name in kept if name.startswith("^")]
         node.input[:] = kept
         claim(op, node)
-    if any(_calls_a_function(node) for node in definition.node):
+    if any(calls_a_function(node) for node in definition.node):
         definition.library.CopyFrom(graph.as_graph_def().library)
     _read_first(operations, definition)
     return definition
@@ -192,7 +148,7 @@ def _read_first(operations: list[tf.Operation], definition: Any) -> None:
             before in after_a_write for before in predecessors(op, (), ())
         ):
             after_a_write.add(op)
-        elif op.type in _READS:
+        elif op.type in READS:
             reads.setdefault(op.inputs[0].ref(), []).append(op.name)
     for op, node in zip(operations, definition.node, strict=True):
         if node.op != "NoOp" and writes(op):
@@ -215,18 +171,3 @@ def _check(op: tf.Operation) -> None:
             "Feed the values, use a tf.data iterator, or keep them in a "
             "variable or table.",
         )
-
-
-def _calls_a_function(node: Any) -> bool:
-    return node.op in ("PartitionedCall", "SymbolicGradient") or any(
-        value.HasField("func") or value.list.func
-        for value in node.attr.values()
-    )
-
-
-def _called_functions(node: Any) -> set[str]:
-    names = {node.op}
-    for value in node.attr.values():
-        names.add(value.func.name)
-        names.update(function.name for function in value.list.func)
-    return names - {""}

@@ -21,6 +21,7 @@ from final_ops_callback.errors import WorkerError
 FIRST_AGREEMENT_SECONDS = 600.0
 
 _GO, _STOP, _FAILED = 0, 1, 1_000_000
+_KEPT = "_final_ops_callback_sum"
 
 
 def several(model: Any) -> bool:
@@ -81,7 +82,7 @@ class Workers:
 
     def __init__(self, model: Any) -> None:
         self._strategy = model.distribute_strategy
-        self._all = tf.function(self._sum)
+        self._all = _sum_over_workers(self._strategy)
 
     def meet(self, failed: bool = False) -> None:
         """Awaits the others for the first time.
@@ -98,7 +99,7 @@ class Workers:
         )
         try:
             vote = tf.constant(_FAILED if failed else _GO)
-            found = int(self._sum(vote, options))
+            found = int(_sum(self._strategy, vote, options))
         except tf.errors.OpError as error:
             raise WorkerError(
                 "the other workers don't begin their hooks",
@@ -126,19 +127,6 @@ class Workers:
         """Tells the others, who wait for an agreement, that it won't come."""
         self._all(tf.constant(_FAILED))
 
-    def _sum(self, vote: tf.Tensor, options: Any = None) -> Any:
-        def of_replica() -> Any:
-            context = tf.distribute.get_replica_context()
-            # A tensor from outside of the replica has no device in a graph.
-            here = tf.identity(vote)
-            return context.all_reduce(
-                tf.distribute.ReduceOp.SUM, here, options=options
-            )
-
-        summed = self._strategy.run(of_replica)
-        first, *_ = self._strategy.experimental_local_results(summed)
-        return first
-
     @staticmethod
     def _check(found: int) -> None:
         if found >= _FAILED:
@@ -147,3 +135,29 @@ class Workers:
                 "the agreement on whether to go on",
                 "See the error of that worker.",
             )
+
+
+def _sum_over_workers(strategy: tf.distribute.Strategy) -> Any:
+    """Returns a traced function of a vote, one for each strategy.
+
+    TensorFlow never lets go of a function that a strategy runs in.
+    """
+    kept = vars(strategy)
+    if _KEPT not in kept:
+        kept[_KEPT] = tf.function(lambda vote: _sum(strategy, vote))
+    return kept[_KEPT]
+
+
+def _sum(
+    strategy: tf.distribute.Strategy, vote: tf.Tensor, options: Any = None
+) -> Any:
+    def of_replica() -> Any:
+        context = tf.distribute.get_replica_context()
+        # A tensor from outside of the replica has no device in a graph.
+        here = tf.identity(vote)
+        return context.all_reduce(
+            tf.distribute.ReduceOp.SUM, here, options=options
+        )
+
+    first, *_ = strategy.experimental_local_results(strategy.run(of_replica))
+    return first

@@ -31,7 +31,7 @@ ROOMS: dict[str, set[str]] = {
     "_to_host": {"_stack", "_structure"},
     # the inside of a step, by name
     "_offers": set(),
-    "_step_names": {"_graph", "_model", "_structure", "errors"},
+    "_step_names": {"_graph", "_live", "_model", "_structure", "errors"},
     "_replicas": {"errors"},
     "_wrapping": set(),
     "_collect": {
@@ -88,9 +88,10 @@ ROOMS: dict[str, set[str]] = {
     # EagerSession
     "_live": {"errors"},
     "_graph": {"_live", "_offers", "errors"},
-    "_subgraph": {"errors"},
-    "_program": {"_live", "_subgraph"},
-    "_reads": {"_live", "_program", "_subgraph"},
+    "_writes": set(),
+    "_subgraph": {"_writes", "errors"},
+    "_program": {"_live", "_subgraph", "_writes"},
+    "_reads": {"_live", "_program", "_writes"},
     "_plan": {"_program", "_reads", "_subgraph", "_to_host", "errors"},
     "_trace": set(),
     "_session": {"_plan", "_program", "_trace", "errors"},

@@ -63,12 +63,23 @@ def check(model, what):
 class Writes(v1.train.SessionRunHook):
     \"""Writes weights, in the step and through the session.\"""
 
+    turn = 0
+
     def begin(self):
         self.first, self.last = [
             v1.trainable_variables()[index] for index in (0, -1)
         ]
         self.clip = self.first.assign(tf.clip_by_value(self.first, -0.5, 0.5))
         loss = v1.get_default_graph().get_tensor_by_name("loss:0")
+        # Through a handle that is handed on, and through a function.
+        bias = v1.trainable_variables()[1]
+        self.bias = bias
+        self.forwarded = tf.raw_ops.AssignVariableOp(
+            resource=tf.identity(bias.handle), value=tf.fill(bias.shape, 7.0))
+        self.branch = v1.cond(
+            self.last.shape[0] > tf.reduce_sum(bias),
+            lambda: tf.identity(bias.assign(tf.fill(bias.shape, 3.0))),
+            lambda: tf.identity(bias.assign(tf.fill(bias.shape, 5.0))))
         self.mixed = self.last.assign(tf.fill(self.last.shape, loss))
 
     def before_run(self, run_context):
@@ -78,7 +89,27 @@ class Writes(v1.train.SessionRunHook):
     def after_run(self, run_context, run_values):
         run_context.session.run(self.clip)
         self.first.load([[2.0] * 3] * 2, run_context.session)
-        self.left = run_context.session.run([self.first, self.last])
+        write = [self.forwarded, self.branch][self.turn % 2]
+        self.turn += 1
+        run_context.session.run(write)
+        self.left = run_context.session.run(
+            [self.first, self.last, self.bias])
+
+
+class Apart(keras.layers.Layer):
+    \"""Has a variable of which each replica keeps its own.\"""
+
+    def build(self, shape):
+        kind = tf.VariableSynchronization.ON_READ
+        if hasattr(keras, "ops"):
+            self.own = keras.Variable(
+                0.0, trainable=False, synchronization="on_read", name="own")
+        else:
+            self.own = self.add_weight(
+                shape=(), trainable=False, synchronization=kind, name="own")
+
+    def call(self, inputs):
+        return inputs
 
 
 class Metric(v1.train.SessionRunHook):
@@ -132,7 +163,8 @@ assert own and all("moving" in str(bare.weights[i]) for i in own), own
 # The statistics of batch normalization are those of a replica's share of a
 # batch, so only what does not depend on them is compared.
 alone, mirrored = both(Writes, lambda hook: hook.left)
-np.testing.assert_array_equal(alone[0], mirrored[0])
+for index in (0, 2):
+    np.testing.assert_array_equal(alone[index], mirrored[index])
 _, seen = both(Metric, lambda hook: hook.seen)
 for before, after in seen:
     assert before > 0 and abs(after - 2 * before) < 1e-4 * before, seen
@@ -159,6 +191,12 @@ for name, make in stock.items():
     check(model, name)
     assert int(model.optimizer.iterations.numpy()) == (
         2 if name == "stop" else 3), name
+with strategy.scope():
+    model = keras.Sequential(
+        [keras.Input((2,)), keras.layers.Dense(1), Apart()])
+    model.compile("sgd", "mse")
+fit(model, SessionRunHookCallback(stock["stop"]))
+assert int(model.optimizer.iterations.numpy()) == 2
 reader = tf.train.load_checkpoint(folder)
 assert reader.get_tensor("global_step") == 3
 

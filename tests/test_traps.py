@@ -554,6 +554,27 @@ def test_a_failed_run_would_leave_stale_values(
     assert callback.final_ops_values is not None
 
 
+def test_a_run_inside_fit_that_never_began(model: Any) -> None:
+    """The values of fit are there, though an evaluate inside it failed."""
+    data = models.tiny_data()
+    callback = FinalOpsCallback(1.0)
+
+    class Fails(keras.callbacks.Callback):
+        def on_test_begin(self, logs: Any = None) -> None:
+            raise ValueError("of the evaluate")
+
+    def evaluate(epoch: int, logs: Any) -> None:
+        with contextlib.suppress(ValueError):
+            model.evaluate(
+                data.x, data.y, verbose=0, callbacks=[Fails(), callback]
+            )
+
+    inner = keras.callbacks.LambdaCallback(on_epoch_end=evaluate)
+    models.fit(model, callback, inner)
+
+    assert callback.final_ops_values == 1.0
+
+
 def test_a_leaf_that_fails_leaves_none(model: Any) -> None:
     """Values of a run of which one leaf failed are not there."""
     results = iter([1.0])

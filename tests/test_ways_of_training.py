@@ -127,9 +127,54 @@ def test_accumulation_counts_updates(generation: ModuleType) -> None:
         def after_run(self, context: Any, values: Any) -> None:
             context.session.run(self.write)
 
-    stop = v1.train.StopAtStepHook(last_step=2)
-    models.fit(model, SessionRunHookCallback([Steps(), stop]), epochs=9)
+    class Reads(v1.train.SessionRunHook):
+        """Writes its own variable, in a branch that reads the step."""
+
+        def begin(self) -> None:
+            step, own = v1.train.get_global_step(), v1.get_variable("own", [])
+            write = own.assign
+            self.branch = v1.cond(
+                step > 0,
+                lambda: write(tf.cast(step, tf.float32)) + 0.0,
+                lambda: write(-1.0) + 0.0,
+            )
+
+        def after_run(self, context: Any, values: Any) -> None:
+            self.last = context.session.run(self.branch)
+
+    stop, reads = v1.train.StopAtStepHook(last_step=2), Reads()
+    hooks = SessionRunHookCallback([Steps(), stop, reads])
+    models.fit(model, hooks, epochs=9)
 
     assert seen == [0, 0, 1, 1]
+    assert reads.last == 2.0
     with pytest.raises(UnsupportedOpError, match="count of batches"):
         models.fit(model, SessionRunHookCallback(Writes()))
+
+
+def test_a_model_without_an_optimizer(generation: ModuleType) -> None:
+    """It has no step of its own: the hooks count from 0, as v1 would."""
+    model = model_of(generation)
+    try:
+        model.compile(optimizer=None, loss="mse")
+    except ValueError as error:
+        pytest.skip(f"this Keras wants one: {error}")
+    seen: list[Any] = []
+
+    class Sees(v1.train.SessionRunHook):
+        def before_run(self, context: Any) -> Any:
+            return v1.train.SessionRunArgs(["loss:0", "global_step:0"])
+
+        def after_run(self, context: Any, values: Any) -> None:
+            seen.append(values.results)
+
+    data = models.tiny_data()
+    loss = model.evaluate(
+        data.x,
+        data.y,
+        batch_size=8,
+        verbose=0,
+        callbacks=[SessionRunHookCallback(Sees())],
+    )
+
+    assert seen == [[pytest.approx(loss), 0]]

@@ -156,6 +156,20 @@ class Aftermath:
 
 def aftermath(case: Case, folder: pathlib.Path) -> Aftermath:
     """Runs a case with callbacks of ours, which had values before."""
+    scene, ended, values, by_phase = hurt(case, folder)
+    parts = [path.name for path in folder.rglob("*") if ".part" in path.name]
+    marks, seen = [], None
+    if not case.place.built:
+        gc.collect()
+        marks = world.ours_on(scene.model)
+        seen = world.seen_by_fresh(scene.model, case.generation)
+    return Aftermath(
+        ended, scene.fault.raised, values, by_phase, parts, marks, seen
+    )
+
+
+def hurt(case: Case, folder: pathlib.Path) -> tuple[Any, Outcome, Any, Any]:
+    """Runs a case; the callbacks go with this frame, and all it knew."""
     scene = scene_of(case, folder)
     hooks, final = scene.ours()
     if case.place.primed:
@@ -166,17 +180,7 @@ def aftermath(case: Case, folder: pathlib.Path) -> Aftermath:
         world.reset(scene.model)
         scene.prepare()
     ended = outcome(lambda: scene.run(hooks, final), scene.fault)
-    parts = [path.name for path in folder.rglob("*") if ".part" in path.name]
-    values, by_phase = final.final_ops_values, final.final_ops_values_by_phase
-    marks, seen = [], None
-    if not case.place.built:
-        del hooks, final
-        gc.collect()  # Keras 2.15 keeps its callbacks in a cycle
-        marks = world.ours_on(scene.model)
-        seen = world.seen_by_fresh(scene.model, case.generation)
-    return Aftermath(
-        ended, scene.fault.raised, values, by_phase, parts, marks, seen
-    )
+    return scene, ended, final.final_ops_values, final.final_ops_values_by_phase
 
 
 @contextlib.contextmanager
