@@ -127,9 +127,11 @@ def build_metrics(model: Any, batch_spec: Any) -> None:
 
 def path_of(variable: Any) -> str:
     """Returns the name that a variable has outside of a graph."""
-    path = getattr(variable, "path", None)
-    # The name of the first replica's part is that of all.
-    return path or _stack.components(variable)[0].name.partition(":")[0]
+    if not isinstance(variable, tf.Variable):
+        return str(variable.path)
+    # The name of the first replica's part is that of all, and can be read
+    # also where the replicas have no value together.
+    return str(_stack.components(variable)[0].name.partition(":")[0])
 
 
 def layers_by_path(model: Any) -> dict[str, Any]:
