@@ -37,7 +37,9 @@ from final_ops_callback._step_names import PREDICTIONS
 from final_ops_callback._step_names import Source
 from final_ops_callback._step_names import part_of
 from final_ops_callback._step_names import parts_of
-from final_ops_callback._wrapping import replaced
+from final_ops_callback._wrapping import Place
+from final_ops_callback._wrapping import Wrappers
+from final_ops_callback._wrapping import take_off
 from final_ops_callback._wrapping import unconverted
 from final_ops_callback.errors import StepTensorError
 
@@ -69,6 +71,7 @@ class Collector:
         paths = {s.key for s in sources.values() if s.kind == LAYERS}
         self._layers = {path: layers[path] for path in paths}
         self._kinds = {source.kind for source in sources.values()}
+        self._wrappers = Wrappers(self._places())
         self._raised: StepTensorError | None = None
         # Replicas trace in threads of their own.
         self._local = threading.local()
@@ -80,38 +83,31 @@ class Collector:
         Keras may trace the function in any call of it. Autograph of Keras 2
         converts the wrappers with the methods in them, so they are plain.
         """
-        wrapped: list[tuple[Any, str, Callable[[Any], Any]]] = [
-            (self._model, f"{self._phase}_step", self._wrapped_step)
-        ]
+        before = self._wrappers.put_on()
+        try:
+            yield
+        except Exception as error:
+            # Autograph of Keras 2 makes another error of what it runs.
+            own, self._raised = self._raised, None
+            if own is None or own is error:
+                raise
+            raise own from None
+        finally:
+            take_off(before)
+            self._local.step = None
+
+    def _places(self) -> Iterator[Place]:
+        """Yields the methods to wrap, and with what."""
+        yield self._model, f"{self._phase}_step", self._wrapped_step
         if self._kinds & {LOSS, PREDICTIONS, *DATA}:
-            wrapped.append((self._model, "compute_loss", self._wrapped_loss))
+            yield self._model, "compute_loss", self._wrapped_loss
         for path, layer in self._layers.items():
-            wrapped.append(
-                (layer, "call", functools.partial(self._wrapped_call, path))
-            )
+            yield layer, "call", functools.partial(self._wrapped_call, path)
         if GRADIENTS in self._kinds:
             optimizer = self._model.optimizer
             name, values_of = _stack.gradients_given(optimizer)
-            wrapped.append(
-                (
-                    optimizer,
-                    name,
-                    functools.partial(self._wrapped_apply, values_of),
-                )
-            )
-        with contextlib.ExitStack() as stack:
-            stack.callback(setattr, self._local, "step", None)
-            for owner, name, wrap in wrapped:
-                wrapper = wrap(getattr(owner, name))
-                stack.enter_context(replaced(owner, name, wrapper))
-            try:
-                yield
-            except Exception as error:
-                # Autograph of Keras 2 makes another error of what it runs.
-                own, self._raised = self._raised, None
-                if own is None or own is error:
-                    raise
-                raise own from None
+            wrap = functools.partial(self._wrapped_apply, values_of)
+            yield optimizer, name, wrap
 
     def _wrapped_step(self, step: Callable[..., Any]) -> Callable[..., Any]:
         def collecting_step(*args: Any) -> Any:

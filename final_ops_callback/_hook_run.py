@@ -15,10 +15,12 @@ from final_ops_callback._graph import LEARNING_RATE
 from final_ops_callback._graph import LOSS
 from final_ops_callback._model_state import live_variables
 from final_ops_callback._offers import Offers
+from final_ops_callback._resource import value_now
 from final_ops_callback._runner import END_OF_INPUT
 from final_ops_callback._runner import HookRunner
 from final_ops_callback._stand_in import Wish
 from final_ops_callback._step import StepTap
+from final_ops_callback._step_names import Source
 from final_ops_callback._step_names import StepNames
 from final_ops_callback._workers import Workers
 from final_ops_callback._workers import refuse_inside
@@ -83,13 +85,16 @@ class HookRun:
         )
         has_step = getattr(model, "optimizer", None) is not None
         self._counts_too_many = unknown_length and phase == "train" and has_step
-        self._step_before: int | None = None
+        self._step_before: tf.Tensor | None = None
         self._learning_rate: Any = None
         self._begun = False
+        self._is_idle = False
         self._failed: BaseException | None = None
         self._tap = tap
         self._outputs: Any = {}
         self._stopping = False
+        # What hooks want seldom changes from step to step.
+        self._wanted: tuple[list[str], Mapping[str, Source]] = [], {}
 
     def begin(self) -> None:
         """Begins the hooks, if the model has its variables.
@@ -107,6 +112,8 @@ class HookRun:
             self._tap.begin_with(self._begin_late)
             return
         runner = self._runner
+        if self._is_idle:
+            return
         if not self._stopping and runner.should_stop():
             self._stop()
         if not self._stopping:
@@ -117,13 +124,20 @@ class HookRun:
             return
         self._tap.arm(
             Wish(
-                self._names.taken(runner.step_names),
+                self._sources(),
                 runner.during_step(),
                 runner.run_metadata if runner.wants_trace else None,
                 self.abort,
                 self._uncount,
             )
         )
+
+    def _sources(self) -> Mapping[str, Source]:
+        """Returns where what the hooks want is taken in the step."""
+        names = self._runner.step_names
+        if names != self._wanted[0]:
+            self._wanted = list(names), self._names.taken(names)
+        return self._wanted[1]
 
     def _before_run(self) -> None:
         runner = self._runner
@@ -134,12 +148,12 @@ class HookRun:
         else:
             runner.before_run()
         if self._workers is not None:
-            refuse_inside(self._model, self._names.taken(runner.step_names))
+            refuse_inside(self._model, self._sources())
         if LEARNING_RATE in runner.step_names:
             self._learning_rate = _model.learning_rate_of(self._model)
         if self._counts_too_many:
             counter = _model.step_counter(self._model)
-            self._step_before = int(_stack.to_numpy(counter))
+            self._step_before = value_now(_stack.components(counter)[0])
 
     def after_batch(self, logs: Mapping[str, Any] | None) -> None:
         """Calls `after_run` with what the step delivered.
@@ -147,22 +161,29 @@ class HookRun:
         Args:
             logs: Mapping. The logs of the batch.
         """
-        logs = dict(logs or {})
-        self._outputs = logs
+        if self._is_idle:
+            return
+        self._outputs = dict(logs or {})
         self._tap.settle()
         if not self._tap.ran or not self._runner.in_step:
             return
-        values = {f"logs/{name}": value for name, value in logs.items()}
-        values |= {name: v for name, v in logs.items() if name != LOSS}
-        if self._learning_rate is not None:
-            values[LEARNING_RATE] = self._learning_rate
-        values |= self._tap.values
-        # What a step delivered is large, and may be let go with the step.
-        self._tap.values = {}
-        self._guarded(lambda: self._runner.after_run(values))
+        self._guarded(self._after_run)
         if self._runner.should_stop():
             self._stop()
         self._agree()
+
+    def _after_run(self) -> None:
+        values: dict[str, Any] = {}
+        if self._runner.step_names:
+            logs = self._outputs
+            values = {f"logs/{name}": value for name, value in logs.items()}
+            values |= {name: v for name, v in logs.items() if name != LOSS}
+            if self._learning_rate is not None:
+                values[LEARNING_RATE] = self._learning_rate
+            values |= self._tap.values
+        # What a step delivered is large, and may be let go with the step.
+        self._tap.values = {}
+        self._runner.after_run(values)
 
     @property
     def ends_the_loop(self) -> bool:
@@ -196,6 +217,7 @@ class HookRun:
             spec = _model.data_spec(data)
             _model.build_for(self._model, spec)
             self._names.learn(spec)
+            self._wanted = [], {}
             self._begin_runner()
         except BaseException as error:
             self.abort(error)
@@ -238,6 +260,8 @@ class HookRun:
             raise
         if self._workers is not None:
             self._among_workers(self._workers.meet)
+        elif not self._counts_too_many:
+            self._is_idle = self._runner.is_idle
 
     def _agree(self) -> None:
         """Stops where another worker does: it would wait for it for good."""

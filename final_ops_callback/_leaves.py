@@ -9,6 +9,7 @@ accept its leaves too.
 from __future__ import annotations
 
 import dataclasses
+import functools
 import inspect
 import logging
 from collections.abc import Callable
@@ -26,6 +27,7 @@ from final_ops_callback._signature import call_signature
 from final_ops_callback._signature import is_concrete_function
 from final_ops_callback._structure import map_result
 from final_ops_callback._to_host import to_host
+from final_ops_callback._training_metrics import is_as_new
 from final_ops_callback.errors import FeedError
 from final_ops_callback.errors import GraphTensorError
 from final_ops_callback.errors import LeafError
@@ -64,6 +66,11 @@ class Moment:
     symbolic: list[Any]
     last_step: LastStep | None = None
     _computed: dict[int, Any] = dataclasses.field(default_factory=dict)
+
+    @functools.cached_property
+    def own_metrics(self) -> set[int]:
+        """The ids of the metrics of the model."""
+        return {id(metric) for metric in _stack.metrics_of(self.model)}
 
     def symbolic_value(self, leaf: Any) -> Any:
         """Returns the value of a symbolic leaf, computed with all others."""
@@ -140,8 +147,7 @@ class _Metric(LeafKind):
         return []
 
     def value(self, leaf: Any, moment: Moment, where: Where) -> Any:
-        known = {id(metric) for metric in _stack.metrics_of(moment.model)}
-        if id(leaf) not in known and _is_as_new(leaf):
+        if id(leaf) not in moment.own_metrics and is_as_new(leaf):
             logger.warning(_NEVER_UPDATED, where(), leaf.name)
         return _on_host(leaf.result(), where)
 
@@ -267,12 +273,6 @@ def _graph_tensor_error(value: Any, where: Where) -> GraphTensorError:
         "layer output), or run the v1 hook itself: "
         "SessionRunHookCallback(tf.compat.v1.train.FinalOpsHook(...)).",
     )
-
-
-def _is_as_new(metric: Any) -> bool:
-    # Keras resets a metric to zeros.
-    parts = [p for v in metric.variables for p in _stack.components(v)]
-    return bool(parts) and not any(np.any(to_host(part)) for part in parts)
 
 
 def _on_host(result: Any, where: Where) -> Any:

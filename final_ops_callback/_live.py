@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 from collections.abc import Callable
 from collections.abc import Iterable
 from collections.abc import Mapping
@@ -11,6 +12,7 @@ from typing import Any
 
 import tensorflow as tf
 
+from final_ops_callback._resource import value_now
 from final_ops_callback.errors import UnsupportedOpError
 
 GLOBAL_STEP = "global_step"
@@ -63,8 +65,16 @@ class LiveVariable:
     def read(self) -> tf.Tensor:
         """Returns the value, of all replicas."""
         self.gather()
-        return tf.raw_ops.ReadVariableOp(
-            resource=self.handle, dtype=self._twin.dtype
+        return value_now(self._twin)
+
+    def reader(self) -> Callable[[], tf.Tensor]:
+        """Returns a function that reads it in each step, at little cost."""
+        if not self.is_plain:
+            return self.read
+        return functools.partial(
+            tf.raw_ops.ReadVariableOp,
+            resource=self.handle,
+            dtype=self._twin.dtype,
         )
 
     def gather(self) -> None:

@@ -279,7 +279,9 @@ def _is_made_anew(tensor: tf.Tensor) -> bool:
 
 def _as_declared(name: str, value: Any, declared: tf.Tensor) -> tf.Tensor:
     """Returns what a step delivers as what the graph was built for."""
-    given = tf.convert_to_tensor(value)
+    given = (
+        value if isinstance(value, tf.Tensor) else tf.convert_to_tensor(value)
+    )
     fits = declared.shape.is_compatible_with(given.shape)
     if fits and given.dtype == declared.dtype:
         return given
@@ -302,27 +304,3 @@ def _as_declared(name: str, value: Any, declared: tf.Tensor) -> tf.Tensor:
 def _as_host(value: Any) -> Any:
     # Nearly all values are dense tensors, and those need no questions.
     return value.numpy() if isinstance(value, tf.Tensor) else to_host(value)
-
-
-def structure_key(fetches: Any, leaves: list[Any]) -> Any:
-    """Returns a key under which a plan for the same fetches is found.
-
-    Args:
-        fetches: A structure of fetches.
-        leaves: List. The leaves are appended to it. The key tells them apart
-            by identity, so it holds only as long as they are kept alive.
-
-    Returns:
-        A hashable value, equal for structures of the same containers and the
-        same leaves (strings are the same by value).
-    """
-    if isinstance(fetches, str):
-        return fetches
-    if isinstance(fetches, list | tuple):
-        parts = [structure_key(part, leaves) for part in fetches]
-        return type(fetches), tuple(parts)
-    if isinstance(fetches, Mapping):
-        parts = [structure_key(part, leaves) for part in fetches.values()]
-        return type(fetches), tuple(fetches), tuple(parts)
-    leaves.append(fetches)
-    return id(fetches)

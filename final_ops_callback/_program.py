@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import uuid
 from collections.abc import Collection
 from collections.abc import Mapping
@@ -21,11 +22,17 @@ from final_ops_callback._writes import written_handles
 _ONE_SHOT = ("OneShotIterator",)
 
 
+# Entering a mode that is entered already costs microseconds.
+_EAGER_ALREADY = contextlib.nullcontext()
+
+
 def eager_mode() -> Any:
     """Returns a context in which operations run at once.
 
     Unlike `tf.init_scope`, it leaves a plain graph that is the default one.
     """
+    if tf.executing_eagerly():
+        return _EAGER_ALREADY
     return tf.__internal__.eager_context.eager_mode()
 
 

@@ -85,11 +85,11 @@ class StepRequests:
         """Whether a hook asked for a trace of the step."""
         return self.options.trace_level > tf.compat.v1.RunOptions.NO_TRACE
 
-    def before(self, warned: set[str]) -> None:
-        """Runs what does not depend on the step.
+    def prepare(self) -> None:
+        """Maps the fetches and feeds of all hooks, before anything runs.
 
-        Args:
-            warned: Set of names of feeds that were warned of already.
+        The graph has to be the default one: only there a variable can be the
+        key of a dict. Nothing else here needs it.
         """
         if not self._fetches and not self._feeds:
             return
@@ -100,10 +100,23 @@ class StepRequests:
             raise
         for _, live in self._step_inputs(plan):
             live.check_write()
-        with self._noted():
-            self._known = plan.before(fed)
         self._plan, self._fed = plan, fed
-        self._warn_of_unused(plan, warned)
+
+    def before(self, warned: set[str]) -> None:
+        """Runs what does not depend on the step.
+
+        Args:
+            warned: Set of names of feeds that were warned of already.
+        """
+        if self._plan is None:
+            return
+        try:
+            self._known = self._plan.before(self._fed)
+        except Exception as error:
+            self._note(error)
+            raise
+        if self._plan.feed_names:
+            self._warn_of_unused(self._plan, warned)
 
     def again(self) -> None:
         """Runs it once more, for a step that comes later than was thought.
@@ -111,8 +124,11 @@ class StepRequests:
         What it wrote is not written twice: then the values stay.
         """
         if self._plan is not None and self._plan.is_pure:
-            with self._noted():
+            try:
                 self._known = self._plan.before(self._fed)
+            except Exception as error:
+                self._note(error)
+                raise
 
     @contextlib.contextmanager
     def during_step(self) -> Iterator[None]:
@@ -135,20 +151,17 @@ class StepRequests:
         """Whether `during_step` sets anything."""
         return bool(self._step_inputs(self._plan))
 
-    def after(self, step_values: Mapping[str, Any]) -> dict[int, Any]:
+    def after(self, step_values: Mapping[str, Any]) -> None:
         """Runs what depends on the step.
 
         Args:
             step_values: Mapping from the names of step tensors to values.
 
-        Returns:
-            Dict from the place of a hook to the values of its fetches.
-
         Raises:
             StepTensorError: The step does not deliver one of them.
         """
         if self._plan is None:
-            return {}
+            return
         for name in self._plan.step_names:
             if name not in step_values:
                 raise StepTensorError(
@@ -156,9 +169,18 @@ class StepRequests:
                     f"fetch {name + ':0'!r} of {self._asking_for(name)}",
                     nearest(name, {*step_values, *self._known_names()}),
                 )
-        with self._noted():
-            known = self._plan.after(self._known, step_values)
-        return self._plan.results(known)
+        try:
+            self._known = self._plan.after(self._known, step_values)
+        except Exception as error:
+            self._note(error)
+            raise
+
+    def results(self) -> dict[int, Any]:
+        """Returns the values of the fetches of each hook, by its place.
+
+        The graph has to be the default one, as in `prepare`.
+        """
+        return self._plan.results(self._known) if self._plan else {}
 
     def _known_names(self) -> Iterable[str]:
         graph = self._session.graph
@@ -166,7 +188,7 @@ class StepRequests:
 
     def _step_inputs(self, plan: Plan | None) -> list[tuple[str, LiveVariable]]:
         graph = self._session.graph
-        if plan is None or not isinstance(graph, HookGraph):
+        if not plan or not plan.feed_names or not isinstance(graph, HookGraph):
             return []
         return [
             (name, graph.step_inputs[name])
@@ -187,15 +209,10 @@ class StepRequests:
                 name,
             )
 
-    @contextlib.contextmanager
-    def _noted(self) -> Iterator[None]:
+    def _note(self, error: Exception) -> None:
         """Notes on an exception whose fetches were run."""
-        try:
-            yield
-        except Exception as error:
-            names = sorted(set(self._names.values()))
-            error.add_note(f"raised by what {names} fetched or fed")
-            raise
+        names = sorted(set(self._names.values()))
+        error.add_note(f"raised by what {names} fetched or fed")
 
     def _name_the_hook(self, error: Exception) -> None:
         """Notes on an error which hook's fetches can't be mapped."""
@@ -213,10 +230,11 @@ class StepRequests:
         )
 
     def _asking_for(self, name: str) -> str:
-        for index, fetches in self._fetches.items():
-            plan, _ = self._session.prepare(fetches, None)
-            if name in plan.step_names:
-                return self._names[index]
+        with self._session.graph.as_default():
+            for index, fetches in self._fetches.items():
+                plan, _ = self._session.prepare(fetches, None)
+                if name in plan.step_names:
+                    return self._names[index]
         return "a hook"
 
 

@@ -10,10 +10,12 @@ from typing import Any
 
 import tensorflow as tf
 
+from final_ops_callback import _scaffold
 from final_ops_callback._calls import Hooks
 from final_ops_callback._calls import checked_hooks
 from final_ops_callback._calls import name_of
 from final_ops_callback._calls import named
+from final_ops_callback._calls import only_end
 from final_ops_callback._calls import overriding
 from final_ops_callback._counters import count_evaluations
 from final_ops_callback._counters import steps_per_run_variable
@@ -27,6 +29,8 @@ from final_ops_callback.errors import HookUsageError
 
 # What ends a run well, as in v1: these types and no subclass of theirs.
 END_OF_INPUT = (tf.errors.OutOfRangeError, StopIteration)
+
+_QUEUE_RUNNERS = tf.compat.v1.GraphKeys.QUEUE_RUNNERS
 
 
 class HookRunner:
@@ -144,6 +148,11 @@ class HookRunner:
         """Whether `before_run` was called and `after_run` not yet."""
         return self._requests is not None
 
+    @property
+    def is_idle(self) -> bool:
+        """Whether steps are nothing to the hooks: they have only `end`."""
+        return self._is_idle
+
     def should_stop(self) -> bool:
         """Says whether a hook or the coordinator asked for a stop."""
         return self._stop_requested or self._coordinator.should_stop()
@@ -165,17 +174,18 @@ class HookRunner:
 
     def before_run(self) -> None:
         """Calls `before_run` of all hooks, and runs what they fetch early."""
-        self._requests = StepRequests(self._session)
+        self._requests = requests = StepRequests(self._session)
+        self._context = tf.compat.v1.train.SessionRunContext(
+            self._original_args, self._session
+        )
         with self._graph.as_default():
-            self._context = tf.compat.v1.train.SessionRunContext(
-                tf.compat.v1.train.SessionRunArgs(self._train_op, None),
-                self._session,
-            )
             for index, hook in self._asking:
                 with named(hook, "before_run"):
                     request = hook.before_run(self._context)
-                self._requests.add(index, name_of(hook), request)
-            self._requests.before(self._warned)
+                requests.add(index, name_of(hook), request)
+            requests.prepare()
+        # Outside of the graph, or each read would have to leave it.
+        requests.before(self._warned)
 
     def before_run_again(self) -> None:
         """Fetches once more, when the step comes later than was thought."""
@@ -207,14 +217,17 @@ class HookRunner:
                 "there is no step to end", "after_run", "Call before_run first."
             )
         self._requests = None
-        with self._graph.as_default():
-            results = requests.after(step_values)
-            for index, hook in self._listening:
-                values = tf.compat.v1.train.SessionRunValues(
-                    results.get(index), requests.options, requests.run_metadata
-                )
-                with named(hook, "after_run"):
-                    hook.after_run(self._context, values)
+        requests.after(step_values)
+        if self._listening:
+            options, metadata = requests.options, requests.run_metadata
+            with self._graph.as_default():
+                results = requests.results()
+                for index, hook in self._listening:
+                    values = tf.compat.v1.train.SessionRunValues(
+                        results.get(index), options, metadata
+                    )
+                    with named(hook, "after_run"):
+                        hook.after_run(self._context, values)
         self._stop_requested |= self._context.stop_requested
 
     def end(self) -> None:
@@ -242,11 +255,14 @@ class HookRunner:
             error.add_note(f"and while closing the session: {other!r}")
 
     def _build(self) -> None:
-        self._train_op = tf.no_op(name="train_op")
+        train_op = tf.no_op(name="train_op")
+        self._original_args = tf.compat.v1.train.SessionRunArgs(train_op, None)
         if self._steps_per_run > 1:
             steps_per_run_variable()
         self._hooks = checked_hooks(self._make_hooks())()
-        self._scaffold = self._make_scaffold()
+        self._scaffold = self._contexts.enter_context(
+            _scaffold.scaffold_of(self._given_scaffold)
+        )
         if self._counts_evaluations:
             count_evaluations(self._hooks, self._steps_per_run)
         for hook in self._hooks:
@@ -255,49 +271,28 @@ class HookRunner:
         # The methods of the base do nothing: they need not be called.
         self._asking = overriding(self._hooks, "before_run")
         self._listening = overriding(self._hooks, "after_run")
-        self._scaffold.finalize()
-
-    def _make_scaffold(self) -> Any:
-        given = self._given_scaffold
-        scaffold = given() if callable(given) else given
-        if scaffold is None:
-            scaffold = tf.compat.v1.train.Scaffold()
-        # A scaffold remembers the operations of the first graph that it
-        # finalized. For the next run it has to forget them.
-        state = dict(vars(scaffold))
-        self._contexts.callback(vars(scaffold).update, state)
-        return scaffold
+        # Whatever has made something wants it closed if a step fails.
+        queues = tf.compat.v1.get_collection(_QUEUE_RUNNERS)
+        self._is_idle = (
+            only_end(self._hooks) and not queues and not self._given_scaffold
+        )
+        _scaffold.finalize(self._scaffold, self._graph)
 
     def _create_session(self) -> None:
         self._session = EagerSession(graph=self._graph)
         self._contexts.callback(self._session.close)
-        self._initialize()
+        _scaffold.initialize(self._scaffold, self._session)
+        if self._steps_per_run > 1:
+            steps_per_run_variable().load(self._steps_per_run, self._session)
         self._coordinator = tf.train.Coordinator(clean_stop_exception_types=[])
         self._contexts.callback(self._stop_threads)
-        if self._graph.get_collection(tf.compat.v1.GraphKeys.QUEUE_RUNNERS):
+        if self._graph.get_collection(_QUEUE_RUNNERS):
             tf.compat.v1.train.start_queue_runners(
                 self._session, self._coordinator
             )
         for hook in self._hooks:
             with named(hook, "after_create_session"):
                 hook.after_create_session(self._session, self._coordinator)
-
-    def _initialize(self) -> None:
-        scaffold, session = self._scaffold, self._session
-        session.run(scaffold.init_op, scaffold.init_feed_dict)
-        if scaffold.init_fn is not None:
-            scaffold.init_fn(session)
-        session.run(scaffold.local_init_op, scaffold.local_init_feed_dict)
-        missing = session.run(scaffold.ready_op)
-        if len(missing):
-            raise HookUsageError(
-                f"not initialized: {[name.decode() for name in missing]}",
-                "the initialization after begin",
-                "Put each variable into a collection, or run its initializer "
-                "in the scaffold's init_op or init_fn.",
-            )
-        if self._steps_per_run > 1:
-            steps_per_run_variable().load(self._steps_per_run, session)
 
     def _stop_threads(self) -> None:
         self._coordinator.request_stop()

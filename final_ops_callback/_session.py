@@ -22,7 +22,7 @@ from tensorflow.python.client.session import _REGISTERED_EXPANSIONS
 from tensorflow.python.client.session import SessionInterface
 
 from final_ops_callback._plan import Plan
-from final_ops_callback._plan import structure_key
+from final_ops_callback._plans import Plans
 from final_ops_callback._program import Resources
 from final_ops_callback._trace import traced_into
 from final_ops_callback.errors import ArgumentError
@@ -30,9 +30,6 @@ from final_ops_callback.errors import StepTensorError
 from final_ops_callback.errors import UnsupportedOpError
 
 _NO_CONTEXT = contextlib.nullcontext()
-
-# A script that fetches something else each time would keep all of them.
-_MOST_PLANS = 512
 
 
 class EagerSession(SessionInterface):
@@ -83,7 +80,7 @@ class EagerSession(SessionInterface):
         # As a v1 session, one that nobody closed frees what is its own when
         # it is gone; not at the end of the process, which frees all.
         weakref.finalize(self, self._resources.free).atexit = False
-        self._plans: dict[Any, tuple[Plan, list[Any]]] = {}
+        self._plans = Plans(self._graph, self._resources)
         self._lock = threading.RLock()
         self._closed = False
         self._contexts: contextlib.ExitStack | None = None
@@ -248,19 +245,9 @@ class EagerSession(SessionInterface):
                 "Argument `feed_dict` must be a mapping, but got "
                 f"{type(feed_dict).__name__!r}"
             )
-        feeds = dict(self._feeds(feed_dict or {}))
+        feeds = dict(self._feeds(feed_dict)) if feed_dict else {}
         ordered = sorted(feeds, key=lambda tensor: tensor.name)
-        leaves: list[Any] = []
-        key = structure_key(fetches, leaves), tuple(t.name for t in ordered)
-        with self._lock:
-            if key not in self._plans:
-                while len(self._plans) >= _MOST_PLANS:
-                    self._plans.pop(next(iter(self._plans)))
-                plan = Plan(self._graph, fetches, ordered, self._resources)
-                # With the leaves, which the key needs alive: the container
-                # that they came in may get others.
-                self._plans[key] = plan, leaves
-            plan, _ = self._plans[key]
+        plan = self._plans.plan(fetches, ordered)
         return plan, [feeds[tensor] for tensor in ordered]
 
     def _feeds(

@@ -7,6 +7,7 @@ import contextlib
 import dataclasses
 import weakref
 from collections.abc import Callable
+from collections.abc import Iterator
 from collections.abc import Mapping
 from typing import Any
 from typing import Protocol
@@ -167,17 +168,37 @@ class StandIn:
         wishes: list[tuple[Tap, Wish]],
         watching: list[Tap],
     ) -> tuple[Any, dict[str, Any]]:
-        with contextlib.ExitStack() as around:
-            for _, wish in wishes:
-                around.enter_context(wish.around)
-            traces = [w.trace for _, w in wishes if w.trace is not None]
-            if traces:
-                around.enter_context(traced_into(*traces))
-            wanted = [(tap, tap.watched) for tap in watching]
-            wanted += [(tap, wish.sources) for tap, wish in wishes]
-            sources = {n: s for _, named in wanted for n, s in named.items()}
+        wanted = [(tap, tap.watched) for tap in watching]
+        wanted += [(tap, wish.sources) for tap, wish in wishes]
+        sources = {n: s for _, named in wanted for n, s in named.items()}
+        with _around(wishes):
             if not sources:
                 return self.function(data), {}
             # Whoever watches does so in every step: its function is traced.
             tap = next(tap for tap, named in wanted if named)
             return tap.call_tapped(data, sources)
+
+
+_NOTHING_AROUND = contextlib.nullcontext()
+
+
+def _around(
+    wishes: list[tuple[Tap, Wish]],
+) -> contextlib.AbstractContextManager[Any]:
+    """Returns the context of a step; nearly always, it does nothing."""
+    traces = [wish.trace for _, wish in wishes if wish.trace is not None]
+    if not wishes:
+        return _NOTHING_AROUND
+    if len(wishes) == 1 and not traces:
+        return wishes[0][1].around
+    return _entering([wish.around for _, wish in wishes], traces)
+
+
+@contextlib.contextmanager
+def _entering(contexts: list[Any], traces: list[Any]) -> Iterator[None]:
+    with contextlib.ExitStack() as around:
+        for context in contexts:
+            around.enter_context(context)
+        if traces:
+            around.enter_context(traced_into(*traces))
+        yield

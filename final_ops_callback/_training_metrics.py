@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The metrics of training, kept safe from the validation inside fit.
+"""The state of metrics; that of training is kept safe from validation.
 
 `evaluate` inside `fit` resets and refills the very metric objects that
 training used. In `on_train_end` they hold validation values, where a v1
@@ -13,7 +13,11 @@ from collections.abc import Iterable
 from collections.abc import Iterator
 from typing import Any
 
+import numpy as np
+import tensorflow as tf
+
 from final_ops_callback import _stack
+from final_ops_callback._resource import value_now
 
 State = list[tuple[Any, Any]]
 
@@ -105,3 +109,20 @@ def _is_same(first: State, second: State) -> bool:
         a.tobytes() == b.tobytes()
         for (_, a), (_, b) in zip(first, second, strict=True)
     )
+
+
+def is_as_new(metric: Any) -> bool:
+    """Says whether a metric holds what a reset one does: zeros.
+
+    Args:
+        metric: A metric of any Keras generation.
+    """
+    parts = [p for v in metric.variables for p in _stack.components(v)]
+    # Nearly always, the first says enough.
+    return bool(parts) and not any(np.any(_value_of(part)) for part in parts)
+
+
+def _value_of(part: Any) -> Any:
+    if isinstance(part, tf.Variable):
+        return value_now(part).numpy()
+    return _stack.to_numpy(part)

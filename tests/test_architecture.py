@@ -24,6 +24,7 @@ ROOMS: dict[str, set[str]] = {
     "testing": {"errors"},
     # what both halves stand on
     "_structure": set(),
+    "_resource": set(),
     "_callback": set(),
     "_stack": set(),
     "_model": {"_stack"},
@@ -58,6 +59,7 @@ ROOMS: dict[str, set[str]] = {
         "_stack",
         "_structure",
         "_to_host",
+        "_training_metrics",
         "errors",
     },
     "_values": {
@@ -72,7 +74,7 @@ ROOMS: dict[str, set[str]] = {
     "_writable": {"errors"},
     "_values_file": {"_structure", "_to_host", "_writable", "errors"},
     "_outlets": {"_structure", "_to_host", "_values_file", "_writable"},
-    "_training_metrics": {"_stack"},
+    "_training_metrics": {"_resource", "_stack"},
     "_final_ops": {
         "_callback",
         "_last_step",
@@ -86,7 +88,7 @@ ROOMS: dict[str, set[str]] = {
         "errors",
     },
     # EagerSession
-    "_live": {"errors"},
+    "_live": {"_resource", "errors"},
     "_graph": {"_live", "_offers", "errors"},
     "_writes": set(),
     "_subgraph": {"_writes", "errors"},
@@ -94,7 +96,8 @@ ROOMS: dict[str, set[str]] = {
     "_reads": {"_live", "_program", "_writes"},
     "_plan": {"_program", "_reads", "_subgraph", "_to_host", "errors"},
     "_trace": set(),
-    "_session": {"_plan", "_program", "_trace", "errors"},
+    "_plans": {"_plan", "_program"},
+    "_session": {"_plan", "_plans", "_program", "_trace", "errors"},
     # HookRunner, which knows no Keras
     "_calls": {"errors"},
     "_requests": {
@@ -107,7 +110,9 @@ ROOMS: dict[str, set[str]] = {
         "errors",
     },
     "_counters": set(),
+    "_scaffold": {"_graph", "_session", "errors"},
     "_runner": {
+        "_scaffold",
         "_calls",
         "_counters",
         "_graph",
@@ -121,6 +126,7 @@ ROOMS: dict[str, set[str]] = {
     "_model_state": {"_graph", "_live", "_model", "_stack", "errors"},
     "_hook_run": {
         "_graph",
+        "_resource",
         "_stack",
         "_model",
         "_model_state",

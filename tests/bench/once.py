@@ -1,0 +1,166 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What is paid once: start-up, memory, final ops; and what must not grow."""
+
+import concurrent.futures
+import multiprocessing
+import resource
+import statistics
+import time
+from collections.abc import Callable
+from typing import Any
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from final_ops_callback import FinalOpsCallback
+from final_ops_callback import SessionRunHookCallback
+from tests.bench import jobs
+from tests.bench import steps
+
+v1 = tf.compat.v1
+
+BIG_MODEL, BIG_LEAF = 500, 200  # MB
+METRICS = 100
+
+
+def stop_hook() -> Any:
+    return SessionRunHookCallback(v1.train.StopAtStepHook(last_step=jobs.FAR))
+
+
+def start_up(variables: int, times: int = 3) -> float:
+    """Returns the seconds that hooks add between `fit` and the first step.
+
+    Args:
+        variables: Integer. How many variables the model and its optimizer
+            (Adam, two slots for each weight) have together.
+        times: Integer. How often it is measured; the fastest counts.
+    """
+    model = steps.dense_model(max(0, (variables - 2) // 6 - 1), "adam")
+
+    def fit(callbacks: list[Any]) -> float:
+        begin = time.perf_counter()
+        model.fit(steps.X, steps.Y, verbose=0, callbacks=callbacks)
+        return time.perf_counter() - begin
+
+    fit([])  # Keras traces the step
+    bare = min(fit([]) for _ in range(times))
+    return min(fit([stop_hook()]) for _ in range(times)) - bare
+
+
+class _Big(keras.layers.Layer):
+    def __init__(self, megabytes: int, trainable: bool) -> None:
+        super().__init__()
+        self._shape = (megabytes * 2**20 // 4,)
+        self._is_trained = trainable
+
+    def build(self, shape: Any) -> None:
+        self.big = self.add_weight(
+            shape=self._shape, initializer="zeros", trainable=self._is_trained
+        )
+
+    def call(self, inputs: Any) -> Any:
+        return inputs + self.big[0]
+
+
+def _big_model(megabytes: int, trainable: bool) -> Any:
+    model = keras.Sequential([keras.Input((4,)), _Big(megabytes, trainable)])
+    model.add(keras.layers.Dense(1))
+    model.compile("sgd", "mse", jit_compile=False)
+    return model
+
+
+def _peak() -> float:
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**10
+
+
+def _memory_of_hooks() -> float:
+    model = _big_model(BIG_MODEL, trainable=True)
+    model.fit(steps.X, steps.Y, verbose=0, epochs=3)
+    before = _peak()
+    callbacks = [stop_hook(), FinalOpsCallback("loss")]
+    model.fit(steps.X, steps.Y, verbose=0, epochs=3, callbacks=callbacks)
+    return _peak() - before
+
+
+def _memory_of_a_leaf() -> float:
+    model = _big_model(BIG_LEAF, trainable=False)
+    model.evaluate(steps.X, steps.Y, verbose=0)
+    before = _peak()
+    final = FinalOpsCallback(model.layers[0].big)
+    model.evaluate(steps.X, steps.Y, verbose=0, callbacks=[final])
+    return _peak() - before
+
+
+def alone(measure: Callable[[], float]) -> float:
+    """Measures in a process of its own, whose peak is nobody else's."""
+    with concurrent.futures.ProcessPoolExecutor(
+        1, multiprocessing.get_context("spawn")
+    ) as pool:
+        return pool.submit(measure).result()
+
+
+def memory() -> dict[str, float]:
+    """Returns what the peak of the memory rises by, in MB."""
+    return {
+        "hooks": alone(_memory_of_hooks),
+        "leaf": alone(_memory_of_a_leaf),
+    }
+
+
+class _Mark(keras.callbacks.Callback):
+    def on_test_end(self, logs: Any = None) -> None:
+        self.time = time.perf_counter()
+
+
+def final_ops(times: int = 15) -> tuple[float, float]:
+    """Measures many metrics at the end of evaluate.
+
+    Returns:
+        Pair of milliseconds: FinalOpsCallback, and a plain loop of results.
+    """
+    model = steps.dense_model()
+    metrics = [keras.metrics.Mean(f"m{i}") for i in range(METRICS)]
+    for index, metric in enumerate(metrics):
+        metric.update_state(float(index))
+    first, last = _Mark(), _Mark()
+    final = FinalOpsCallback(metrics, on="test")
+    ours, loop = [], []
+    for _ in range(times + 1):
+        model.evaluate(
+            steps.X, steps.Y, verbose=0, callbacks=[first, final, last]
+        )
+        ours.append((last.time - first.time) * 1e3)
+        begin = time.perf_counter()
+        expected = [metric.result().numpy() for metric in metrics]
+        loop.append((time.perf_counter() - begin) * 1e3)
+        np.testing.assert_array_equal(final.final_ops_values, expected)
+    return statistics.median(ours[1:]), statistics.median(loop[1:])
+
+
+def growth_in_steps() -> tuple[float, float]:
+    """Returns the microseconds of the first and of the last of ten thousand.
+
+    What a fit with StopAtStepHook adds in its first and in its last thousand
+    steps.
+    """
+    with_hook = steps.keras_run([stop_hook()], 1000, 10)()
+    bare = steps.keras_run([], 1000, 10)()
+    return with_hook[0] - bare[0], with_hook[-1] - bare[-1]
+
+
+def growth_in_variables(rounds: int, count: int) -> dict[int, steps.Cost]:
+    """Returns what StopAtStepHook adds to a step, by the number of variables.
+
+    Args:
+        rounds: Integer. How often each is measured.
+        count: Integer. The steps of an epoch.
+    """
+    runs = {}
+    for variables in (10, 1200):
+        model = steps.dense_model((variables - 2) // 2)
+        runs[variables] = (
+            steps.keras_run([stop_hook()], count, 3, model),
+            steps.keras_run([], count, 3, model),
+        )
+    return steps.added(runs, rounds)
