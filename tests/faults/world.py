@@ -210,7 +210,7 @@ _COUNTED = (
     v1.Session,
 )
 
-_KEPT = ("FuncGraph", "Collector", "Source")
+_KEPT = ("FuncGraph", "Collector", "Source", "Wrappers")
 
 
 def all_that_lives() -> dict[str, int]:
