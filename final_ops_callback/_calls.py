@@ -80,7 +80,7 @@ class named:
     """Notes on an exception which hook raised it, and when.
 
     What TensorFlow can only say in its own terms is said in those of hooks.
-    It is entered in each step: a class costs a third of a generator there.
+    It is entered in each step: a class costs a fifth of a generator there.
 
     Args:
         hook: The hook that is called.

@@ -46,7 +46,8 @@ class Plans:
 
     def clear(self) -> None:
         """Lets all plans go."""
-        self._made.clear()
+        with self._lock:
+            self._made.clear()
 
     def _add(
         self, key: Any, fetches: Any, feeds: list[tf.Tensor], leaves: list[Any]
