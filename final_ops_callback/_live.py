@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 import dataclasses
-import functools
 from collections.abc import Callable
 from collections.abc import Iterable
 from collections.abc import Mapping
@@ -66,16 +65,6 @@ class LiveVariable:
         """Returns the value, of all replicas."""
         self.gather()
         return value_now(self._twin)
-
-    def reader(self) -> Callable[[], tf.Tensor]:
-        """Returns a function that reads it in each step, at little cost."""
-        if not self.is_plain:
-            return self.read
-        return functools.partial(
-            tf.raw_ops.ReadVariableOp,
-            resource=self.handle,
-            dtype=self._twin.dtype,
-        )
 
     def gather(self) -> None:
         """Makes ready for reads of the twin."""

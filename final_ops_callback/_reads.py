@@ -43,7 +43,7 @@ def plain_read(
         live = None
     if live is None:
         return None
-    return live.reader()
+    return live.read
 
 
 def shadows(

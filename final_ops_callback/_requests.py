@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
+from collections.abc import Callable
 from collections.abc import Iterable
 from collections.abc import Iterator
 from collections.abc import Mapping
@@ -110,11 +111,7 @@ class StepRequests:
         """
         if self._plan is None:
             return
-        try:
-            self._known = self._plan.before(self._fed)
-        except Exception as error:
-            self._note(error)
-            raise
+        self._known = self._noted(self._plan.before, self._fed)
         if self._plan.feed_names:
             self._warn_of_unused(self._plan, warned)
 
@@ -124,11 +121,7 @@ class StepRequests:
         What it wrote is not written twice: then the values stay.
         """
         if self._plan is not None and self._plan.is_pure:
-            try:
-                self._known = self._plan.before(self._fed)
-            except Exception as error:
-                self._note(error)
-                raise
+            self._known = self._noted(self._plan.before, self._fed)
 
     @contextlib.contextmanager
     def during_step(self) -> Iterator[None]:
@@ -169,11 +162,7 @@ class StepRequests:
                     f"fetch {name + ':0'!r} of {self._asking_for(name)}",
                     nearest(name, {*step_values, *self._known_names()}),
                 )
-        try:
-            self._known = self._plan.after(self._known, step_values)
-        except Exception as error:
-            self._note(error)
-            raise
+        self._known = self._noted(self._plan.after, self._known, step_values)
 
     def results(self) -> dict[int, Any]:
         """Returns the values of the fetches of each hook, by its place.
@@ -209,10 +198,14 @@ class StepRequests:
                 name,
             )
 
-    def _note(self, error: Exception) -> None:
-        """Notes on an exception whose fetches were run."""
-        names = sorted(set(self._names.values()))
-        error.add_note(f"raised by what {names} fetched or fed")
+    def _noted(self, run: Callable[..., Any], *args: Any) -> Any:
+        """Calls a function; notes on an exception whose fetches were run."""
+        try:
+            return run(*args)
+        except Exception as error:
+            names = sorted(set(self._names.values()))
+            error.add_note(f"raised by what {names} fetched or fed")
+            raise
 
     def _name_the_hook(self, error: Exception) -> None:
         """Notes on an error which hook's fetches can't be mapped."""
