@@ -105,11 +105,13 @@ def _without_twins(graph: HookGraph) -> Iterator[None]:
         variables[:] = [
             v for v in variables if _handle_name(v) not in graph.twins
         ]
+    own = [len(variables) for variables in listed]
     try:
         yield
     finally:
-        for variables, all_of_them in zip(listed, before, strict=True):
-            variables[:] = all_of_them
+        for variables, there, count in zip(listed, before, own, strict=True):
+            # With what a scaffold of the user's own may have added.
+            variables[:] = there + variables[count:]
 
 
 def _handle_name(variable: Any) -> str | None:

@@ -169,3 +169,21 @@ def test_a_step_that_delivers_too_little_is_told() -> None:
 
     with pytest.raises(StepTensorError, match=r"'loss'.*RecordingHook.*acc"):
         one_step(runner, lambda: {"acc": 1.0})
+
+
+def test_a_scaffold_leaves_the_collections_as_they_are() -> None:
+    class Own(v1.train.Scaffold):
+        def finalize(self) -> Any:
+            v1.get_variable("late", shape=[], initializer=tf.ones_initializer())
+            return super().finalize()
+
+    weight = tf.Variable(3.0)
+    runner = HookRunner([], {"weight": weight}, scaffold=Own)
+    with runner:
+        graph = runner.session.graph
+        names = [v.op.name for v in graph.get_collection("variables")]
+        assert names == ["weight", "global_step", "late"]
+        # The saver is about all of them, the model's too.
+        (saver,) = graph.get_collection(v1.GraphKeys.SAVERS)
+        assert {v.op.name for v in saver._var_list} >= {"weight"}
+        assert runner.session.run("late:0") == 1.0
