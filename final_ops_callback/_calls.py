@@ -44,6 +44,13 @@ def checked_hooks(hooks: Hooks) -> Callable[[], Any]:
     return lambda: listed
 
 
+def hook_objects(hooks: Hooks) -> list[Any]:
+    """Returns the hooks that were given as objects, not as a function."""
+    if callable(hooks) and not _is_hook(hooks):
+        return []
+    return list(hooks) if isinstance(hooks, list | tuple) else [hooks]
+
+
 def _is_hook(value: Any) -> bool:
     return not isinstance(value, type) and all(
         callable(getattr(value, method, None)) for method in METHODS

@@ -14,6 +14,8 @@ import dataclasses
 import functools
 import threading
 from collections.abc import Callable
+from collections.abc import Collection
+from collections.abc import Iterable
 from collections.abc import Iterator
 from collections.abc import Mapping
 from typing import Any
@@ -21,7 +23,7 @@ from typing import Any
 import tensorflow as tf
 
 from final_ops_callback import _model
-from final_ops_callback import _stack
+from final_ops_callback import _optimizer_stack
 from final_ops_callback._graph import LOSS
 from final_ops_callback._replicas import BATCH
 from final_ops_callback._replicas import SAME
@@ -56,6 +58,8 @@ class Collector:
         sources: Mapping from a name to where its value is taken.
         layers: Mapping from the path of a layer to the layer: at least those
             that are sources.
+        optional: Collection of the names that a step may not deliver.
+            Defaults to none.
     """
 
     def __init__(
@@ -64,6 +68,7 @@ class Collector:
         phase: str,
         sources: Mapping[str, Source],
         layers: Mapping[str, Any],
+        optional: Collection[str] = (),
     ) -> None:
         self._model = model
         self._phase = phase
@@ -73,6 +78,8 @@ class Collector:
         self._kinds = {source.kind for source in sources.values()}
         self._wrappers = Wrappers(self._places())
         self._raised: StepTensorError | None = None
+        self._optional = frozenset(optional)
+        self._missing: dict[str, StepTensorError] = {}
         # Replicas trace in threads of their own.
         self._local = threading.local()
 
@@ -96,6 +103,20 @@ class Collector:
             take_off(before)
             self._local.step = None
 
+    def check(self, names: Iterable[str]) -> None:
+        """Refuses names that a trace of the step has not delivered.
+
+        Args:
+            names: Iterable of the names that are needed now.
+
+        Raises:
+            StepTensorError: One of them was optional, and is missing.
+        """
+        if self._missing:
+            for name in names:
+                if name in self._missing:
+                    raise self._missing[name]
+
     def _places(self) -> Iterator[Place]:
         """Yields the methods to wrap, and with what."""
         yield self._model, f"{self._phase}_step", self._wrapped_step
@@ -105,7 +126,7 @@ class Collector:
             yield layer, "call", functools.partial(self._wrapped_call, path)
         if GRADIENTS in self._kinds:
             optimizer = self._model.optimizer
-            name, values_of = _stack.gradients_given(optimizer)
+            name, values_of = _optimizer_stack.gradients_given(optimizer)
             wrap = functools.partial(self._wrapped_apply, values_of)
             yield optimizer, name, wrap
 
@@ -195,14 +216,21 @@ class Collector:
     def _with_collected(self, outputs: Any, data: Any) -> dict[str, Any]:
         step, self._local.step = self._local.step, None
         step.data, step.result = data, outputs
-        shares, norms = {}, {}
+        shares: dict[str, Share] = {}
+        norms: dict[str, list[Share]] = {}
         for name, source in self._sources.items():
-            if source == (GRADIENTS, GLOBAL_NORM, ""):
-                norms[name] = [
-                    self._gradient(name, path, step) for path in step.gradients
-                ]
-            else:
-                shares[name] = self._share_of(name, source, step)
+            try:
+                if source == (GRADIENTS, GLOBAL_NORM, ""):
+                    norms[name] = [
+                        self._gradient(name, path, step)
+                        for path in step.gradients
+                    ]
+                else:
+                    shares[name] = self._share_of(name, source, step)
+            except StepTensorError as error:
+                if name not in self._optional:
+                    raise
+                self._missing[name], self._raised = error, None
         return {OUTPUTS: outputs, COLLECTED: joined(shares, norms)}
 
     def _share_of(self, name: str, source: Source, step: _Collected) -> Share:

@@ -8,6 +8,7 @@ and `Saver` willing.
 
 from __future__ import annotations
 
+import logging
 import re
 from collections.abc import Iterable
 from typing import Any
@@ -21,6 +22,8 @@ from final_ops_callback._offers import offers_of
 from final_ops_callback.errors import HookUsageError
 from final_ops_callback.errors import UnknownNameError
 
+logger = logging.getLogger("final_ops_callback")
+
 LEARNING_RATE = "learning_rate"
 LOSS = "loss"
 
@@ -31,10 +34,13 @@ COLLECTIONS = {
     "metric": (_KEYS.METRIC_VARIABLES, _KEYS.LOCAL_VARIABLES),
     # v1 optimizers kept their learning rate out of checkpoints.
     "learning_rate": (_KEYS.LOCAL_VARIABLES,),
+    "other_learning_rate": (_KEYS.LOCAL_VARIABLES,),
     "global_step": (_KEYS.GLOBAL_STEP, _KEYS.GLOBAL_VARIABLES),
 }
 
 
+# Where step tensors stand, so that they take no name from what hooks make.
+_SCOPE, _GIVEN = "step_tensors/", "/given"
 _REFUSED_GRADIENT = "FinalOpsCallbackStepTensor"
 
 
@@ -43,7 +49,7 @@ def _refuse_gradient(op: tf.Operation, *_: Any) -> None:
     raise HookUsageError(
         "the gradient of a step tensor is not known: what it is computed from "
         "is not in the hook graph",
-        f"gradient of {op.name.removeprefix('step/')!r}",
+        f"gradient of {op.name.removeprefix(_SCOPE).removesuffix(_GIVEN)!r}",
         "Compute gradients in the model's train_step, and log what you need "
         "of them.",
     )
@@ -84,12 +90,12 @@ class HookGraph(tf.Graph):
         self.step_inputs: dict[str, LiveVariable] = {}
         self._learning_rate: tf.Tensor | None = None
         self._weights: list[tf.Tensor] = []
+        self._variables: dict[str, Any] = {}
+        self._told: set[str] = set()
         with self.as_default():
             for live in live_variables:
                 self._add_twin(live)
             tf.compat.v1.train.get_or_create_global_step()
-        # There from the start, so that no operation of a hook takes its name.
-        self._made_step_tensor(LOSS)
 
     def as_graph_element(
         self,
@@ -101,7 +107,9 @@ class HookGraph(tf.Graph):
 
         A v1 hook finds the tensors of its model by name. A step tensor comes
         into being when somebody looks for it, so that a model is asked only
-        for what is wanted.
+        for what is wanted. In v1 the model was built first, so its tensors
+        had their names, and what a hook made later got another one: a name
+        that the step is known to deliver is that of the step.
 
         Args:
             obj: What a v1 graph takes here: a name, tensor, operation or
@@ -117,19 +125,22 @@ class HookGraph(tf.Graph):
                 v1.
             StepTensorError: The shape and dtype of it are not known.
         """
+        if not isinstance(obj, str):
+            return super().as_graph_element(obj, allow_tensor, allow_operation)
+        name = obj.removesuffix(":0")
+        is_known = name not in self.twins and name in self.offers.known()
+        if is_known and name != LEARNING_RATE and self._made_step_tensor(name):
+            self._tell_of_namesake(name)
         try:
-            return self.existing_element(obj, allow_tensor, allow_operation)
+            return self._named(obj, allow_tensor, allow_operation)
         except KeyError as error:
-            if not isinstance(obj, str):
-                raise
-            name = obj.removesuffix(":0")
             # Whoever looks for an operation may mean to make it if it is not
             # there: what the step may turn out to log is no reason against.
-            if not (allow_tensor or name in self.offers.known()):
+            if not (allow_tensor or is_known):
                 raise
             if not self._made_step_tensor(name):
                 raise self._unknown(name, error) from None
-        return self.existing_element(obj, allow_tensor, allow_operation)
+        return self._named(obj, allow_tensor, allow_operation)
 
     def _unknown(self, name: str, error: KeyError) -> UnknownNameError:
         return UnknownNameError(
@@ -141,36 +152,101 @@ class HookGraph(tf.Graph):
     def existing_element(
         self, obj: Any, allow_tensor: bool = True, allow_operation: bool = True
     ) -> Any:
-        """Finds a tensor or operation as `as_graph_element`, makes none.
+        """Finds a tensor as `as_graph_element` does, and makes none.
 
-        A step tensor is found by the name of its log, of which a graph may
-        not have made an operation's name.
+        It is for the keys of feeds: a feed asks the model for nothing.
+
+        Raises:
+            HookUsageError: The name is that of a tensor of the step and that
+                of an operation which a hook made: either may be meant.
         """
         if isinstance(obj, str):
-            if obj.removesuffix(":0") in self.step_tensors:
-                tensor = self.step_tensors[obj.removesuffix(":0")]
+            name = obj.removesuffix(":0")
+            is_of_step = name in self.step_tensors or (
+                name == LEARNING_RATE and self._learning_rate is not None
+            )
+            if is_of_step and self._is_taken(name):
+                raise HookUsageError(
+                    f"{obj!r} is a tensor of the model's step, and an "
+                    "operation that a hook made has the same name",
+                    f"feed of {obj!r}",
+                    "Feed the tensor itself instead of its name, or give the "
+                    "operation of the hook another name.",
+                )
+        return self._named(obj, allow_tensor, allow_operation)
+
+    def _named(
+        self, obj: Any, allow_tensor: bool, allow_operation: bool
+    ) -> Any:
+        """Finds an element; step tensors by the names that they are known by.
+
+        They stand in a scope of their own, so that they take no name away
+        from the operations and summaries of hooks.
+        """
+        if isinstance(obj, str):
+            name = obj.removesuffix(":0")
+            tensor = self.step_tensors.get(name)
+            if name == LEARNING_RATE:
+                # A variable of a hook may be called so, as in v1.
+                rate = self._learning_rate
+                tensor = tensor if rate is None else rate
+                tensor = None if self._is_taken(name) else tensor
+            if tensor is not None:
                 obj = tensor if obj.endswith(":0") else tensor.op
-            elif obj == f"{LEARNING_RATE}:0" and not self._rate_is_taken():
-                obj = self._learning_rate
         return super().as_graph_element(obj, allow_tensor, allow_operation)
 
-    def _rate_is_taken(self) -> bool:
-        """Whether `learning_rate:0` is not the value that can be fed.
-
-        It is that also where the variable of the model itself is called so
-        (by the user's wish), but not where a hook made something of this
-        name.
-        """
-        if self._learning_rate is None:
-            return True
+    def _is_taken(self, name: str) -> bool:
+        """Returns whether a hook made an operation of this name."""
         try:
-            super().as_graph_element(LEARNING_RATE, False, True)
-        except KeyError:
+            super().as_graph_element(name, False, True)
+        except (KeyError, ValueError):
             return False
-        return LEARNING_RATE not in self.twins
+        return name not in self.twins
+
+    def _tell_of_namesake(self, name: str) -> None:
+        if self._is_taken(name) and name not in self._told:
+            self._told.add(name)
+            logger.warning(
+                "%r is what the model's step delivers. A hook made an "
+                "operation of the same name, which is found by the tensor "
+                "itself and not by its name.",
+                f"{name}:0",
+            )
+
+    def replace_live(self, twin: str, variable: Any) -> None:
+        """Lets a twin stand for another variable of its shape and dtype.
+
+        Args:
+            twin: String. The name of its handle operation.
+            variable: A `tf.Variable`.
+        """
+        live = self.twins[twin]
+        self.twins[twin] = LiveVariable(
+            live.name,
+            variable,
+            live.role,
+            path=live.path,
+            why_read_only=live.why_read_only,
+        )
+
+    @property
+    def replaced_initializers(self) -> list[tf.Operation]:
+        """The initializers of twins that hooks have replaced.
+
+        Keras owns the initial values of its variables, so their own
+        initializers do nothing. One that was replaced, as
+        `tf.compat.v1.train.init_from_checkpoint` does it, has to run.
+        """
+        return [
+            variable.initializer
+            for variable in self._variables.values()
+            if variable.initializer.name not in self.twin_initializers
+        ]
 
     def _made_step_tensor(self, name: str) -> bool:
-        if name in self.step_tensors or ":" in name:
+        if name in self.step_tensors:
+            return True
+        if ":" in name:
             return False
         spec = self.offers.spec(name)
         if spec is None:
@@ -195,14 +271,15 @@ class HookGraph(tf.Graph):
             tf.control_dependencies(None),
             self.gradient_override_map({"IdentityN": _REFUSED_GRADIENT}),
         ):
-            with tf.name_scope("step/"):
+            with tf.name_scope(_SCOPE):
                 given = tf.compat.v1.placeholder(spec.dtype, spec.shape)
                 # Never run: the value is given. It leads back to the weights,
                 # so that v1.gradients looks for a way through it.
+                own_name = graph_name(name)
                 value, *_ = tf.raw_ops.IdentityN(
-                    input=[given, *self._weights], name=graph_name(name)
+                    input=[given, *self._weights], name=own_name + _GIVEN
                 )
-            self.step_tensors[name] = tf.identity(value, name=graph_name(name))
+                self.step_tensors[name] = tf.identity(value, name=own_name)
 
     def _add_twin(self, live: LiveVariable) -> None:
         variable = live.variable
@@ -217,11 +294,13 @@ class HookGraph(tf.Graph):
             use_resource=True,
         )
         self.twins[twin.handle.op.name] = live
+        self._variables[twin.handle.op.name] = twin
         if twin.trainable:
             self._weights.append(twin.handle)
         self.twin_initializers.add(twin.initializer.name)
         if live.role == LEARNING_RATE:
-            self._learning_rate = tf.identity(twin)
+            with tf.name_scope(_SCOPE):
+                self._learning_rate = tf.identity(twin, name=LEARNING_RATE)
             self.step_inputs[self._learning_rate.name] = live
 
 

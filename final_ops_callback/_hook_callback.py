@@ -14,7 +14,9 @@ from final_ops_callback import _callback
 from final_ops_callback import _stack
 from final_ops_callback._calls import Hooks
 from final_ops_callback._calls import checked_hooks
+from final_ops_callback._calls import hook_objects
 from final_ops_callback._hook_run import HookRun
+from final_ops_callback._hook_state import HookAttributes
 from final_ops_callback._late_lookup import LateLookup
 from final_ops_callback._phases import checked_phases
 from final_ops_callback._step import StepTap
@@ -100,6 +102,10 @@ class SessionRunHookCallback(_callback.Callback):
         self._runs: dict[str, HookRun] = {}
         self._outer_runs: dict[str, HookRun] = {}
         self._taps: dict[str, StepTap] = {}
+        # Of the runs that are inside of one another, the outermost first.
+        self._hook_objects = hook_objects(hooks)
+        self._began: list[HookAttributes] = []
+        self._aside: list[HookAttributes] = []
         # Keras tells a callback nothing when another callback fails. Then the
         # hooks' threads and session last until this one is used again, or
         # gone; not until the end of the process, which frees all.
@@ -170,7 +176,12 @@ class SessionRunHookCallback(_callback.Callback):
             tap=self._tap(mode),
             is_alone=self._chief_only and several(self.model),
         )
-        run.begin()
+        self._set_hooks_aside()
+        try:
+            run.begin()
+        except BaseException:
+            self._return_hooks()
+            raise
         self._runs[mode] = run
 
     def _end_phase(self, phase: _callback.Phase, logs: Any) -> None:
@@ -180,7 +191,33 @@ class SessionRunHookCallback(_callback.Callback):
             self._runs.update(self._outer_runs)
             self._outer_runs.clear()
         if run is not None:
-            run.end()
+            try:
+                run.end(logs)
+            finally:
+                self._return_hooks()
+
+    def _set_hooks_aside(self) -> None:
+        """Lets the hooks of a run inside of another begin as that one did.
+
+        Hooks that a function makes are others in each run.
+        """
+        if not self._hook_objects:
+            return
+        now = HookAttributes(self._hook_objects)
+        if self._runs or self._outer_runs:
+            self._aside.append(now)
+            self._began[-1].put_back()
+        else:
+            self._aside.clear()
+            self._began.clear()
+        self._began.append(HookAttributes(self._hook_objects))
+
+    def _return_hooks(self) -> None:
+        """Gives the hooks back to the run around the one that has ended."""
+        if self._began:
+            self._began.pop()
+        if self._aside and self._began:
+            self._aside.pop().return_to(self._began[-1])
 
     def _tap(self, mode: str) -> StepTap:
         """Returns the tap of a mode: a second fit needs no second trace."""
@@ -216,6 +253,7 @@ class SessionRunHookCallback(_callback.Callback):
             call(*args)
         except BaseException:
             self._runs.pop(mode, None)
+            self._return_hooks()
             LateLookup.remove(self.model)
             raise
 

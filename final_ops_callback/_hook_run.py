@@ -3,28 +3,47 @@
 
 from __future__ import annotations
 
+import contextlib
+import logging
 from collections.abc import Callable
+from collections.abc import Iterator
 from collections.abc import Mapping
+from collections.abc import Sequence
 from typing import Any
 
 import tensorflow as tf
 
 from final_ops_callback import _model
+from final_ops_callback import _optimizers
 from final_ops_callback import _stack
+from final_ops_callback._asking import may_ask_at_the_end
+from final_ops_callback._asking import may_ask_late
+from final_ops_callback._asking import names_written
+from final_ops_callback._first_trace import FirstTrace
 from final_ops_callback._graph import LEARNING_RATE
 from final_ops_callback._graph import LOSS
+from final_ops_callback._live import LiveVariable
 from final_ops_callback._model_state import live_variables
 from final_ops_callback._offers import Offers
+from final_ops_callback._offers import nearest
+from final_ops_callback._randomness import may_be_random
 from final_ops_callback._resource import value_now
 from final_ops_callback._runner import END_OF_INPUT
 from final_ops_callback._runner import HookRunner
 from final_ops_callback._stand_in import Wish
 from final_ops_callback._step import StepTap
+from final_ops_callback._step_count import StepCount
+from final_ops_callback._step_names import ALWAYS_THERE
+from final_ops_callback._step_names import LOGS
 from final_ops_callback._step_names import Source
 from final_ops_callback._step_names import StepNames
 from final_ops_callback._workers import Workers
 from final_ops_callback._workers import refuse_inside
 from final_ops_callback._workers import several
+from final_ops_callback.errors import HookUsageError
+from final_ops_callback.errors import StepTensorError
+
+logger = logging.getLogger("final_ops_callback")
 
 _WHY_READ_ONLY = (
     "the hooks run on the chief alone, and the other workers have it, too",
@@ -70,18 +89,26 @@ class HookRun:
         self._model = model
         self._workers = Workers(model) if several(model) else None
         self._phase = phase
-        self._names = StepNames(model, phase, step_tensors)
+        self._names = StepNames(model, phase, step_tensors, variable_names)
+        self._declared = tuple(step_tensors)
+        self._steps: StepCount | None = None
+        if phase == "train":
+            self._steps = StepCount(model, _model.steps_per_execution(model))
+        self._optimizer = getattr(model, "optimizer", None)
+        self._variable_names = variable_names
+        self._why_read_only = _WHY_READ_ONLY if is_alone else None
+        self._first_trace: FirstTrace | None = None
         self._runner = HookRunner(
             hooks,
-            lambda: live_variables(
-                model, variable_names, _WHY_READ_ONLY if is_alone else None
-            ),
+            self._live_variables,
             # Nothing that leads back to the graph: a cycle through it is
             # never collected.
             step_tensors=Offers(self._names.spec, self._names.known),
             scaffold=scaffold,
             steps_per_run=_model.steps_per_execution(model),
             counts_evaluations=phase == "test",
+            values_now=self._values_now,
+            original_fetches=self._original_fetches,
         )
         has_step = getattr(model, "optimizer", None) is not None
         self._counts_too_many = unknown_length and phase == "train" and has_step
@@ -95,6 +122,12 @@ class HookRun:
         self._stopping = False
         # What hooks want seldom changes from step to step.
         self._wanted: tuple[list[str], Mapping[str, Source]] = [], {}
+        # What is kept of the last step, for what hooks ask at the end.
+        self._kept: Mapping[str, Source] = {}
+        self._last: dict[str, Any] = {}
+        self._has_run = False
+        # Whether the step keeps one function for the whole run.
+        self._is_pinned = False
 
     def begin(self) -> None:
         """Begins the hooks, if the model has its variables.
@@ -102,9 +135,20 @@ class HookRun:
         If not, they begin in the first step, when the shapes of its inputs
         are known: before anything of the step runs.
         """
-        if _model.is_built(self._model):
+        unbuilt = self._phase == "train" and _optimizers.unbuilt(self._model)
+        if _model.is_built(self._model) and not unbuilt:
             self._begin_runner()
             self._begun = True
+
+    def _live_variables(self) -> list[LiveVariable]:
+        if _optimizers.build(self._model) and self._phase == "train":
+            self._first_trace = FirstTrace.needed(self._model)
+        return live_variables(
+            self._model,
+            self._variable_names,
+            self._why_read_only,
+            _model.kept_counter(self._model),
+        )
 
     def before_batch(self) -> None:
         """Calls `before_run` and prepares the step, or lets it be skipped."""
@@ -113,7 +157,10 @@ class HookRun:
             return
         runner = self._runner
         if self._is_idle:
+            self._arm_first_trace()
             return
+        if getattr(self._model, "optimizer", None) is not self._optimizer:
+            self._guarded(self._refuse_other_optimizer)
         if not self._stopping and runner.should_stop():
             self._stop()
         if not self._stopping:
@@ -125,11 +172,34 @@ class HookRun:
         self._tap.arm(
             Wish(
                 self._sources(),
-                runner.during_step(),
+                self._around(),
                 runner.run_metadata if runner.wants_trace else None,
                 self.abort,
                 self._uncount,
             )
+        )
+
+    def _around(self) -> contextlib.AbstractContextManager[Any]:
+        """Returns the context in which the step that comes has to run."""
+        during = self._runner.during_step()
+        first, self._first_trace = self._first_trace, None
+        if first is None:
+            return during
+        return _both(during, first.installed())
+
+    def _arm_first_trace(self) -> None:
+        """Lets the first step be traced as without hooks that want nothing."""
+        if self._first_trace is not None:
+            self._tap.arm(
+                Wish({}, self._around(), None, self.abort, self._uncount)
+            )
+
+    def _refuse_other_optimizer(self) -> None:
+        raise HookUsageError(
+            "the model was compiled anew while its hooks run: their step, "
+            "learning rate and slots are those of the optimizer before",
+            f"{self._phase} of {self._model.name!r}",
+            "Compile between two calls of fit, and not in one.",
         )
 
     def _sources(self) -> Mapping[str, Source]:
@@ -137,7 +207,24 @@ class HookRun:
         names = self._runner.step_names
         if names != self._wanted[0]:
             self._wanted = list(names), self._names.taken(names)
+            if self._is_pinned:
+                self._pin(self._wanted[1])
         return self._wanted[1]
+
+    def _pin(self, sources: Mapping[str, Source]) -> None:
+        """Takes values out of every step from now on, in one function."""
+        new = sources.keys() - self._tap.watched.keys()
+        if new and self._has_run:
+            logger.warning(
+                "A hook asks for %s after the first step. The step of %r, "
+                "which may draw random numbers, is compiled anew, and its "
+                "random operations start over: the training differs from one "
+                "without hooks. Look the names up in begin, or declare them "
+                "in step_tensors.",
+                sorted(new),
+                self._model.name,
+            )
+        self._tap.watch_also(sources)
 
     def _before_run(self) -> None:
         runner = self._runner
@@ -154,6 +241,8 @@ class HookRun:
         if self._counts_too_many:
             counter = _model.step_counter(self._model)
             self._step_before = value_now(_stack.components(counter)[0])
+        if self._steps is not None:
+            self._steps.before_step()
 
     def after_batch(self, logs: Mapping[str, Any] | None) -> None:
         """Calls `after_run` with what the step delivered.
@@ -167,6 +256,7 @@ class HookRun:
         self._tap.settle()
         if not self._tap.ran or not self._runner.in_step:
             return
+        self._has_run = True
         self._guarded(self._after_run)
         if self._runner.should_stop():
             self._stop()
@@ -181,8 +271,15 @@ class HookRun:
             if self._learning_rate is not None:
                 values[LEARNING_RATE] = self._learning_rate
             values |= self._tap.values
+        if self._kept:
+            step = self._tap.values
+            self._last = {n: step[n] for n in self._kept if n in step}
         # What a step delivered is large, and may be let go with the step.
         self._tap.values = {}
+        if self._steps is not None:
+            counter = self._steps.after_step()
+            if counter is not None:
+                self._runner.count_by(counter)
         self._runner.after_run(values)
 
     @property
@@ -193,14 +290,26 @@ class HookRun:
         """
         return self._stopping and not hasattr(self._model, _STOP[self._phase])
 
-    def end(self) -> None:
-        """Calls `end` of the hooks; the run is over."""
+    def end(self, logs: Mapping[str, Any] | None = None) -> None:
+        """Calls `end` of the hooks; the run is over.
+
+        Args:
+            logs: Mapping or `None`. The logs of the run's end: those of
+                training hold what the last epoch was worth, also where a
+                validation has refilled the metrics since.
+        """
+        if self._is_idle:
+            self._last = {**self._tap.values}
         self._tap.disarm()
-        self._outputs, self._tap.values = {}, {}
-        if self._failed is not None:
-            raise self._failed
-        if self._begun:
-            self._runner.end()
+        self._tap.values = {}
+        self._outputs = {**self._outputs, **(logs or {})}
+        try:
+            if self._failed is not None:
+                raise self._failed
+            if self._begun:
+                self._runner.end()
+        finally:
+            self._outputs, self._last = {}, {}
 
     def abort(self, error: BaseException) -> None:
         """Leaves the model as it was, after an exception.
@@ -215,7 +324,7 @@ class HookRun:
         """Begins in the first step of a model without variables."""
         try:
             spec = _model.data_spec(data)
-            _model.build_for(self._model, spec)
+            _model.build_for(self._model, self._phase, spec)
             self._names.learn(spec)
             self._wanted = [], {}
             self._begin_runner()
@@ -260,8 +369,82 @@ class HookRun:
             raise
         if self._workers is not None:
             self._among_workers(self._workers.meet)
-        elif not self._counts_too_many:
+            return
+        if not self._counts_too_many:
             self._is_idle = self._runner.is_idle
+        self._watch()
+
+    def _watch(self) -> None:
+        """Takes out of each step what hooks may ask for later.
+
+        What they ask for in `end` is of the last step, and which one that is
+        shows later. What they ask for in a step of a model that draws random
+        numbers has to be in its one function from the start.
+        """
+        hooks = self._runner.hooks
+        known = self._names.known()
+        written = [name for name in names_written(hooks) if name in known]
+        looked_up = [*self._runner.looked_up, *self._declared, *written]
+        kept: list[str] = []
+        if may_ask_at_the_end(hooks):
+            kept = [*looked_up, LOSS]
+        asked: list[str] = []
+        self._is_pinned = not self._is_idle and may_be_random(self._model)
+        if self._is_pinned and may_ask_late(hooks):
+            asked = [*looked_up, *ALWAYS_THERE]
+        elif self._is_pinned:
+            asked = looked_up
+        self._kept = self._names.taken(kept)
+        watched = {**self._kept, **self._names.taken(asked)}
+        if watched or self._is_pinned:
+            self._tap.watch(watched, is_optional=True)
+
+    def _values_now(self, names: Sequence[str]) -> Mapping[str, Any]:
+        """Returns what step tensors are worth outside of a step.
+
+        What a step delivers is worth what the last one delivered, and a
+        metric its result at this moment: in fit that of training, also after
+        a validation.
+        """
+        return {name: self._value_now(name) for name in names}
+
+    def _value_now(self, name: str) -> Any:
+        if name in self._last:
+            return self._last[name]
+        if name == LEARNING_RATE and self._phase == "train":
+            return _model.learning_rate_of(self._model)
+        source = self._names.source(name)
+        log = name.removeprefix(LOGS)
+        if source is None:
+            if log in self._outputs:
+                return self._outputs[log]
+            metrics = {m.name: m for m in _stack.metrics_of(self._model)}
+            if log in metrics:
+                return metrics[log].result()
+        if self._has_run and source is not None:
+            raise StepTensorError(
+                f"nobody asked the last step for {name!r}",
+                "session.run outside of a step",
+                "Look it up when the hook begins (get_tensor_by_name), or "
+                f'declare it: step_tensors={{"{name}": tf.TensorSpec(...)}}.',
+            )
+        raise StepTensorError(
+            f"{name!r} has no value: "
+            + ("no step logs it" if self._has_run else "no step has run"),
+            "session.run outside of a step",
+            nearest(name, {*self._last, *self._outputs}),
+        )
+
+    def _original_fetches(self) -> Any:
+        """Returns what v1 itself fetched: the predictions, or an operation."""
+        graph = tf.compat.v1.get_default_graph()
+        if self._phase == "predict":
+            try:
+                return self._names.predictions(graph.get_tensor_by_name)
+            except (KeyError, StepTensorError):
+                pass  # not known before the first step
+        name = "train_op" if self._phase == "train" else "update_op"
+        return tf.no_op(name=name)
 
     def _agree(self) -> None:
         """Stops where another worker does: it would wait for it for good."""
@@ -304,3 +487,11 @@ class HookRun:
     def _do_nothing(self, data: Any) -> Any:
         _model.build_metrics(self._model, _model.data_spec(data))
         return self._outputs
+
+
+@contextlib.contextmanager
+def _both(*contexts: contextlib.AbstractContextManager[Any]) -> Iterator[None]:
+    with contextlib.ExitStack() as entered:
+        for context in contexts:
+            entered.enter_context(context)
+        yield

@@ -8,13 +8,28 @@ from collections.abc import Callable
 from collections.abc import Iterable
 from collections.abc import Mapping
 from typing import Any
+from typing import NamedTuple
 
 import tensorflow as tf
 
+from final_ops_callback._eager import eager_mode
 from final_ops_callback._resource import value_now
 from final_ops_callback.errors import UnsupportedOpError
 
 GLOBAL_STEP = "global_step"
+
+
+class Meaning(NamedTuple):
+    """How a value is converted that v1 kept in another way.
+
+    Attributes:
+        to_v1: Function from the value of the variable to the value that v1
+            kept, of the same shape and dtype.
+        from_v1: Function that does the reverse.
+    """
+
+    to_v1: Callable[[tf.Tensor], tf.Tensor]
+    from_v1: Callable[[tf.Tensor], tf.Tensor]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -38,6 +53,8 @@ class LiveVariable:
             the way out. `None` if it may.
         compute: Function without arguments that returns the value, where it
             is that of no variable; `None` otherwise.
+        meaning: A `Meaning`, where v1 kept another value under the same name
+            than the variable holds; `None` otherwise.
     """
 
     name: str
@@ -47,22 +64,27 @@ class LiveVariable:
     path: str = ""
     why_read_only: tuple[str, str] | None = None
     compute: Callable[[], Any] | None = None
+    meaning: Meaning | None = None
     _stage: Any = dataclasses.field(init=False, default=None, repr=False)
 
     def __post_init__(self) -> None:
         if not self.components:
             object.__setattr__(self, "components", (self.variable,))
         if self._is_shared_out or self.compute is not None:
-            stage = tf.Variable(self._whole(), trainable=False)
-            object.__setattr__(self, "_stage", stage)
+            self._make_stage()
 
     @property
     def handle(self) -> Any:
         """The resource that reads and writes of the twin go to."""
+        if self.meaning is not None and self._stage is None:
+            # Not before somebody takes it: it is as large as the variable.
+            self._make_stage()
         return self._twin.handle
 
     def read(self) -> tf.Tensor:
         """Returns the value, of all replicas."""
+        if self.meaning is not None:
+            return self._whole()
         self.gather()
         return value_now(self._twin)
 
@@ -78,14 +100,15 @@ class LiveVariable:
             for other in others:
                 other.assign(first.read_value())
             return
+        value = self._stage.read_value()
+        if self.meaning is not None:
+            value = self.meaning.from_v1(value)
         # The first gets all; a sum or mean over all of them is as before.
         total = tf.VariableAggregation.SUM
-        scale = 1 if self.variable.aggregation == total else 0
-        first.assign(self._stage.read_value())
+        is_sum = self._is_shared_out and self.variable.aggregation == total
+        first.assign(value)
         for other in others:
-            other.assign(
-                tf.zeros_like(other) if scale else self._stage.read_value()
-            )
+            other.assign(tf.zeros_like(other) if is_sum else value)
 
     def check_write(self) -> None:
         """Refuses a write to what must not be written.
@@ -104,11 +127,18 @@ class LiveVariable:
     @property
     def is_plain(self) -> bool:
         """Whether the twin is the whole of it: no need to gather or spread."""
-        return self._stage is None and len(self.components) == 1
+        has_stage = self._stage is not None or self.meaning is not None
+        return not has_stage and len(self.components) == 1
+
+    def _make_stage(self) -> None:
+        with eager_mode():
+            stage = tf.Variable(self._whole(), trainable=False)
+        object.__setattr__(self, "_stage", stage)
 
     def _whole(self) -> Any:
         # `read_value` of replicas' shares puts them together.
-        return self.compute() if self.compute else self.variable.read_value()
+        value = self.compute() if self.compute else self.variable.read_value()
+        return value if self.meaning is None else self.meaning.to_v1(value)
 
     @property
     def _twin(self) -> Any:

@@ -8,9 +8,13 @@ from typing import Any
 
 import tensorflow as tf
 
+from final_ops_callback import _optimizer_stack
+from final_ops_callback import _optimizers
 from final_ops_callback import _stack
 
 logger = logging.getLogger("final_ops_callback")
+
+_COUNTER = "_final_ops_callback_steps"
 
 
 def step_of(model: Any) -> int:
@@ -19,8 +23,34 @@ def step_of(model: Any) -> int:
     The batch index is no step count (it jumps with `steps_per_execution`),
     `optimizer.iterations` is. A model without an optimizer is at step 0.
     """
+    counter = kept_counter(model)
+    if counter is not None:
+        return int(counter.numpy())
     iterations = getattr(getattr(model, "optimizer", None), "iterations", None)
     return 0 if iterations is None else int(_stack.to_numpy(iterations))
+
+
+def kept_counter(model: Any) -> Any:
+    """Returns the variable that counts the steps in place of an optimizer.
+
+    Args:
+        model: A Keras model of any generation.
+
+    Returns:
+        The `tf.Variable`, or `None`: nearly always the optimizer counts.
+    """
+    return getattr(model, "__dict__", {}).get(_COUNTER)
+
+
+def keep_counter(model: Any, counter: Any) -> None:
+    """Keeps such a variable with the model, or lets it go (`None`).
+
+    Not by `setattr`, because Keras tracks what is set on a model.
+    """
+    if counter is None:
+        vars(model).pop(_COUNTER, None)
+    else:
+        vars(model)[_COUNTER] = counter
 
 
 def step_counter(model: Any) -> Any:
@@ -44,7 +74,7 @@ def learning_rate_of(model: Any) -> Any:
     A constant rate is a variable with a twin; that of a schedule has none.
     """
     optimizer = model.optimizer
-    schedule = _stack.schedule_of(optimizer)
+    schedule = _optimizer_stack.schedule_of(optimizer)
     if schedule is None:
         return optimizer.learning_rate
     return schedule(optimizer.iterations)
@@ -78,17 +108,44 @@ def data_spec(data: Any) -> Any:
     return data[0] if spec is None else spec
 
 
-def build_for(model: Any, batch_spec: Any) -> None:
-    """Builds a model as its first batch would.
+def build_for(model: Any, phase: str, batch_spec: Any) -> None:
+    """Builds a model and its optimizers as their first batch would.
 
-    A model that only its own `train_step` can build stays as it is, with a
-    warning: its hooks see the variables that are there.
+    A model that only its own step can build is built by a trace of that step
+    which never runs; so are optimizers that only the step knows what to
+    update with. If that fails, too, the model stays as it is, with a warning:
+    its hooks see the variables that are there.
 
     Args:
         model: A Keras model of any generation.
+        phase: String. `"train"`, `"test"` or `"predict"`.
         batch_spec: The structure of `tf.TensorSpec`s (or tensors) of a batch:
             the inputs, or a tuple that begins with them.
     """
+    errors: list[Exception] = []
+    if not is_built(model):
+        try:
+            _call_symbolically(model, batch_spec)
+        except Exception as error:
+            errors.append(error)
+    if errors or (phase == "train" and _optimizers.unbuilt(model)):
+        try:
+            _trace_step(model, phase, batch_spec)
+            errors = []
+        except Exception as error:
+            errors.append(error)
+    if errors:
+        logger.warning(
+            "The model %r can't be built from its inputs (%s): hooks see the "
+            "%d variables that it has. Build it and its optimizers before the "
+            "call to show all.",
+            model.name,
+            errors[0],
+            len(model.variables),
+        )
+
+
+def _call_symbolically(model: Any, batch_spec: Any) -> None:
     inputs = batch_spec[0] if isinstance(batch_spec, tuple) else batch_spec
     generation = _stack.generation_of(model)
 
@@ -97,17 +154,24 @@ def build_for(model: Any, batch_spec: Any) -> None:
             batch_shape=(None, *spec.shape[1:]), dtype=spec.dtype.name
         )
 
-    try:
-        with _stack.strategy_scope(model):
-            model(tf.nest.map_structure(symbolic, inputs))
-    except Exception as error:
-        logger.warning(
-            "The model %r can't be built from its inputs (%s): hooks see the "
-            "%d variables that it has. Build it before the call to show all.",
-            model.name,
-            error,
-            len(model.variables),
-        )
+    with _stack.strategy_scope(model):
+        model(tf.nest.map_structure(symbolic, inputs))
+
+
+def _trace_step(model: Any, phase: str, batch_spec: Any) -> None:
+    step = getattr(model, f"{phase}_step")
+    strategy = getattr(model, "distribute_strategy", None)
+
+    def run(batch: Any) -> Any:
+        if strategy is None:
+            return step(batch)
+        return strategy.run(step, args=(batch,))
+
+    # As Keras itself does it: Keras 3 keeps autograph out.
+    autograph = not _stack.looks_up_late(model)
+    with _stack.strategy_scope(model):
+        tf.function(run, autograph=autograph).get_concrete_function(batch_spec)
+    _optimizers.note_traced(model)
 
 
 def build_metrics(model: Any, batch_spec: Any) -> None:
@@ -186,6 +250,31 @@ def symbolic(layer: Any, side: str) -> Any:
 def input_names(model: Any) -> list[str]:
     """Returns the names of the inputs of a model, if it knows them."""
     return [tensor.name for tensor in getattr(model, "inputs", None) or ()]
+
+
+def log_names(model: Any) -> list[str]:
+    """Returns the names under which a model logs what `compile` was given.
+
+    A metric that a step makes by itself may log more.
+
+    Args:
+        model: A Keras model of any generation.
+    """
+    outputs = list(getattr(model, "output_names", None) or ())
+    metrics = [
+        metric if isinstance(metric, str) else _own_name(metric)
+        for metric in _stack.compiled_metrics(model)
+    ]
+    if len(outputs) < 2:
+        return [name for name in metrics if name]
+    return [f"{output}_loss" for output in outputs] + [
+        f"{output}_{name}" for output in outputs for name in metrics if name
+    ]
+
+
+def _own_name(metric: Any) -> str | None:
+    name = getattr(metric, "name", None) or getattr(metric, "__name__", None)
+    return name if isinstance(name, str) else None
 
 
 def is_dense(tensor: Any) -> bool:

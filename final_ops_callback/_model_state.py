@@ -3,18 +3,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from collections.abc import Iterator
 from collections.abc import Mapping
 from typing import Any
-
-import tensorflow as tf
+from typing import NamedTuple
 
 from final_ops_callback import _model
+from final_ops_callback import _optimizer_stack
+from final_ops_callback import _optimizers
 from final_ops_callback import _stack
 from final_ops_callback._graph import LEARNING_RATE
 from final_ops_callback._graph import unique_names
 from final_ops_callback._live import GLOBAL_STEP
 from final_ops_callback._live import LiveVariable
+from final_ops_callback._live import Meaning
 from final_ops_callback._stack import is_variable
 from final_ops_callback.errors import ArgumentError
 
@@ -24,15 +27,43 @@ _COMPUTED = (
     "with gradient accumulation the step is computed from a count of batches",
     "Write the variable of that count, <the optimizer>/iteration.",
 )
-ROLES = ("weight", GLOBAL_STEP, "slot", LEARNING_RATE, "metric")
+ROLES = (
+    "weight",
+    GLOBAL_STEP,
+    "slot",
+    LEARNING_RATE,
+    "other_learning_rate",
+    "metric",
+)
+
+
+class _Found(NamedTuple):
+    """A variable of a model.
+
+    Attributes:
+        variable: The variable, or the tensor of a step that is computed.
+        role: String. One of `ROLES`.
+        path: String. The name that it has in a graph by itself.
+        alias: String. The path that Keras gives it, where that differs.
+        meaning: As in `LiveVariable`.
+        compute: As in `LiveVariable`.
+    """
+
+    variable: Any
+    role: str
+    path: str
+    alias: str = ""
+    meaning: Meaning | None = None
+    compute: Callable[[], Any] | None = None
 
 
 def live_variables(
     model: Any,
     variable_names: Mapping[str, str],
     why_read_only: ReadOnly = None,
+    step_counter: Any = None,
 ) -> list[LiveVariable]:
-    """Lists the variables of a model, its optimizer and its metrics.
+    """Lists the variables of a model, its optimizers and its metrics.
 
     Args:
         model: A built Keras model of any generation.
@@ -40,6 +71,8 @@ def live_variables(
             its twin, such as an old checkpoint has it. Other twins are named
             by their paths; that of `optimizer.iterations` is `global_step`.
         why_read_only: As in `LiveVariable`, for all twins.
+        step_counter: A `tf.Variable` that counts the steps, where no
+            optimizer of `compile` does it. Defaults to `None`.
 
     Returns:
         List of live variables, each once.
@@ -48,89 +81,87 @@ def live_variables(
         ArgumentError: `variable_names` has a path that the model has not, or
             gives one name twice.
     """
-    _build_optimizer(model)
-    found: dict[int, tuple[Any, str, str]] = {}
-    for variable, role, owner in _with_roles(model):
-        path = _path_of(variable, owner)
-        found.setdefault(id(_backing(variable)), (variable, role, path))
+    found: dict[int, _Found] = {}
+    for item in _variables(model, step_counter):
+        found.setdefault(id(_stack.backing(item.variable)), item)
     # As in v1: the weights, the step, and what the optimizer adds to them.
-    ordered = sorted(found.values(), key=lambda item: ROLES.index(item[1]))
-    paths = [path for _, _, path in ordered]
-    names = _names(paths, [role for _, role, _ in ordered], variable_names)
+    ordered = sorted(found.values(), key=lambda item: ROLES.index(item.role))
+    names = _names(ordered, variable_names)
     return [
         LiveVariable(
             name,
-            _backing(variable),
-            role,
-            tuple(_stack.components(variable)),
-            path,
-            why_read_only if is_variable(variable) else _COMPUTED,
-            None
-            if is_variable(variable)
-            else lambda: model.optimizer.iterations,
+            _stack.backing(item.variable),
+            item.role,
+            tuple(_stack.components(item.variable)),
+            item.path,
+            _COMPUTED if item.compute else why_read_only,
+            item.compute,
+            item.meaning,
         )
-        for name, (variable, role, path) in zip(names, ordered, strict=True)
+        for name, item in zip(names, ordered, strict=True)
     ]
 
 
-def _with_roles(model: Any) -> Iterator[tuple[Any, str, str]]:
-    """Yields each variable, its role, and the name of what it belongs to."""
-    optimizer = getattr(model, "optimizer", None)
-    owner = "" if optimizer is None else _stack.optimizer_name(optimizer)
-    if optimizer is not None:
-        yield optimizer.iterations, GLOBAL_STEP, owner
+def _variables(model: Any, step_counter: Any) -> Iterator[_Found]:
+    if step_counter is not None:
+        yield _Found(step_counter, GLOBAL_STEP, GLOBAL_STEP)
+    optimizers = _optimizers.optimizers_of(model)
+    own = getattr(model, "optimizer", None)
+    for owner, optimizer in optimizers.items():
+        is_own = optimizer is own
+        is_step = is_own and step_counter is None
+        role = GLOBAL_STEP if is_step else "slot"
+        yield _of_optimizer(optimizer.iterations, role, optimizer, owner)
         rate = getattr(optimizer, "learning_rate", None)
-        if is_variable(rate) and not _stack.schedule_of(optimizer):
-            yield rate, LEARNING_RATE, owner
+        if is_variable(rate) and not _optimizer_stack.schedule_of(optimizer):
+            role = LEARNING_RATE if is_own else "other_learning_rate"
+            yield _of_optimizer(rate, role, optimizer, owner)
     for metric in _stack.metrics_of(model):
         for variable in metric.variables:
-            yield variable, "metric", metric.name
+            path = _model.path_of(variable)
+            path = path if "/" in path else f"{metric.name}/{path}"
+            yield _Found(variable, "metric", path)
     for variable in model.variables:
-        yield variable, "weight", ""
-    if optimizer is not None:
-        variables = optimizer.variables
-        for variable in variables() if callable(variables) else variables:
-            yield variable, "slot", owner
+        yield _Found(variable, "weight", _model.path_of(variable))
+    for owner, optimizer in optimizers.items():
+        meanings = _optimizers.meanings_of(optimizer)
+        for variable in _optimizers.variables_of(optimizer):
+            meaning = meanings.get(id(_stack.backing(variable)))
+            yield _of_optimizer(variable, "slot", optimizer, owner, meaning)
 
 
-def _path_of(variable: Any, owner: str) -> str:
-    """Returns the path of a variable, as Keras 3 has it.
+def _of_optimizer(
+    variable: Any,
+    role: str,
+    optimizer: Any,
+    owner: str,
+    meaning: Meaning | None = None,
+) -> _Found:
+    """Describes a variable of an optimizer.
 
-    Keras 2 calls the state of each metric and optimizer the same (`count`,
-    `learning_rate`), and so may a variable of a hook be called.
+    Keras 2 calls the state of each optimizer the same (`learning_rate`), and
+    so may a variable of a hook be called.
     """
     if not is_variable(variable):
-        return f"{owner}/{GLOBAL_STEP}"
+        return _Found(
+            variable,
+            role,
+            f"{owner}/{GLOBAL_STEP}",
+            compute=lambda: optimizer.iterations,
+        )
     path = _model.path_of(variable)
-    return path if "/" in path or not owner else f"{owner}/{path}"
+    in_graph = _optimizers.graph_path(path, optimizer, owner)
+    return _Found(variable, role, in_graph, path, meaning)
 
 
-def _build_optimizer(model: Any) -> None:
-    """Makes the slots, which Keras makes in the first step only.
-
-    A v1 hook finds them in `begin`, as it did under v1.
-    """
-    optimizer: Any = getattr(model, "optimizer", None)
-    if hasattr(optimizer, "build") and not getattr(optimizer, "built", False):
-        with _stack.strategy_scope(model), _stack.slot_scope(optimizer):
-            optimizer.build(model.trainable_variables)
-
-
-def _backing(variable: Any) -> Any:
-    """Returns the `tf.Variable` behind a variable of any generation."""
-    is_own = isinstance(variable, tf.Variable | tf.Tensor)
-    return variable if is_own else variable.value
-
-
-def _names(
-    paths: list[str], roles: list[str], variable_names: Mapping[str, str]
-) -> list[str]:
-    unknown = sorted(set(variable_names) - set(paths))
+def _names(found: list[_Found], variable_names: Mapping[str, str]) -> list[str]:
+    paths = {item.path for item in found} | {item.alias for item in found}
+    unknown = sorted(set(variable_names) - paths)
     if unknown:
         raise ArgumentError(
             f"the model has no variable {unknown[0]!r}",
             "variable_names",
-            f"It has {sorted(paths)}.",
+            f"It has {sorted(item.path for item in found)}.",
         )
     given = list(variable_names.values())
     twice = sorted({name for name in given if given.count(name) > 1})
@@ -140,17 +171,19 @@ def _names(
             "variable_names",
             "Give each variable a name of its own.",
         )
-    wanted = {
-        path: variable_names.get(
-            path, GLOBAL_STEP if role == GLOBAL_STEP else path
-        )
-        for path, role in zip(paths, roles, strict=True)
-    }
+    wanted = [
+        variable_names.get(item.path) or variable_names.get(item.alias)
+        for item in found
+    ]
     # Names that were asked for come first, so that no path takes them.
     order = sorted(
-        range(len(paths)),
-        key=lambda i: (paths[i] not in variable_names, roles[i] != GLOBAL_STEP),
+        range(len(found)),
+        key=lambda i: (wanted[i] is None, found[i].role != GLOBAL_STEP),
     )
-    unique = unique_names(wanted[paths[i]] for i in order)
+    unique = unique_names(
+        wanted[i]
+        or (GLOBAL_STEP if found[i].role == GLOBAL_STEP else found[i].path)
+        for i in order
+    )
     names = dict(zip(order, unique, strict=True))
-    return [names[i] for i in range(len(paths))]
+    return [names[i] for i in range(len(found))]

@@ -17,9 +17,9 @@ import tensorflow as tf
 # (tests/test_private_api.py notices a change).
 from tensorflow.python.client.session import _FetchHandler
 
+from final_ops_callback._eager import eager_mode
 from final_ops_callback._program import Program
 from final_ops_callback._program import Resources
-from final_ops_callback._program import eager_mode
 from final_ops_callback._reads import plain_read
 from final_ops_callback._reads import readable
 from final_ops_callback._reads import shadows
@@ -285,20 +285,34 @@ def _as_declared(name: str, value: Any, declared: tf.Tensor) -> tf.Tensor:
     fits = declared.shape.is_compatible_with(given.shape)
     if fits and given.dtype == declared.dtype:
         return given
-    # A fraction is no integer; all else keeps its meaning.
+    # A fraction is no integer; all else keeps its meaning, if it fits.
     numbers = tf.string not in (given.dtype, declared.dtype)
     loses = given.dtype.is_floating and not declared.dtype.is_floating
-    if not fits or not numbers or loses:
-        shape, dtype = given.shape.as_list(), given.dtype.name
-        raise StepTensorError(
-            f"the step delivers {dtype}{shape}, and not "
-            f"{declared.dtype.name}{declared.shape}",
-            f"step tensor '{name}:0'",
-            "Declare what it delivers: SessionRunHookCallback(hooks, "
-            f'step_tensors={{"{name}": tf.TensorSpec('
-            f'{[None, *shape[1:]] if shape else []}, "{dtype}")}}).',
-        )
-    return tf.cast(given, declared.dtype)
+    if fits and numbers and not loses:
+        cast = tf.cast(given, declared.dtype)
+        if _keeps_values(given, cast):
+            return cast
+    shape, dtype = given.shape.as_list(), given.dtype.name
+    raise StepTensorError(
+        f"the step delivers {dtype}{shape}, and not "
+        f"{declared.dtype.name}{declared.shape}",
+        f"step tensor '{name}:0'",
+        "Declare what it delivers: SessionRunHookCallback(hooks, "
+        f'step_tensors={{"{name}": tf.TensorSpec('
+        f'{[None, *shape[1:]] if shape else []}, "{dtype}")}}).',
+    )
+
+
+def _keeps_values(given: tf.Tensor, cast: tf.Tensor) -> bool:
+    """Returns whether the declared dtype holds the values, too."""
+    both_are_fractions = given.dtype.is_floating and cast.dtype.is_floating
+    if both_are_fractions and cast.dtype.size >= given.dtype.size:
+        return True
+    if given.dtype.is_floating:  # less exact, and not infinite
+        is_same = tf.math.is_finite(cast) | ~tf.math.is_finite(given)
+    else:
+        is_same = tf.cast(cast, given.dtype) == given
+    return bool(tf.reduce_all(is_same))
 
 
 def _as_host(value: Any) -> Any:

@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import uuid
 from collections.abc import Collection
 from collections.abc import Mapping
@@ -13,6 +12,7 @@ from typing import Any
 
 import tensorflow as tf
 
+from final_ops_callback._eager import eager_mode
 from final_ops_callback._live import LiveVariable
 from final_ops_callback._subgraph import definition_of
 from final_ops_callback._subgraph import needed_operations
@@ -20,20 +20,6 @@ from final_ops_callback._writes import written_handles
 
 # An iterator that no name can share.
 _ONE_SHOT = ("OneShotIterator",)
-
-
-# Entering a mode that is entered already costs microseconds.
-_EAGER_ALREADY = contextlib.nullcontext()
-
-
-def eager_mode() -> Any:
-    """Returns a context in which operations run at once.
-
-    Unlike `tf.init_scope`, it leaves a plain graph that is the default one.
-    """
-    if tf.executing_eagerly():
-        return _EAGER_ALREADY
-    return tf.__internal__.eager_context.eager_mode()
 
 
 class Resources:

@@ -12,8 +12,8 @@ import tensorflow as tf
 # (tests/test_private_api.py notices a change).
 from tensorflow.python.training.training_util import GLOBAL_STEP_READ_KEY
 
+from final_ops_callback._eager import eager_mode
 from final_ops_callback._live import LiveVariable
-from final_ops_callback._program import eager_mode
 from final_ops_callback._writes import written_handles
 
 

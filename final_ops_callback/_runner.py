@@ -6,6 +6,7 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Callable
 from collections.abc import Mapping
+from collections.abc import Sequence
 from typing import Any
 
 import tensorflow as tf
@@ -25,7 +26,9 @@ from final_ops_callback._live import live_variables_of
 from final_ops_callback._offers import StepTensors
 from final_ops_callback._requests import StepRequests
 from final_ops_callback._session import EagerSession
+from final_ops_callback._session import ValuesNow
 from final_ops_callback.errors import HookUsageError
+from final_ops_callback.errors import StepTensorError
 
 # What ends a run well, as in v1: these types and no subclass of theirs.
 END_OF_INPUT = (tf.errors.OutOfRangeError, StopIteration)
@@ -68,6 +71,14 @@ class HookRunner:
         steps_per_run: Integer. How many updates one run makes. Defaults to 1.
         counts_evaluations: Boolean. Whether each run is one evaluation that
             `eval_step` counts. Defaults to `False`.
+        values_now: Function from a list of the names of step tensors to a
+            mapping with their values, for what a hook runs in its session
+            after a step. Defaults to `None`: the values that `after_run` got
+            last.
+        original_fetches: Function without arguments, called inside the hook
+            graph, that returns what the loop itself fetches in each step: a
+            hook finds it in `run_context.original_args`. Defaults to `None`:
+            an operation that does nothing.
 
     Raises:
         NotAHookError: One of the hooks is none.
@@ -98,6 +109,8 @@ class HookRunner:
         scaffold: Any = None,
         steps_per_run: int = 1,
         counts_evaluations: bool = False,
+        values_now: ValuesNow | None = None,
+        original_fetches: Callable[[], Any] | None = None,
     ) -> None:
         self._make_hooks = checked_hooks(hooks)
         self._variables = variables
@@ -106,6 +119,9 @@ class HookRunner:
         self._given_scaffold = scaffold
         self._steps_per_run = steps_per_run
         self._counts_evaluations = counts_evaluations
+        self._values_now = values_now or self._values_of_last_step
+        self._original_fetches = original_fetches
+        self._last_step: Mapping[str, Any] = {}
         self._hooks: list[Any] = []
         self._contexts = contextlib.ExitStack()
         self._requests: StepRequests | None = None
@@ -127,6 +143,26 @@ class HookRunner:
     def session(self) -> EagerSession:
         """The session of this run; there is none before `begin`."""
         return self._session
+
+    @property
+    def hooks(self) -> list[Any]:
+        """The hooks of this run; there are none before `begin`."""
+        return list(self._hooks)
+
+    @property
+    def looked_up(self) -> list[str]:
+        """The names of the step tensors that somebody has looked up."""
+        return list(self._graph.step_tensors)
+
+    def count_by(self, variable: Any) -> None:
+        """Takes another variable for the global step from now on.
+
+        Args:
+            variable: A scalar integer `tf.Variable`.
+        """
+        step = tf.compat.v1.train.get_global_step(self._graph)
+        self._graph.replace_live(step.handle.op.name, variable)
+        self._session.forget_plans()
 
     @property
     def step_names(self) -> list[str]:
@@ -174,6 +210,8 @@ class HookRunner:
 
     def before_run(self) -> None:
         """Calls `before_run` of all hooks, and runs what they fetch early."""
+        # What the step to come delivers has no value yet.
+        self._session.values_now = None
         self._requests = requests = StepRequests(self._session)
         self._context = tf.compat.v1.train.SessionRunContext(
             self._original_args, self._session
@@ -217,9 +255,11 @@ class HookRunner:
                 "there is no step to end", "after_run", "Call before_run first."
             )
         self._requests = None
+        self._last_step = step_values
         requests.after(step_values)
         if self._listening:
             options, metadata = requests.options, requests.run_metadata
+            self._session.values_now = self._values_now
             with self._graph.as_default():
                 results = requests.results()
                 for index, hook in self._listening:
@@ -233,6 +273,7 @@ class HookRunner:
     def end(self) -> None:
         """Calls `end` of all hooks and closes the session."""
         try:
+            self._session.values_now = self._values_now
             with self._graph.as_default():
                 for hook in self._hooks:
                     with named(hook, "end"):
@@ -255,8 +296,8 @@ class HookRunner:
             error.add_note(f"and while closing the session: {other!r}")
 
     def _build(self) -> None:
-        train_op = tf.no_op(name="train_op")
-        self._original_args = tf.compat.v1.train.SessionRunArgs(train_op, None)
+        fetches = (self._original_fetches or _train_op)()
+        self._original_args = tf.compat.v1.train.SessionRunArgs(fetches, None)
         if self._steps_per_run > 1:
             steps_per_run_variable()
         self._hooks = checked_hooks(self._make_hooks())()
@@ -290,9 +331,21 @@ class HookRunner:
             tf.compat.v1.train.start_queue_runners(
                 self._session, self._coordinator
             )
+        self._session.values_now = self._values_now
         for hook in self._hooks:
             with named(hook, "after_create_session"):
                 hook.after_create_session(self._session, self._coordinator)
+
+    def _values_of_last_step(self, names: Sequence[str]) -> Mapping[str, Any]:
+        missing = [name for name in names if name not in self._last_step]
+        if missing:
+            raise StepTensorError(
+                f"no step has delivered {missing[0]!r}",
+                "session.run",
+                "Pass its value to after_run in each step, or ask for it in "
+                f"before_run: SessionRunArgs({missing[0] + ':0'!r}).",
+            )
+        return {name: self._last_step[name] for name in names}
 
     def _stop_threads(self) -> None:
         self._coordinator.request_stop()
@@ -301,7 +354,11 @@ class HookRunner:
         )
 
     def _close(self) -> None:
-        self._requests = None
+        self._requests, self._last_step = None, {}
         contexts, self._contexts = self._contexts, contextlib.ExitStack()
         self._hooks = []
         contexts.close()
+
+
+def _train_op() -> tf.Operation:
+    return tf.no_op(name="train_op")

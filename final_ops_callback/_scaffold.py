@@ -45,7 +45,8 @@ def finalize(scaffold: Any, graph: HookGraph) -> None:
 
     The default operations of a scaffold that initialize and ask what is not
     initialized are about the variables of hooks: the model's have their
-    values. A saver is about all.
+    values, but for those whose initializer a hook has replaced
+    (`init_from_checkpoint` does). A saver is about all.
 
     Args:
         scaffold: A `tf.compat.v1.train.Scaffold`.
@@ -101,9 +102,13 @@ def _without_twins(graph: HookGraph) -> Iterator[None]:
         for key in (_KEYS.GLOBAL_VARIABLES, _KEYS.LOCAL_VARIABLES)
     ]
     before = [list(variables) for variables in listed]
+    replaced = {op.name for op in graph.replaced_initializers}
     for variables in listed:
         variables[:] = [
-            v for v in variables if _handle_name(v) not in graph.twins
+            v
+            for v in variables
+            if _handle_name(v) not in graph.twins
+            or v.initializer.name in replaced
         ]
     own = [len(variables) for variables in listed]
     try:

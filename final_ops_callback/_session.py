@@ -26,10 +26,14 @@ from final_ops_callback._plans import Plans
 from final_ops_callback._program import Resources
 from final_ops_callback._trace import traced_into
 from final_ops_callback.errors import ArgumentError
+from final_ops_callback.errors import HookError
 from final_ops_callback.errors import StepTensorError
 from final_ops_callback.errors import UnsupportedOpError
 
 _NO_CONTEXT = contextlib.nullcontext()
+
+# From the names of step tensors to their values at this moment.
+ValuesNow = Callable[[Sequence[str]], Mapping[str, Any]]
 
 
 class EagerSession(SessionInterface):
@@ -44,6 +48,11 @@ class EagerSession(SessionInterface):
         graph: The `tf.Graph` to run. Defaults to the default graph.
         config: A `tf.compat.v1.ConfigProto` or `None`. Kept, not used: the
             eager runtime has been configured already. Defaults to `None`.
+
+    Attributes:
+        values_now: Function from a list of the names of step tensors to a
+            mapping with their values, while a session may be asked for them;
+            `None` while it may not.
 
     Raises:
         ArgumentError: Another target.
@@ -83,6 +92,7 @@ class EagerSession(SessionInterface):
         self._plans = Plans(self._graph, self._resources)
         self._lock = threading.RLock()
         self._closed = False
+        self.values_now: ValuesNow | None = None
         self._contexts: contextlib.ExitStack | None = None
 
     @property
@@ -137,6 +147,10 @@ class EagerSession(SessionInterface):
                 self._plans.clear()
                 self._resources.free()
 
+    def forget_plans(self) -> None:
+        """Plans anew what is run from now on, because a variable changed."""
+        self._plans.clear()
+
     def run(
         self,
         fetches: Any,
@@ -167,20 +181,25 @@ class EagerSession(SessionInterface):
             StepTensorError: A fetch needs a value of a training step.
         """
         plan, fed = self.prepare(fetches, feed_dict)
-        if plan.step_names:
-            raise StepTensorError(
-                f"{plan.step_names[0]!r} has a value only during a step",
-                "session.run",
-                "Ask for it in before_run: "
-                f"SessionRunArgs({plan.step_names[0] + ':0'!r}).",
-            )
+        values = self._step_values(plan) if plan.step_names else {}
         wants_trace = (
             options is not None
             and run_metadata is not None
             and options.trace_level == tf.compat.v1.RunOptions.FULL_TRACE
         )
         with traced_into(run_metadata) if wants_trace else _NO_CONTEXT:
-            return plan.results(plan.before(fed))
+            known = plan.before(fed)
+            return plan.results(plan.after(known, values) if values else known)
+
+    def _step_values(self, plan: Plan) -> Mapping[str, Any]:
+        if self.values_now is None:
+            name = plan.step_names[0]
+            raise StepTensorError(
+                f"{name!r} has a value only during a step, and after it",
+                "session.run",
+                f"Ask for it in before_run: SessionRunArgs({name + ':0'!r}).",
+            )
+        return self.values_now(plan.step_names)
 
     def make_callable(
         self,
@@ -263,6 +282,8 @@ class EagerSession(SessionInterface):
                     tensor = find(
                         part, allow_tensor=True, allow_operation=False
                     )
+                except HookError:
+                    raise
                 except Exception as error:
                     raise TypeError(
                         f"Cannot interpret feed_dict key as Tensor: "

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import contextlib
 import sys
-from collections.abc import Callable
 from collections.abc import Iterator
 from types import ModuleType
 from typing import Any
@@ -131,6 +130,24 @@ def metrics_of(model: Any) -> list[Any]:
     return found
 
 
+def compiled_metrics(model: Any) -> list[Any]:
+    """Returns the metrics that `compile` was given: names, functions, objects.
+
+    Keras makes metric objects of them in the first step only, and nothing
+    public has them until then (tests/test_private_api.py notices a change).
+
+    Args:
+        model: A Keras model of any generation.
+    """
+    given: list[Any] = []
+    for keeper in ("_compile_metrics", "compiled_metrics"):
+        # The metric objects of a model are no attribute before `compile`.
+        kept = getattr(model, keeper, None)
+        for name in ("_user_metrics", "_user_weighted_metrics"):
+            given += tf.nest.flatten(getattr(kept, name, None) or [])
+    return [metric for metric in given if metric is not None]
+
+
 def sublayers(layer: Any) -> list[Any]:
     """Returns the layers that a layer or model is made of, not theirs.
 
@@ -151,66 +168,6 @@ def looks_up_late(model: Any) -> bool:
     return hasattr(generation_of(model), "ops")
 
 
-def gradients_given(optimizer: Any) -> tuple[str, Callable[..., Any]]:
-    """Returns the method that gives an optimizer its gradients.
-
-    Args:
-        optimizer: An optimizer of any generation.
-
-    Returns:
-        Pair of the name of the method and a function of its arguments. That
-        returns a list of triples (the gradient, its variable, whether it is
-        that of all replicas already), and the arguments to go on with: one
-        of them may be an iterator. Gradients of a scaled loss are scaled
-        back.
-    """
-
-    def of_apply(
-        grads: Any, trainable_variables: Any = None, **kwargs: Any
-    ) -> Any:
-        grads = list(grads)
-        # Keras 3 lets them out for those that it was built with; nothing
-        # public has these (tests/test_private_api.py notices a change).
-        variables = trainable_variables
-        if variables is None:
-            variables = optimizer._trainable_variables
-        variables = list(variables)
-        scale = _loss_scale(optimizer)
-        found = [
-            (_scaled_back(gradient, scale), variable, False)
-            for gradient, variable in zip(grads, variables, strict=False)
-        ]
-        return found, (grads, trainable_variables), kwargs
-
-    def of_apply_gradients(
-        grads_and_vars: Any, *args: Any, **kwargs: Any
-    ) -> Any:
-        pairs = list(grads_and_vars)
-        is_aggregated = kwargs.get(
-            "skip_gradients_aggregation", False
-        ) or not kwargs.get("experimental_aggregate_gradients", True)
-        found = [(g, variable, is_aggregated) for g, variable in pairs]
-        return found, (pairs, *args), kwargs
-
-    if hasattr(optimizer, "apply"):
-        return "apply", of_apply
-    return "apply_gradients", of_apply_gradients
-
-
-def _loss_scale(optimizer: Any) -> Any:
-    if not hasattr(optimizer, "dynamic_scale"):
-        return getattr(optimizer, "loss_scale_factor", None)
-    built = optimizer.built
-    return optimizer.dynamic_scale if built else optimizer.initial_scale
-
-
-def _scaled_back(gradient: Any, scale: Any) -> Any:
-    if gradient is None or scale is None:
-        return gradient
-    tensor = tf.convert_to_tensor(gradient)
-    return tensor / tf.cast(scale, tensor.dtype)
-
-
 def components(variable: Any) -> list[Any]:
     """Returns the variables that really hold a value.
 
@@ -221,6 +178,12 @@ def components(variable: Any) -> list[Any]:
     if _is_keras_variable(variable) and isinstance(variable.value, tf.Variable):
         backing = variable.value
     return list(getattr(backing, "values", None) or (backing,))
+
+
+def backing(variable: Any) -> Any:
+    """Returns the `tf.Variable` behind a variable of any generation."""
+    is_own = isinstance(variable, tf.Variable | tf.Tensor)
+    return variable if is_own else variable.value
 
 
 @contextlib.contextmanager
@@ -236,42 +199,6 @@ def strategy_scope(model: Any) -> Iterator[None]:
         return
     with strategy.scope():
         yield
-
-
-def slot_scope(optimizer: Any) -> contextlib.AbstractContextManager[Any]:
-    """Returns the name scope in which Keras itself builds an optimizer.
-
-    Keras 2 builds it in the first step, in a scope of the optimizer's name,
-    from which the slots get theirs; Keras 3 enters one in `build`.
-    """
-    if hasattr(optimizer, "apply"):
-        return contextlib.nullcontext()
-    return tf.name_scope(optimizer_name(optimizer))
-
-
-def schedule_of(optimizer: Any) -> Any:
-    """Returns the schedule of the learning rate, where only this gives it.
-
-    Keras 2 hands out a variable that holds the rate of the step before;
-    nothing public has the schedule itself (tests/test_private_api.py notices
-    a change). Keras 3 hands out the rate of the next step.
-
-    Args:
-        optimizer: An optimizer of any generation.
-
-    Returns:
-        A function of the step, or `None`.
-    """
-    inner = getattr(optimizer, "inner_optimizer", optimizer)
-    rate = getattr(inner, "_learning_rate", None)
-    is_keras_2 = not hasattr(inner, "apply")
-    return rate if is_keras_2 and callable(rate) else None
-
-
-def optimizer_name(optimizer: Any) -> str:
-    """Returns the name of an optimizer, of the one inside in Keras 2."""
-    inner = getattr(optimizer, "inner_optimizer", optimizer)
-    return str(getattr(optimizer, "name", None) or inner.name)
 
 
 def is_chief(model: Any) -> bool:

@@ -7,6 +7,7 @@ import contextlib
 import dataclasses
 import weakref
 from collections.abc import Callable
+from collections.abc import Collection
 from collections.abc import Iterator
 from collections.abc import Mapping
 from typing import Any
@@ -31,8 +32,15 @@ class Tap(Protocol):
     def watched(self) -> Mapping[str, Source]:
         """What it takes of each step."""
 
+    @property
+    def is_optional(self) -> bool:
+        """Whether what it watches may be missing."""
+
     def call_tapped(
-        self, data: Any, sources: Mapping[str, Source]
+        self,
+        data: Any,
+        sources: Mapping[str, Source],
+        optional: Collection[str],
     ) -> tuple[Any, dict[str, Any]]:
         """Runs a step and takes something out of it."""
 
@@ -76,6 +84,8 @@ class StandIn:
         self.watchers: list[weakref.ref[Tap]] = []
         self._own = vars(model)
         self._name = name
+        self._on_batch = name.replace("_function", "_on_batch")
+        self._model = weakref.ref(model)
         self._history = self._own.get("history")
 
     @property
@@ -88,14 +98,43 @@ class StandIn:
         """Whether another callback failed after this was armed."""
         return self._own.get("history") is not self._history
 
+    def place(self) -> None:
+        """Stands in, until `remove`.
+
+        A batch that somebody trains apart (`train_on_batch` in a callback)
+        is not the one that is wanted: it gets the model's own function.
+        """
+        if self._own.get(self._name) is self:
+            return
+        method = getattr(type(self._model()), self._on_batch, None)
+        if method is not None and self._on_batch not in self._own:
+            self._own[self._on_batch] = self._apart
+        self._own[self._name] = self
+
+    def remove(self) -> None:
+        """Puts the model's own function back."""
+        if self._own.get(self._on_batch) == self._apart:
+            del self._own[self._on_batch]
+        if self._own.get(self._name) is self:
+            self._own[self._name] = self.function
+
+    def _apart(self, *args: Any, **kwargs: Any) -> Any:
+        was_placed = self._own.get(self._name) is self
+        self.remove()
+        try:
+            return getattr(self._model(), self._on_batch)(*args, **kwargs)
+        finally:
+            if was_placed and self._own.get(self._name) is self.function:
+                self.place()
+
     def watched_by(self, tap: Tap) -> None:
         """Lets a tap watch, until it forgets or is gone."""
         self.watchers.append(weakref.ref(tap, self._let_go))
 
     def _let_go(self, ref: weakref.ref[Tap]) -> None:
         self.watchers = [one for one in self.watchers if one is not ref]
-        if self.is_idle and self._own.get(self._name) is self:
-            self._own[self._name] = self.function
+        if self.is_idle:
+            self.remove()
 
     def forget(self, tap: Tap) -> None:
         """Drops what is wanted of one step, and what a tap watches."""
@@ -104,7 +143,7 @@ class StandIn:
 
     def __call__(self, data: Any) -> Any:
         # The model is as it was while its step runs.
-        self._own[self._name] = self.function
+        self.remove()
         if self.is_of_another_fit:  # which gets the plain step
             return self.function(data)
         first, self.first = self.first, []
@@ -139,7 +178,7 @@ class StandIn:
 
     def _stay(self, watching: list[Tap]) -> None:
         if watching and self._own[self._name] is self.function:
-            self._own[self._name] = self
+            self.place()
 
     def _run(
         self,
@@ -171,12 +210,16 @@ class StandIn:
         wanted = [(tap, tap.watched) for tap in watching]
         wanted += [(tap, wish.sources) for tap, wish in wishes]
         sources = {n: s for _, named in wanted for n, s in named.items()}
+        needed = {name for _, wish in wishes for name in wish.sources}
+        for tap in watching:
+            if not tap.is_optional:
+                needed |= set(tap.watched)
         with _around(wishes):
             if not sources:
                 return self.function(data), {}
             # Whoever watches does so in every step: its function is traced.
             tap = next(tap for tap, named in wanted if named)
-            return tap.call_tapped(data, sources)
+            return tap.call_tapped(data, sources, sources.keys() - needed)
 
 
 _NOTHING_AROUND = contextlib.nullcontext()

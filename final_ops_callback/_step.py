@@ -9,7 +9,9 @@ is not touched, and what stands in for its function is gone with the run.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
+from collections.abc import Collection
 from collections.abc import Mapping
 from typing import Any
 
@@ -26,6 +28,9 @@ from final_ops_callback._workers import refuse_inside
 # What was made from a function of the model is kept with it, so that the next
 # callback needs no trace of its own: TensorFlow never frees all of one.
 _MADE, _MOST_MADE = "_final_ops_callback_made", 8
+_MANY_TRACES = 4
+
+logger = logging.getLogger("final_ops_callback")
 
 
 class StepTap:
@@ -50,6 +55,8 @@ class StepTap:
         self._function_name = f"{phase}_function"
         self._phase = phase
         self._watched: Mapping[str, Source] = {}
+        self._is_optional = False
+        self._traces = 0
         self._collector: Collector | None = None
         self._tapped: Callable[..., Any] | None = None
         self._tapped_from: Any = None
@@ -64,16 +71,29 @@ class StepTap:
         self.ran = False
         self._stand_in().wishes.append((self, wish))
 
-    def watch(self, sources: Mapping[str, Source]) -> None:
+    def watch(
+        self, sources: Mapping[str, Source], is_optional: bool = False
+    ) -> None:
         """Takes values out of every step, until `disarm`.
 
         Args:
             sources: Mapping from a name to where its value is taken.
+            is_optional: Boolean. Whether a step may deliver less. Defaults to
+                `False`.
         """
         refuse_inside(self.model, sources)
         self.ran, self.values = False, {}
-        self._watched = sources
+        self._watched, self._is_optional = sources, is_optional
         self._stand_in().watched_by(self)
+
+    def watch_also(self, sources: Mapping[str, Source]) -> None:
+        """Takes more out of every step that comes, as `watch` does."""
+        self._watched = {**self._watched, **sources}
+
+    @property
+    def is_optional(self) -> bool:
+        """Whether a step may deliver less than what is watched."""
+        return self._is_optional
 
     @property
     def watched(self) -> Mapping[str, Source]:
@@ -98,7 +118,7 @@ class StepTap:
         if isinstance(standing, StandIn):
             standing.forget(self)
             if standing.is_idle:
-                own[self._function_name] = standing.function
+                standing.remove()
 
     def settle(self) -> None:
         """Notes, at the end of a batch, that its step ran all the same.
@@ -112,10 +132,13 @@ class StepTap:
                 tap.ran, tap.values = True, {}
             standing.wishes = []
             if standing.is_idle:
-                own[self._function_name] = standing.function
+                standing.remove()
 
     def call_tapped(
-        self, data: Any, sources: Mapping[str, Source]
+        self,
+        data: Any,
+        sources: Mapping[str, Source],
+        optional: Collection[str] = (),
     ) -> tuple[Any, dict[str, Any]]:
         """Calls the step function that has extra outputs.
 
@@ -124,6 +147,8 @@ class StepTap:
             sources: Mapping from a name to where its value is taken. What was
                 taken in an earlier step is taken again, so that a hook that
                 asks now and then costs no new trace.
+            optional: Collection of the names of those that may be missing.
+                Defaults to none.
 
         Returns:
             Pair of the outputs that Keras knows and the dict of the others.
@@ -132,10 +157,11 @@ class StepTap:
         if self._tapped_from is not own:
             self._tapped, self._taken = None, {}
         if self._tapped is None or sources.items() - self._taken.items():
-            self._make_tapped(sources, own)
+            self._make_tapped(sources, optional, own)
         collector, tapped = self._collector, self._tapped
         if collector is None or tapped is None:
             raise RuntimeError("_make_tapped makes them")
+        collector.check(sources.keys() - set(optional))
         try:
             with collector.installed():
                 outputs = tapped(data)
@@ -153,34 +179,53 @@ class StepTap:
         own = vars(self.model)
         function = own[self._function_name]
         if isinstance(function, StandIn) and function.is_of_another_fit:
+            function.remove()
             function = function.function
         if not isinstance(function, StandIn):
             # Not by setattr, because Keras tracks what is set on a model.
-            own[self._function_name] = StandIn(
-                self.model, self._function_name, function
-            )
+            StandIn(self.model, self._function_name, function).place()
         return own[self._function_name]
 
     @staticmethod
     def _made(own: Any) -> dict[Any, tuple[Any, Collector]]:
         return getattr(own, "__dict__", {}).setdefault(_MADE, {})
 
-    def _make_tapped(self, sources: Mapping[str, Source], own: Any) -> None:
+    def _make_tapped(
+        self,
+        sources: Mapping[str, Source],
+        optional: Collection[str],
+        own: Any,
+    ) -> None:
         taken = {**self._taken, **sources}
         made, key = self._made(own), frozenset(taken.items())
         if key not in made:
             while len(made) >= _MOST_MADE:
                 made.pop(next(iter(made)))
-            made[key] = self._new_tapped(taken)
+            made[key] = self._new_tapped(taken, optional)
+            self._traces += 1
+            if self._traces == _MANY_TRACES:
+                logger.warning(
+                    "The %s step of %r was compiled %d times, because hooks "
+                    "asked for something new again and again, now for %s. "
+                    "Each costs as much as the first step: look the names up "
+                    "in begin, or declare them in step_tensors.",
+                    self._phase,
+                    self.model.name,
+                    self._traces,
+                    sorted(sources),
+                )
         self._tapped, self._collector = made[key]
         self._tapped_from, self._taken = own, taken
 
-    def _new_tapped(self, taken: dict[str, Source]) -> tuple[Any, Collector]:
+    def _new_tapped(
+        self, taken: dict[str, Source], optional: Collection[str]
+    ) -> tuple[Any, Collector]:
         collector = Collector(
             self.model,
             self._phase,
             taken,
             StepNames(self.model, self._phase).layers,
+            optional,
         )
         before = dict(vars(self.model))
         try:

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable
+from collections.abc import Collection
 from collections.abc import Iterable
 from collections.abc import Iterator
 from collections.abc import Mapping
@@ -28,6 +29,9 @@ LOGS = "logs/"
 
 # In the order of what a data set yields.
 DATA = (FEATURES, LABELS, WEIGHT)
+
+# What each step has in its hands, and can hand on at no cost.
+ALWAYS_THERE = (LOSS, *DATA, PREDICTIONS)
 
 _WHOLE = {
     "train": (LOSS, *DATA, PREDICTIONS),
@@ -61,6 +65,8 @@ class StepNames:
         phase: String. `"train"`, `"test"` or `"predict"`.
         declared: Mapping from a name to its `tf.TensorSpec`, where the model
             does not know it. Defaults to none.
+        variable_names: Mapping from the path of a variable to the name of
+            its twin: its gradient is called so, too. Defaults to none.
     """
 
     def __init__(
@@ -68,10 +74,12 @@ class StepNames:
         model: Any,
         phase: str,
         declared: Mapping[str, tf.TensorSpec] | None = None,
+        variable_names: Mapping[str, str] | None = None,
     ) -> None:
         self._model = model
         self._phase = phase
         self._declared = dict(declared or {})
+        self._paths = {n: path for path, n in (variable_names or {}).items()}
         self._batch_spec: Any = None
 
     def learn(self, batch_spec: Any) -> None:
@@ -81,7 +89,7 @@ class StepNames:
             batch_spec: The structure of the specs of a batch of the data.
         """
         self._batch_spec = batch_spec
-        for name in ("layers", "variables"):
+        for name in ("layers", "variables", "_known"):
             vars(self).pop(name, None)
 
     @functools.cached_property
@@ -99,8 +107,12 @@ class StepNames:
             for variable in self._model.trainable_variables
         }
 
-    def known(self) -> list[str]:
+    def known(self) -> Collection[str]:
         """Returns all names that are known before a step."""
+        return self._known
+
+    @functools.cached_property
+    def _known(self) -> dict[str, None]:
         names = [
             name
             for name in _WHOLE[self._phase]
@@ -113,10 +125,14 @@ class StepNames:
             names += self._parts(path, "output", layer)
         if self._phase == "train":
             names += [LEARNING_RATE, f"{GRADIENTS}/{GLOBAL_NORM}"]
-            names += [f"{GRADIENTS}/{path}" for path in self.variables]
+            twins = {path: name for name, path in self._paths.items()}
+            names += [
+                f"{GRADIENTS}/{twins.get(path, path)}"
+                for path in self.variables
+            ]
         if self._phase != "predict":
-            names.append(LOGS + LOSS)
-        return list(dict.fromkeys(names))
+            names += [LOGS + LOSS, *_model.log_names(self._model)]
+        return dict.fromkeys(names)
 
     def source(self, name: str) -> Source | None:
         """Returns where the value of a name is taken inside of the step.
@@ -132,8 +148,12 @@ class StepNames:
         if name == LOSS or head in (*DATA, PREDICTIONS):
             known = head in _WHOLE[self._phase]
             return Source(head, part=rest) if known else None
-        if head == GRADIENTS and rest in (GLOBAL_NORM, *self.variables):
-            return Source(GRADIENTS, rest) if self.variables else None
+        if head == GRADIENTS:
+            path = self._paths.get(rest, rest)
+            if path in self.variables or (
+                path == GLOBAL_NORM and self.variables
+            ):
+                return Source(GRADIENTS, path)
         if name in _model.input_names(self._model):
             return Source(FEATURES, part=name)
         # A layer may have the name of something else: `layers/loss`.
@@ -178,6 +198,22 @@ class StepNames:
             f"{name + ':0'!r} of the model {self._model.name!r}",
             "Declare them: SessionRunHookCallback(hooks, "
             f'step_tensors={{"{name}": tf.TensorSpec([None, 1], "float32")}}).',
+        )
+
+    def predictions(self, tensor_of: Callable[[str], Any]) -> Any:
+        """Returns the predictions in the structure that the model has.
+
+        Args:
+            tensor_of: Function from the name of a step tensor to the tensor.
+        """
+        whole = _model.symbolic(self._model, "output")
+        if whole is None or len(parts_of(whole)) < 2:
+            return tensor_of(f"{PREDICTIONS}:0")
+        return _structure.map_with_path(
+            lambda path, _: tensor_of(
+                f"{PREDICTIONS}/{'/'.join(map(str, path))}:0"
+            ),
+            whole,
         )
 
     def _layer(self, name: str) -> Source | None:

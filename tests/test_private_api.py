@@ -13,6 +13,7 @@ import tensorflow as tf
 
 from final_ops_callback import _counters
 from final_ops_callback import _model
+from final_ops_callback import _optimizer_stack
 from final_ops_callback import _plan
 from final_ops_callback import _reads
 from final_ops_callback import _session
@@ -88,7 +89,7 @@ def test_a_finalized_graph_can_be_opened() -> None:
     graph.finalize()
     tensor = graph.get_tensor_by_name("mae:0")
 
-    assert tensor.op.name == "mae"
+    assert tensor.op.name == "step_tensors/mae"
     assert graph.finalized
 
 
@@ -167,9 +168,9 @@ def test_the_schedule_of_keras_2_is_found() -> None:
     optimizer = KERAS_2.optimizers.SGD(schedule)
     optimizer.iterations.assign(1)
 
-    assert _stack.schedule_of(optimizer) is schedule
+    assert _optimizer_stack.schedule_of(optimizer) is schedule
     assert float(optimizer.learning_rate) == 0.5  # 0.25 will be used
-    assert _stack.schedule_of(KERAS_2.optimizers.SGD(0.5)) is None
+    assert _optimizer_stack.schedule_of(KERAS_2.optimizers.SGD(0.5)) is None
 
 
 def test_the_call_of_an_instance_is_called() -> None:
@@ -182,3 +183,39 @@ def test_the_call_of_an_instance_is_called() -> None:
     model(np.zeros((1, 2)))
 
     assert called == [1]
+
+
+@pytest.mark.parametrize("generation", [keras, KERAS_2])
+def test_what_compile_was_given_is_found(generation: Any) -> None:
+    """The metrics are known before the first step makes objects of them."""
+    model = generation.Sequential([generation.layers.Dense(1)])
+    mae = generation.metrics.MeanAbsoluteError()
+    model.compile("sgd", "mse", metrics=["mse", mae], weighted_metrics=["mape"])
+
+    assert _stack.compiled_metrics(model) == ["mse", mae, "mape"]
+
+
+def test_the_slots_of_a_legacy_optimizer_can_be_made() -> None:
+    """The legacy optimizers of Keras 2 make their slots when asked."""
+    optimizer = KERAS_2.optimizers.legacy.SGD(0.1, momentum=0.9)
+    weight = tf.Variable(1.0, name="weight")
+    assert not _optimizer_stack.is_built(optimizer)
+    _optimizer_stack.build(optimizer, [weight])
+
+    assert _optimizer_stack.is_built(optimizer)
+    (momentum,) = _optimizer_stack.momentums_of(optimizer)
+    assert momentum.name == "weight/momentum:0"
+
+
+@pytest.mark.parametrize("generation", [keras, KERAS_2])
+def test_the_momentum_of_sgd_is_found(generation: Any) -> None:
+    """SGD tells the slots of its momentum, and no other optimizer does."""
+    weight = generation.layers.Dense(1)
+    weight.build((None, 2))
+    optimizer = generation.optimizers.SGD(0.1, momentum=0.9)
+    optimizer.build(weight.trainable_variables)
+    adam = generation.optimizers.Adam(0.1)
+    adam.build(weight.trainable_variables)
+
+    assert len(_optimizer_stack.momentums_of(optimizer)) == 2
+    assert _optimizer_stack.momentums_of(adam) == []

@@ -1,0 +1,71 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The first trace of a step in Keras 2, made as it is without hooks."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable
+from collections.abc import Iterator
+from typing import Any
+
+import tensorflow as tf
+
+from final_ops_callback import _model
+from final_ops_callback import _stack
+from final_ops_callback._wrapping import Wrappers
+from final_ops_callback._wrapping import take_off
+from final_ops_callback._wrapping import unconverted
+
+
+class FirstTrace:
+    """Lets Keras 2 trace the first step of a training as often as it does.
+
+    Without hooks, the first step makes the slots of the optimizer, and
+    TensorFlow traces a function that makes variables twice. With hooks the
+    slots are there, because a hook finds them when it begins, and the step
+    would be traced once. Keras 2 draws the seeds of its layers in each trace,
+    and its Nadam counts them: the training would be another one. So a
+    variable that nobody uses is made in the first trace.
+
+    Args:
+        model: A model of Keras 2.
+    """
+
+    def __init__(self, model: Any) -> None:
+        self._wrappers = Wrappers([(model, "train_step", self._wrapped)])
+        self._made: list[tf.Variable] = []
+
+    @classmethod
+    def needed(cls, model: Any) -> FirstTrace | None:
+        """Returns one for a model that needs it.
+
+        Args:
+            model: A Keras model of any generation, whose slots were made
+                before its first step.
+        """
+        # Keras 3 makes nothing in a trace. Replicas trace in threads of their
+        # own, and a variable that one of them makes, all would have to make.
+        if _stack.looks_up_late(model) or _model.replicas(model) > 1:
+            return None
+        return None if model.run_eagerly else cls(model)
+
+    @contextlib.contextmanager
+    def installed(self) -> Iterator[None]:
+        """Wraps the step of the model, for the time of its first call."""
+        before = self._wrappers.put_on()
+        try:
+            yield
+        finally:
+            take_off(before)
+
+    def _wrapped(self, step: Callable[..., Any]) -> Callable[..., Any]:
+        def making_step(*args: Any, **kwargs: Any) -> Any:
+            self._make()
+            return step(*args, **kwargs)
+
+        return making_step
+
+    @unconverted
+    def _make(self) -> None:
+        if not self._made:
+            self._made.append(tf.Variable(0.0, trainable=False))

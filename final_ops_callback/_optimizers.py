@@ -1,0 +1,217 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The optimizers of a Keras model: which train it, what their slots mean."""
+
+from __future__ import annotations
+
+import logging
+import re
+from collections.abc import Iterator
+from typing import Any
+
+import tensorflow as tf
+
+from final_ops_callback import _optimizer_stack
+from final_ops_callback import _stack
+from final_ops_callback._live import Meaning
+
+logger = logging.getLogger("final_ops_callback")
+
+_TRACED = "_final_ops_callback_traced"
+
+
+def optimizers_of(model: Any) -> dict[str, Any]:
+    """Lists the optimizers that stand on a model.
+
+    A step of the user's own (that of a GAN, say) updates with optimizers
+    which are attributes of the model, alone or in lists and dicts. The one of
+    `compile` may never be used then.
+
+    Args:
+        model: A Keras model of any generation.
+
+    Returns:
+        Dict from the name that each has in a graph to the optimizer. That of
+        `compile` comes first, if there is one.
+    """
+    own = getattr(model, "optimizer", None)
+    found: dict[int, tuple[str, Any]] = {}
+    if own is not None:
+        found[id(own)] = graph_name(own, ""), own
+    # TensorFlow lists all that a model tracks in attributes of its own.
+    attributes = sorted(vars(model), key=lambda name: name.startswith("_"))
+    for attribute in attributes:
+        value = vars(model)[attribute]
+        for part in _leaves(value):
+            if _optimizer_stack.is_optimizer(part) and id(part) not in found:
+                found[id(part)] = graph_name(part, attribute), part
+    listed: dict[str, Any] = {}
+    for name, optimizer in found.values():
+        unique, count = name, 0
+        while unique in listed:
+            count += 1
+            unique = f"{name}_{count}"
+        listed[unique] = optimizer
+    return listed
+
+
+def _leaves(value: Any) -> Iterator[Any]:
+    if isinstance(value, dict):
+        value = list(value.values())
+    if isinstance(value, list | tuple):
+        for part in value:
+            yield from _leaves(part)
+    else:
+        yield value
+
+
+def graph_name(optimizer: Any, attribute: str) -> str:
+    """Returns the name of an optimizer in a graph.
+
+    Keras 3 counts the optimizers of a process that nobody named: the second
+    Adam is `adam_1`. A name in a graph must not depend on how many were made
+    before, or a checkpoint would not restore.
+
+    Args:
+        optimizer: An optimizer of any generation.
+        attribute: String. The attribute of the model that it is found under,
+            which names one that has no name of its own. `""` for that of
+            `compile`, which is called by its kind.
+    """
+    name = _optimizer_stack.name_of(optimizer)
+    inner = _optimizer_stack.inner_of(optimizer)
+    kinds = {_optimizer_stack.uncounted_name(one) for one in (optimizer, inner)}
+    kind = next((k for k in kinds if _is_counted(name, k)), None)
+    if kind is None:
+        return name
+    return attribute.lstrip("_") or kind
+
+
+def _is_counted(name: str, kind: str) -> bool:
+    return re.fullmatch(rf"{re.escape(kind)}(_\d+)?", name) is not None
+
+
+def graph_path(path: str, optimizer: Any, name: str) -> str:
+    """Returns the path of a variable of an optimizer, by its name in a graph.
+
+    Args:
+        path: String. The path that Keras has given it.
+        optimizer: The optimizer.
+        name: String. The name of the optimizer in the graph.
+    """
+    inner = _optimizer_stack.inner_of(optimizer)
+    for one in (optimizer, inner):
+        given = _optimizer_stack.name_of(one)
+        head, _, rest = path.partition("/")
+        # Keras 2 counts the scopes of its slots, if a step makes them.
+        if rest and _is_counted(head, given):
+            return f"{name if one is inner else graph_name(one, '')}/{rest}"
+    return path if "/" in path else f"{name}/{path}"
+
+
+def variables_of(optimizer: Any) -> list[Any]:
+    """Returns the variables of an optimizer of any generation."""
+    variables = optimizer.variables
+    return list(variables() if callable(variables) else variables)
+
+
+def build(model: Any) -> bool:
+    """Makes the slots of `compile`'s optimizer, which Keras makes in a step.
+
+    A v1 hook finds them in `begin`, as it did under v1.
+
+    Args:
+        model: A built Keras model of any generation.
+
+    Returns:
+        Whether they were made now.
+    """
+    optimizer: Any = getattr(model, "optimizer", None)
+    if optimizer is None or _optimizer_stack.is_built(optimizer):
+        return False
+    if len(optimizers_of(model)) > 1:
+        # A trace of the step has built those that train: this one does not.
+        return False
+    with _stack.strategy_scope(model), _optimizer_stack.slot_scope(optimizer):
+        _optimizer_stack.build(optimizer, model.trainable_variables)
+    return True
+
+
+def unbuilt(model: Any) -> bool:
+    """Returns whether only a step of the model can make some of its slots.
+
+    That is so if it has several optimizers: which variables each of them
+    updates, and whether it ever does, the step alone knows.
+    """
+    optimizers = optimizers_of(model)
+    return (
+        len(optimizers) > 1
+        and vars(model).get(_TRACED) != _identities(optimizers)
+        and not all(map(_optimizer_stack.is_built, optimizers.values()))
+    )
+
+
+def note_traced(model: Any) -> None:
+    """Notes that a trace of the step has made all slots that it will use."""
+    vars(model)[_TRACED] = _identities(optimizers_of(model))
+
+
+def _identities(optimizers: dict[str, Any]) -> list[int]:
+    return [id(optimizer) for optimizer in optimizers.values()]
+
+
+def meanings_of(optimizer: Any) -> dict[int, Meaning]:
+    """Returns how slots are converted that v1 kept with another value.
+
+    v1's momentum added up gradients, and its update multiplied the sum by the
+    rate. Keras adds up updates: minus the rate times what v1 kept. The slots
+    of the other optimizers that both have hold the same values
+    (tests/test_v1_slots.py compares them).
+
+    Args:
+        optimizer: An optimizer of any generation.
+
+    Returns:
+        Dict from the identity of a variable of the optimizer to its
+        `Meaning`.
+    """
+    inner = _optimizer_stack.inner_of(optimizer)
+    momentums = _optimizer_stack.momentums_of(inner)
+    if not momentums:
+        return {}
+    rate_now = _rate_reader(inner)
+
+    def to_v1(value: tf.Tensor) -> tf.Tensor:
+        rate = tf.cast(rate_now(), value.dtype)
+        if _has_no_rate(rate, value):
+            logger.warning(
+                "The learning rate of %r is 0: what v1 kept of its momentum "
+                "can't be computed from what Keras keeps (the rate times it), "
+                "and is given as 0.",
+                inner.name,
+            )
+        return tf.math.divide_no_nan(-value, rate)
+
+    def from_v1(value: tf.Tensor) -> tf.Tensor:
+        rate = tf.cast(rate_now(), value.dtype)
+        if _has_no_rate(rate, value):
+            logger.warning(
+                "The learning rate of %r is 0, and Keras keeps the rate times "
+                "what v1 kept of the momentum: the restored momentum is lost. "
+                "Restore it while the rate is that of the first step.",
+                inner.name,
+            )
+        return -rate * value
+
+    meaning = Meaning(to_v1, from_v1)
+    return {id(_stack.backing(variable)): meaning for variable in momentums}
+
+
+def _rate_reader(optimizer: Any) -> Any:
+    schedule = _optimizer_stack.schedule_of(optimizer)
+    if schedule is not None:
+        return lambda: schedule(optimizer.iterations)
+    return lambda: optimizer.learning_rate
+
+
+def _has_no_rate(rate: tf.Tensor, value: tf.Tensor) -> bool:
+    return bool(rate == 0) and bool(tf.reduce_any(value != 0))

@@ -1,0 +1,67 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Whether the step of a model may hold state of its own trace.
+
+A random operation of TensorFlow keeps its state in the compiled function, and
+Keras 2 draws the seeds of its layers when it compiles one. Two functions for
+the same step, one with and one without extra outputs, would draw other
+numbers than the one of a run without hooks. Such a model gets one function.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import tensorflow as tf
+
+from final_ops_callback import _model
+from final_ops_callback import _optimizer_stack
+from final_ops_callback import _stack
+
+_OURS = ("keras", "tf_keras", "tensorflow", "tensorflow_hub")
+
+
+def may_be_random(model: Any) -> bool:
+    """Returns whether a step of a model may draw random numbers by itself.
+
+    Args:
+        model: A Keras model of any generation.
+    """
+    is_keras_2 = not _stack.looks_up_late(model)
+    for part in _parts(model):
+        if _is_of_the_user(part) or (is_keras_2 and _draws_in_keras_2(part)):
+            return True
+    return False
+
+
+def _parts(model: Any) -> Iterator[Any]:
+    yield model
+    yield from _model.layers_by_path(model).values()
+    yield from _optimizers(model)
+    yield from tf.nest.flatten(getattr(model, "loss", None))
+    yield from _stack.compiled_metrics(model)
+    yield from (vars(model).get(f"{phase}_step") for phase in ("train", "test"))
+
+
+def _optimizers(model: Any) -> Iterator[Any]:
+    optimizer = getattr(model, "optimizer", None)
+    if optimizer is not None:
+        yield optimizer
+        yield _optimizer_stack.inner_of(optimizer)
+
+
+def _is_of_the_user(part: Any) -> bool:
+    """Returns whether code that nobody here knows belongs to a part."""
+    if part is None or isinstance(part, str | dict):
+        return False
+    if type(part).__name__ == "Lambda":
+        return True
+    kind = part if hasattr(part, "__qualname__") else type(part)
+    return str(kind.__module__).partition(".")[0] not in _OURS
+
+
+def _draws_in_keras_2(part: Any) -> bool:
+    # Layers that draw have a generator; nothing public names them. Nadam
+    # counts its updates in Python, once in each trace.
+    names = {kind.__name__ for kind in type(part).__mro__}
+    return "BaseRandomLayer" in names or "Nadam" in names

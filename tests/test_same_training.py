@@ -1,0 +1,261 @@
+# SPDX-License-Identifier: Apache-2.0
+"""With hooks or without, the same seed gives the same weights, bit for bit.
+
+The oracle is plain Keras: the same model, data and seed without a callback.
+"""
+
+import functools
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+import tensorflow as tf
+from hypothesis import HealthCheck
+from hypothesis import given
+from hypothesis import settings
+from hypothesis import strategies as st
+
+from final_ops_callback import SessionRunHookCallback
+from final_ops_callback import _first_trace
+from final_ops_callback import _hook_run
+from tests.generations import IS_KERAS_3
+from tests.generations import keras
+
+v1 = tf.compat.v1
+LAYERS, OPTIMIZERS = keras.layers, keras.optimizers
+
+
+class Noise(LAYERS.Layer):
+    """A layer of the user's own, whose random state is in the trace."""
+
+    def call(self, inputs: Any) -> Any:
+        return inputs + tf.random.normal(tf.shape(inputs))
+
+
+class Generated(LAYERS.Layer):
+    """A layer that draws from a generator, whose state is a variable."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.generator = tf.random.Generator.from_seed(3)
+
+    def call(self, inputs: Any) -> Any:
+        return inputs + self.generator.normal(tf.shape(inputs))
+
+
+def noisy_loss(y_true: Any, y_pred: Any) -> Any:
+    """A loss of the user's own that draws random numbers."""
+    error = tf.square(y_true - y_pred)
+    return error * tf.random.uniform(tf.shape(error))
+
+
+RANDOM: dict[str, Callable[[], Any]] = {
+    "nothing": lambda: LAYERS.Activation("linear"),
+    "tf.random": Noise,
+    "generator": Generated,
+    "dropout": lambda: LAYERS.Dropout(0.5),
+    "dropout with a seed": lambda: LAYERS.Dropout(0.5, seed=3),
+    "gaussian noise": lambda: LAYERS.GaussianNoise(0.5),
+    "lambda": lambda: LAYERS.Lambda(
+        lambda x: x + tf.random.normal(tf.shape(x))
+    ),
+}
+STEPPERS: dict[str, Callable[[], Any]] = {
+    "sgd": lambda: OPTIMIZERS.SGD(0.1, momentum=0.9),
+    "adam": OPTIMIZERS.Adam,
+    "nadam": OPTIMIZERS.Nadam,
+    "rmsprop": OPTIMIZERS.RMSprop,
+    "ftrl": OPTIMIZERS.Ftrl,
+    "adagrad": OPTIMIZERS.Adagrad,
+    "adadelta": OPTIMIZERS.Adadelta,
+    "adamax": OPTIMIZERS.Adamax,
+}
+if not IS_KERAS_3:
+    STEPPERS["legacy adam"] = OPTIMIZERS.legacy.Adam
+    STEPPERS["legacy nadam"] = OPTIMIZERS.legacy.Nadam
+
+
+class Asks(v1.train.SessionRunHook):
+    """Fetches a name every so many steps, from some step on."""
+
+    def __init__(self, name: str, every: int = 1, first: int = 0) -> None:
+        self.name, self.every, self.first = name, every, first
+        self.step, self.results = 0, []
+
+    def before_run(self, run_context: Any) -> Any:
+        self.step += 1
+        if self.step > self.first and self.step % self.every == 0:
+            return v1.train.SessionRunArgs(self.name)
+        return None
+
+    def after_run(self, run_context: Any, run_values: Any) -> None:
+        if run_values.results is not None:
+            self.results.append(run_values.results)
+
+
+class Draws(v1.train.SessionRunHook):
+    """Has variables and random operations of its own."""
+
+    def begin(self) -> None:
+        self.fetches = [
+            v1.get_variable("own", initializer=1.0),
+            v1.random_uniform([2]),
+        ]
+
+    def before_run(self, run_context: Any) -> Any:
+        return v1.train.SessionRunArgs(self.fetches)
+
+
+HOOKS: dict[str, Callable[[], Any]] = {
+    "stop": lambda: v1.train.StopAtStepHook(last_step=100),
+    "log": lambda: v1.train.LoggingTensorHook(["loss:0"], every_n_iter=3),
+    "nan": lambda: v1.train.NanTensorHook("loss:0"),
+    "final ops": lambda: v1.train.FinalOpsHook({"loss": "loss:0"}),
+    "late": lambda: Asks("loss:0", every=3, first=3),
+    "gradients": lambda: Asks("gradients/global_norm:0", every=2),
+    "draws": Draws,
+    "two": lambda: [Asks("loss:0"), v1.train.NanTensorHook("loss:0")],
+}
+
+
+def weights_after(
+    layer: str, optimizer: str, hooks: Any = None, loss: Any = "mse"
+) -> list[np.ndarray]:
+    """Returns the weights after two epochs with a seed."""
+    keras.utils.set_random_seed(7)
+    generator = np.random.default_rng(0)
+    x, y = generator.random((24, 3), "f"), generator.random((24, 1), "f")
+    model = keras.Sequential(
+        [
+            keras.Input((3,)),
+            LAYERS.Dense(4, activation="relu", name="first"),
+            RANDOM[layer](),
+            LAYERS.Dense(1),
+        ]
+    )
+    # Two models of one process count the optimizers: not part of the seed.
+    model.compile(STEPPERS[optimizer](), loss, jit_compile=False)
+    callbacks = [] if hooks is None else [SessionRunHookCallback(hooks)]
+    options = {"batch_size": 4, "epochs": 2, "shuffle": False, "verbose": 0}
+    model.fit(x, y, callbacks=callbacks, **options)
+    return model.get_weights()
+
+
+@functools.cache
+def without_hooks(layer: str, optimizer: str) -> list[np.ndarray]:
+    """Returns the weights of plain Keras, which are the same twice."""
+    first = weights_after(layer, optimizer)
+    assert is_same(first, weights_after(layer, optimizer))
+    return first
+
+
+def is_same(one: list[np.ndarray], other: list[np.ndarray]) -> bool:
+    """Returns whether weights are equal, bit for bit."""
+    return [w.tobytes() for w in one] == [w.tobytes() for w in other]
+
+
+@pytest.mark.parametrize("hooks", HOOKS)
+@pytest.mark.parametrize("layer", ["tf.random", "dropout with a seed"])
+def test_random_layers(layer: str, hooks: str) -> None:
+    """Hooks leave the numbers alone that a layer draws."""
+    with_hooks = weights_after(layer, "sgd", HOOKS[hooks]())
+
+    assert is_same(with_hooks, without_hooks(layer, "sgd"))
+
+
+@pytest.mark.parametrize("optimizer", STEPPERS)
+def test_optimizers(optimizer: str) -> None:
+    """Hooks leave the updates of each optimizer alone."""
+    with_hooks = weights_after("dropout", optimizer, HOOKS["log"]())
+
+    assert is_same(with_hooks, without_hooks("dropout", optimizer))
+
+
+def test_a_loss_of_the_users_own() -> None:
+    """Hooks leave the numbers alone that a loss draws."""
+    plain = weights_after("nothing", "sgd", loss=noisy_loss)
+    with_hooks = weights_after(
+        "nothing", "sgd", HOOKS["late"](), loss=noisy_loss
+    )
+
+    assert is_same(with_hooks, plain)
+
+
+@settings(
+    max_examples=12,
+    suppress_health_check=[HealthCheck.too_slow],
+    derandomize=True,
+)
+@given(
+    st.sampled_from(sorted(RANDOM)),
+    st.sampled_from(sorted(STEPPERS)),
+    st.lists(st.sampled_from(sorted(HOOKS)), max_size=3, unique=True),
+    st.lists(
+        st.builds(
+            Asks,
+            st.sampled_from(["loss:0", "global_step:0", "logs/loss:0"]),
+            st.integers(1, 5),
+            st.integers(0, 9),
+        ),
+        max_size=2,
+    ),
+)
+def test_any_hooks(
+    layer: str, optimizer: str, hooks: list[str], asking: list[Asks]
+) -> None:
+    """No schedule of hooks changes the training of any model."""
+    made: list[Any] = []
+    for name in hooks:
+        hook = HOOKS[name]()
+        made += hook if isinstance(hook, list) else [hook]
+    with_hooks = weights_after(layer, optimizer, made + asking)
+
+    assert is_same(with_hooks, without_hooks(layer, optimizer))
+
+
+def test_what_was_not_known_in_time_is_said(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """A name that comes late has the step compiled anew, with a warning."""
+    weights_after("tf.random", "sgd", Asks("predictions:0", first=4))
+
+    assert (
+        "is compiled anew, and its random operations start over" in caplog.text
+    )
+
+
+def test_what_is_known_in_time_is_not_said(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """A name that a hook looks up when it begins is no reason for a warning."""
+
+    class LooksUp(Asks):
+        def begin(self) -> None:
+            v1.get_default_graph().get_tensor_by_name(self.name)
+
+    hook = LooksUp("first:0", first=4)
+    with_hooks = weights_after("tf.random", "sgd", hook)
+
+    assert len(hook.results) == 8
+    assert "compiled anew" not in caplog.text
+    assert is_same(with_hooks, without_hooks("tf.random", "sgd"))
+
+
+def test_the_guard_can_fail(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two functions for the steps of one run give other weights."""
+    monkeypatch.setattr(_hook_run, "may_be_random", lambda model: False)
+    with_hooks = weights_after("tf.random", "sgd", HOOKS["log"]())
+
+    assert not is_same(with_hooks, without_hooks("tf.random", "sgd"))
+
+
+@pytest.mark.skipif(IS_KERAS_3, reason="Keras 3 makes nothing in a trace")
+def test_the_guard_of_the_first_trace_can_fail(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """In Keras 2, an optimizer that is built early changes the seeds."""
+    monkeypatch.setattr(_first_trace.FirstTrace, "needed", lambda model: None)
+    with_hooks = weights_after("dropout with a seed", "sgd", HOOKS["stop"]())
+
+    assert not is_same(with_hooks, without_hooks("dropout with a seed", "sgd"))

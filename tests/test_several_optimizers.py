@@ -1,0 +1,311 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Models whose step updates with optimizers of its own.
+
+The oracle is plain Keras for what is trained, and the number of steps that ran
+for the global step.
+"""
+
+import logging
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from final_ops_callback import FinalOpsCallback
+from final_ops_callback import SessionRunHookCallback
+from tests.generations import LossScaleOptimizer
+from tests.generations import keras
+from tests.generations import to_numpy
+from tests.generations import variables_of
+
+v1 = tf.compat.v1
+
+
+class Gan(keras.Model):
+    """Two networks and an optimizer for each, as the guides have it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        dense = keras.layers.Dense
+        self.generator = keras.Sequential(
+            [keras.Input((2,)), dense(3, name="out")], name="generator"
+        )
+        self.critic = keras.Sequential(
+            [keras.Input((3,)), dense(1, name="score")], name="critic"
+        )
+
+    def compile(self, critic: Any, generator: Any, **options: Any) -> None:
+        super().compile(**options)
+        self.critic_optimizer = critic
+        self.generator_optimizer = generator
+
+    def train_step(self, data: Any) -> dict[str, Any]:
+        x = data[0] if isinstance(data, tuple) else data
+        noise = tf.random.normal([tf.shape(x)[0], 2])
+        with tf.GradientTape() as tape:
+            fake = tf.reduce_mean(self.critic(self.generator(noise)))
+            loss = fake - tf.reduce_mean(self.critic(x))
+        weights = self.critic.trainable_variables
+        gradients = tape.gradient(loss, weights)
+        self.critic_optimizer.apply_gradients(
+            zip(gradients, weights, strict=True)
+        )
+        with tf.GradientTape() as tape:
+            fake = -tf.reduce_mean(self.critic(self.generator(noise)))
+        weights = self.generator.trainable_variables
+        gradients = tape.gradient(fake, weights)
+        self.generator_optimizer.apply_gradients(
+            zip(gradients, weights, strict=True)
+        )
+        return {"critic_loss": loss, "generator_loss": fake}
+
+
+def gan() -> Gan:
+    """Returns a GAN that plain Keras trains to the same weights each time."""
+    keras.utils.set_random_seed(3)
+    model = Gan()
+    adam = keras.optimizers.Adam
+    model.compile(adam(0.01), adam(0.01), jit_compile=False)
+    return model
+
+
+def train(model: Any, *hooks: Any, epochs: int = 2) -> None:
+    """Trains 6 steps in each epoch."""
+    x = np.random.default_rng(0).random((24, 3), "f")
+    callbacks = [SessionRunHookCallback(list(hooks))] if hooks else []
+    options = {"batch_size": 4, "shuffle": False, "verbose": 0}
+    model.fit(x, epochs=epochs, callbacks=callbacks, **options)
+
+
+class Steps(v1.train.SessionRunHook):
+    """Notes the global step before and after each step, and all names."""
+
+    def begin(self) -> None:
+        self.step = v1.train.get_global_step()
+        self.names = [v.op.name for v in v1.global_variables()]
+        self.seen: list[tuple[int, int]] = []
+
+    def before_run(self, run_context: Any) -> Any:
+        return v1.train.SessionRunArgs(self.step)
+
+    def after_run(self, run_context: Any, run_values: Any) -> None:
+        after = run_context.session.run(self.step)
+        self.seen.append((int(run_values.results), int(after)))
+
+
+def counted(first: int, last: int) -> list[tuple[int, int]]:
+    """Returns what `Steps` sees from one step to another."""
+    return [(step, step + 1) for step in range(first, last)]
+
+
+def test_the_step_counts_the_steps_that_ran() -> None:
+    """Hooks count the steps, also where compile's optimizer does not move."""
+    model, steps = gan(), Steps()
+    train(model, steps)
+
+    assert steps.seen == counted(0, 12)
+    assert int(to_numpy(model.optimizer.iterations)) == 0
+
+
+def test_a_stop_comes_at_its_step_and_the_next_fit_goes_on() -> None:
+    """StopAtStepHook stops, in the first fit and in the next."""
+    model, steps = gan(), Steps()
+    stop = v1.train.StopAtStepHook
+    train(model, steps, stop(last_step=8), epochs=9)
+    assert steps.seen == counted(0, 8)
+    train(model, steps, stop(num_steps=3), epochs=9)
+    assert steps.seen == counted(8, 11)
+    train(model, steps, stop(last_step=12), epochs=9)
+
+    assert steps.seen == counted(11, 12)
+
+
+def test_hooks_leave_its_training_alone(tmp_path: Path) -> None:
+    """With hooks or without, a GAN gets the same weights."""
+    plain, hooked = gan(), gan()
+    train(plain)
+    saver = v1.train.CheckpointSaverHook(str(tmp_path), save_steps=4)
+    train(hooked, saver, v1.train.StopAtStepHook(last_step=99))
+
+    for one, other in zip(
+        plain.get_weights(), hooked.get_weights(), strict=True
+    ):
+        np.testing.assert_array_equal(one, other)
+
+
+def test_checkpoints_hold_the_optimizers_that_train(tmp_path: Path) -> None:
+    """A checkpoint has the slots of each optimizer, by its attribute."""
+    model = gan()
+    train(model, v1.train.CheckpointSaverHook(str(tmp_path), save_steps=4))
+    latest = tf.train.latest_checkpoint(str(tmp_path))
+    saved = {
+        name: tf.train.load_variable(latest, name)
+        for name, _ in tf.train.list_variables(latest)
+    }
+
+    assert latest.endswith("-12")
+    assert saved["global_step"] == 12
+    for owner in ("critic_optimizer", "generator_optimizer"):
+        optimizer = getattr(model, owner)
+        slots = [
+            value for name, value in saved.items() if name.startswith(owner)
+        ]
+        expected = [
+            to_numpy(v)
+            for v in variables_of(optimizer)
+            if "rate" not in _name(v)
+        ]
+        assert len(slots) == len(expected) >= 5
+        for value in expected:
+            assert any(np.array_equal(value, slot) for slot in slots)
+    # The optimizer of compile trains nothing, and has no slots.
+    owners = {name.partition("/")[0] for name in saved}
+    assert not owners & {"rm_sprop", "RMSprop"}
+
+
+def _name(variable: Any) -> str:
+    return str(getattr(variable, "path", variable.name))
+
+
+def test_a_restored_checkpoint_goes_on(tmp_path: Path) -> None:
+    """The step and each optimizer go on from a checkpoint."""
+    saver = v1.train.CheckpointSaverHook(str(tmp_path), save_steps=99)
+    train(gan(), saver, epochs=1)
+    latest = tf.train.latest_checkpoint(str(tmp_path))
+    assert latest.endswith("-6")
+
+    class Restores(v1.train.SessionRunHook):
+        def begin(self) -> None:
+            self.saver = v1.train.Saver()
+
+        def after_create_session(self, session: Any, coord: Any) -> None:
+            self.saver.restore(session, latest)
+
+    model, steps = gan(), Steps()
+    stop = v1.train.StopAtStepHook(last_step=9)
+    train(model, Restores(), steps, stop)
+
+    assert steps.seen == counted(6, 9)
+    assert int(to_numpy(model.critic_optimizer.iterations)) == 9
+    assert int(to_numpy(model.generator_optimizer.iterations)) == 9
+
+
+def test_an_optimizer_that_never_moves_is_said(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """Once, and not for a model whose optimizer trains it."""
+    model = gan()
+    with caplog.at_level(logging.WARNING, "final_ops_callback"):
+        train(model, Steps())
+        train(model, Steps())
+    text = "did not move the step of the optimizer that compile was given"
+    assert caplog.text.count(text) == 1
+    caplog.clear()
+
+    class Own(keras.Model):
+        def train_step(self, data: Any) -> Any:
+            return super().train_step(data)
+
+    inputs = keras.Input((3,))
+    own = Own(inputs, keras.layers.Dense(3)(inputs))
+    own.compile(keras.optimizers.SGD(0.1), "mse", jit_compile=False)
+    x = np.ones((8, 3), "f")
+    own.fit(x, x, verbose=0, callbacks=[SessionRunHookCallback(Steps())])
+
+    assert caplog.text == ""
+
+
+def test_updates_without_any_optimizer_count() -> None:
+    """A step that updates by hand counts, too."""
+
+    class ByHand(keras.Model):
+        def train_step(self, data: Any) -> dict[str, Any]:
+            self.trainable_variables[0].assign_add(
+                tf.ones_like(self.trainable_variables[0])
+            )
+            return {"nothing": tf.constant(0.0)}
+
+    inputs = keras.Input((3,))
+    model = ByHand(inputs, keras.layers.Dense(1)(inputs))
+    model.compile("sgd", jit_compile=False)
+    steps = Steps()
+    train(model, steps, v1.train.StopAtStepHook(last_step=5))
+
+    assert steps.seen == counted(0, 5)
+
+
+def test_an_update_that_a_loss_scale_skips_is_none() -> None:
+    """Whether a step counts whose update was skipped, Keras says."""
+
+    def skip(*callbacks: Any) -> int:
+        inputs = keras.Input((3,))
+        model = keras.Model(inputs, keras.layers.Dense(1)(inputs))
+        optimizer = LossScaleOptimizer(keras.optimizers.SGD(0.1))
+        model.compile(optimizer, "mse", jit_compile=False)
+        x = np.full((4, 3), np.inf, "f")
+        model.fit(x, x[:, :1], verbose=0, callbacks=list(callbacks))
+        return int(to_numpy(model.optimizer.iterations))
+
+    steps = Steps()
+    skip(SessionRunHookCallback(steps))
+
+    assert steps.seen == [(0, skip())]
+
+
+def test_final_ops_tell_the_step() -> None:
+    """FinalOpsCallback gets the step that the hooks have counted."""
+    steps: list[int] = []
+
+    class Final(FinalOpsCallback):
+        def on_final_ops_values(
+            self, values: Any, phase: str, step: int
+        ) -> None:
+            steps.append(step)
+
+    model = gan()
+    x = np.random.default_rng(0).random((24, 3), "f")
+    hooks = SessionRunHookCallback(Steps())
+    model.fit(x, batch_size=4, verbose=0, callbacks=[hooks, Final({})])
+
+    assert steps == [6]
+
+
+def test_names_do_not_depend_on_how_many_were_made_before() -> None:
+    """The second unnamed Adam of a process has the names of the first."""
+    names = []
+    for _ in range(2):
+        inputs = keras.Input((3,))
+        outputs = keras.layers.Dense(1, name="out")(inputs)
+        model = keras.Model(inputs, outputs)
+        model.compile(keras.optimizers.Adam(), "mse", jit_compile=False)
+        steps = Steps()
+        x = np.ones((4, 3), "f")
+        model.fit(
+            x, x[:, :1], verbose=0, callbacks=[SessionRunHookCallback(steps)]
+        )
+        names.append(steps.names)
+
+    assert names[0] == names[1]
+    assert any(name.lower().startswith("adam/") for name in names[0])
+
+
+def test_the_path_that_keras_gives_maps_too() -> None:
+    """variable_names takes the path of Keras, and the name in the graph."""
+    inputs = keras.Input((3,))
+    model = keras.Model(inputs, keras.layers.Dense(1, name="out")(inputs))
+    keras.optimizers.Adam()  # counts
+    model.compile(keras.optimizers.Adam(), "mse", jit_compile=False)
+    model.optimizer.build(model.trainable_variables)
+    slot = next(
+        v for v in variables_of(model.optimizer) if "kernel" in _name(v)
+    )
+    for key in (_name(slot).removesuffix(":0"), None):
+        steps = Steps()
+        names = {} if key is None else {key: "old/slot"}
+        x = np.ones((4, 3), "f")
+        hook = SessionRunHookCallback(steps, variable_names=names)
+        model.fit(x, x[:, :1], verbose=0, callbacks=[hook])
+
+        assert ("old/slot" in steps.names) is bool(names)
