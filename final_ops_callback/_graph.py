@@ -8,6 +8,7 @@ and `Saver` willing.
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import re
 from collections.abc import Iterable
@@ -213,6 +214,10 @@ class HookGraph(tf.Graph):
                 f"{name}:0",
             )
 
+    def step_scope(self) -> contextlib.AbstractContextManager[Any]:
+        """Returns the name scope of what is not made by hooks."""
+        return tf.name_scope(_SCOPE)
+
     def replace_live(self, twin: str, variable: Any) -> None:
         """Lets a twin stand for another variable of its shape and dtype.
 
@@ -271,7 +276,7 @@ class HookGraph(tf.Graph):
             tf.control_dependencies(None),
             self.gradient_override_map({"IdentityN": _REFUSED_GRADIENT}),
         ):
-            with tf.name_scope(_SCOPE):
+            with self.step_scope():
                 given = tf.compat.v1.placeholder(spec.dtype, spec.shape)
                 # Never run: the value is given. It leads back to the weights,
                 # so that v1.gradients looks for a way through it.
@@ -299,7 +304,7 @@ class HookGraph(tf.Graph):
             self._weights.append(twin.handle)
         self.twin_initializers.add(twin.initializer.name)
         if live.role == LEARNING_RATE:
-            with tf.name_scope(_SCOPE):
+            with self.step_scope():
                 self._learning_rate = tf.identity(twin, name=LEARNING_RATE)
             self.step_inputs[self._learning_rate.name] = live
 

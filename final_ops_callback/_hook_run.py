@@ -19,6 +19,7 @@ from final_ops_callback import _stack
 from final_ops_callback._asking import may_ask_at_the_end
 from final_ops_callback._asking import may_ask_late
 from final_ops_callback._asking import names_written
+from final_ops_callback._eager import eager_mode
 from final_ops_callback._first_trace import FirstTrace
 from final_ops_callback._graph import LEARNING_RATE
 from final_ops_callback._graph import LOSS
@@ -251,6 +252,7 @@ class HookRun:
             logs: Mapping. The logs of the batch.
         """
         if self._is_idle:
+            self._has_run = True
             return
         self._outputs = dict(logs or {})
         self._tap.settle()
@@ -412,7 +414,8 @@ class HookRun:
         if name in self._last:
             return self._last[name]
         if name == LEARNING_RATE and self._phase == "train":
-            return _model.learning_rate_of(self._model)
+            with eager_mode():
+                return _model.learning_rate_of(self._model)
         source = self._names.source(name)
         log = name.removeprefix(LOGS)
         if source is None:
@@ -420,7 +423,8 @@ class HookRun:
                 return self._outputs[log]
             metrics = {m.name: m for m in _stack.metrics_of(self._model)}
             if log in metrics:
-                return metrics[log].result()
+                with eager_mode():
+                    return metrics[log].result()
         if self._has_run and source is not None:
             raise StepTensorError(
                 f"nobody asked the last step for {name!r}",

@@ -72,6 +72,8 @@ class HookAttributes:
             }
             inner.clear()
             inner.update(attributes | kept)
+            # The next run inside of the outer one begins with it, too.
+            first.update(kept)
 
 
 def _is_stock(owner: Any) -> bool:

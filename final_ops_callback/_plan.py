@@ -311,7 +311,10 @@ def _keeps_values(given: tf.Tensor, cast: tf.Tensor) -> bool:
     if given.dtype.is_floating:  # less exact, and not infinite
         is_same = tf.math.is_finite(cast) | ~tf.math.is_finite(given)
     else:
+        # Back from an unsigned number, a negative one is itself again.
         is_same = tf.cast(cast, given.dtype) == given
+        if given.dtype.is_integer and cast.dtype.is_integer:
+            is_same &= (cast < 0) == (given < 0)
     return bool(tf.reduce_all(is_same))
 
 

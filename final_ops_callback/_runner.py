@@ -296,7 +296,8 @@ class HookRunner:
             error.add_note(f"and while closing the session: {other!r}")
 
     def _build(self) -> None:
-        fetches = (self._original_fetches or _train_op)()
+        with self._graph.step_scope():
+            fetches = (self._original_fetches or _train_op)()
         self._original_args = tf.compat.v1.train.SessionRunArgs(fetches, None)
         if self._steps_per_run > 1:
             steps_per_run_variable()
