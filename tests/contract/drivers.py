@@ -212,11 +212,14 @@ def state_of(model, names):
     }
     variables["learning_rate"] = optimizer.learning_rate
     variables["global_step"] = optimizer.iterations
+    values = {name: v.numpy() for name, v in sorted(variables.items())}
+    if isinstance(optimizer, keras.optimizers.SGD):
+        # Keras keeps minus the rate times what v1 kept.
+        for name in values:
+            if name.endswith("/momentum"):
+                values[name] = values[name] / -values["learning_rate"]
     return {
-        "weights": {
-            name: normalized(variables[name].numpy())
-            for name in sorted(variables)
-        },
+        "weights": {name: normalized(v) for name, v in values.items()},
         "step": int(model.optimizer.iterations.numpy()),
         "marks": marks_on(model),
     }
@@ -481,14 +484,14 @@ def _pause():
 
 
 def _momentum(weight, gradient, rate, step, variable):
-    """Apply the update of `keras.optimizers.SGD`."""
+    """Apply the update of `v1.train.MomentumOptimizer`."""
     del step
     zeros = np.zeros(weight.shape, "float32")
     slot = variable(f"{weight.op.name}/momentum", zeros, trainable=False)
-    new = slot * MOMENTUM - gradient * rate
+    new = slot * MOMENTUM + gradient
     return tf.group(
         slot.assign(new, read_value=False),
-        weight.assign_add(new, read_value=False),
+        weight.assign_sub(new * rate, read_value=False),
     )
 
 
