@@ -8,6 +8,8 @@ from typing import Any
 
 import tensorflow as tf
 
+from final_ops_callback import _foreign
+from final_ops_callback._graph import HookGraph
 from final_ops_callback.errors import HookError
 from final_ops_callback.errors import HookUsageError
 from final_ops_callback.errors import NotAHookError
@@ -85,13 +87,15 @@ class named:
     Args:
         hook: The hook that is called.
         moment: String. One of `METHODS`.
+        graph: The hook graph.
     """
 
-    __slots__ = ("_hook", "_moment")
+    __slots__ = ("_graph", "_hook", "_moment")
 
-    def __init__(self, hook: Any, moment: str) -> None:
+    def __init__(self, hook: Any, moment: str, graph: HookGraph) -> None:
         self._hook = hook
         self._moment = moment
+        self._graph = graph
 
     def __enter__(self) -> None:
         pass
@@ -103,23 +107,15 @@ class named:
         if isinstance(error, HookError):
             error.add_where(where)
             return
-        if isinstance(error, RuntimeError | TypeError | NotImplementedError):
-            way_out = _way_out(str(error))
-            if way_out:
-                raise HookUsageError(str(error), where, way_out) from error
+        message = str(error)
+        if "Attempting to capture an EagerTensor" in message:
+            raise HookUsageError(message, where, _TAKE_THE_TWIN) from error
+        _foreign.explain(error, where, self._hook, self._graph)
         error.add_note(f"raised by {where}")
 
 
-def _way_out(message: str) -> str | None:
-    if "Attempting to capture an EagerTensor" in message:
-        return (
-            "An eager tensor or variable can't be part of the hook graph. "
-            "Take the twin of the variable from the graph: "
-            "tf.compat.v1.global_variables() has it under its name."
-        )
-    if "Graph is finalized" in message:
-        return (
-            "Operations can be added in the constructor (give hooks as a "
-            "function that returns them) and in begin, not later."
-        )
-    return None
+_TAKE_THE_TWIN = (
+    "An eager tensor or variable can't be part of the hook graph. "
+    "Take the twin of the variable from the graph: "
+    "tf.compat.v1.global_variables() has it under its name."
+)

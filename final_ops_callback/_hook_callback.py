@@ -16,10 +16,12 @@ from final_ops_callback._calls import Hooks
 from final_ops_callback._calls import checked_hooks
 from final_ops_callback._hook_run import HookRun
 from final_ops_callback._late_lookup import LateLookup
+from final_ops_callback._offers import checked_specs
 from final_ops_callback._phases import checked_phases
 from final_ops_callback._step import StepTap
 from final_ops_callback._workers import refuse_servers
 from final_ops_callback._workers import several
+from final_ops_callback.errors import BackendError
 
 _PHASES = ("train", "test", "predict")
 
@@ -55,7 +57,7 @@ class SessionRunHookCallback(_callback.Callback):
 
     Raises:
         NotAHookError: One of the hooks is none.
-        ArgumentError: An unknown phase.
+        ArgumentError: An unknown phase, or `step_tensors` that declare nothing.
         UnknownNameError: A hook looks for a name that is not in the graph.
         StepTensorError: A hook looks for a step tensor that has to be
             declared, or that the step does not deliver.
@@ -96,7 +98,7 @@ class SessionRunHookCallback(_callback.Callback):
         self._scaffold = scaffold
         self._chief_only = chief_only
         self._variable_names = dict(variable_names or {})
-        self._step_tensors = dict(step_tensors or {})
+        self._step_tensors = checked_specs(step_tensors or {})
         self._runs: dict[str, HookRun] = {}
         self._outer_runs: dict[str, HookRun] = {}
         self._taps: dict[str, StepTap] = {}
@@ -111,7 +113,12 @@ class SessionRunHookCallback(_callback.Callback):
 
         It may be inside of another run (somebody evaluates with this callback
         during fit), which then goes on when this one has ended.
+
+        Raises:
+            StrategyError: Its variables are on parameter servers.
+            BackendError: The model does not run on TensorFlow.
         """
+        _refuse_other_backends(model)
         refuse_servers(model)
         super().set_model(model)
         _give_up(self._outer_runs)
@@ -218,6 +225,18 @@ class SessionRunHookCallback(_callback.Callback):
             self._runs.pop(mode, None)
             LateLookup.remove(self.model)
             raise
+
+
+def _refuse_other_backends(model: Any) -> None:
+    backend = _stack.backend_of(model)
+    if backend != "tensorflow":
+        raise BackendError(
+            f"the model runs on {backend}, and a v1 hook needs the graph and "
+            "session of TensorFlow",
+            "SessionRunHookCallback",
+            "Set KERAS_BACKEND=tensorflow before Keras is imported, or use "
+            "FinalOpsCallback, which runs on every backend.",
+        )
 
 
 def _give_up(runs: dict[str, HookRun]) -> None:

@@ -7,8 +7,7 @@ from collections.abc import Callable
 from collections.abc import Iterable
 from typing import Any
 
-import keras
-
+from final_ops_callback import _stack
 from final_ops_callback._late_lookup import LateLookup
 from final_ops_callback._step import StepTap
 from final_ops_callback._step_names import StepNames
@@ -61,7 +60,7 @@ class LastStep:
 
     def catch_evaluate(self, model: Any) -> None:
         """Makes ready for an evaluate that may follow."""
-        if self._wanted and _has_step_tensors():
+        if self._wanted and _has_step_tensors(model):
             LateLookup.install(model, self)
 
     def begin(self, model: Any) -> None:
@@ -71,7 +70,7 @@ class LastStep:
             model: A Keras model of any generation.
         """
         self.end()
-        if not self._wanted or not _has_step_tensors():
+        if not self._wanted or not _has_step_tensors(model):
             return
         self._names = StepNames(model, self._mode)
         sources = self._names.taken(
@@ -91,6 +90,6 @@ class LastStep:
         self._names = None
 
 
-def _has_step_tensors() -> bool:
+def _has_step_tensors(model: Any) -> bool:
     # Only the step of TensorFlow can be looked into.
-    return not hasattr(keras, "ops") or keras.backend.backend() == "tensorflow"
+    return _stack.backend_of(model) == "tensorflow"

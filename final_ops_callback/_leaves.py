@@ -20,6 +20,7 @@ import numpy as np
 import tensorflow as tf
 
 from final_ops_callback import _stack
+from final_ops_callback import _symbolic
 from final_ops_callback._feeds import Feeds
 from final_ops_callback._last_step import LastStep
 from final_ops_callback._offers import did_you_mean
@@ -84,7 +85,7 @@ class Moment:
             for leaf in self.symbolic
             for source in _sources(leaf, self.feeds)
         )
-        outputs = _stack.evaluate_symbolic(
+        outputs = _symbolic.evaluate_symbolic(
             self.symbolic, [(i, self.feeds.by_tensor(i)) for i in inputs]
         )
         return {
@@ -326,4 +327,4 @@ def _parameters(function: Any) -> list[inspect.Parameter]:
 
 def _sources(leaf: Any, feeds: Feeds) -> list[Any]:
     # v1 let one feed any tensor, so also the fetched one itself.
-    return [leaf] if feeds.has_tensor(leaf) else _stack.source_inputs(leaf)
+    return [leaf] if feeds.has_tensor(leaf) else _symbolic.source_inputs(leaf)

@@ -31,7 +31,7 @@ ROOMS: dict[str, set[str]] = {
     "_phases": {"errors"},
     "_to_host": {"_stack", "_structure"},
     # the inside of a step, by name
-    "_offers": set(),
+    "_offers": {"errors"},
     "_step_names": {"_graph", "_live", "_model", "_structure", "errors"},
     "_replicas": {"errors"},
     "_wrapping": set(),
@@ -48,9 +48,16 @@ ROOMS: dict[str, set[str]] = {
     "_step": {"_collect", "_stand_in", "_step_names", "_workers"},
     "_late_lookup": {"_stack"},
     # FinalOpsCallback
-    "_last_step": {"_late_lookup", "_step", "_step_names", "errors"},
+    "_last_step": {
+        "_late_lookup",
+        "_stack",
+        "_step",
+        "_step_names",
+        "errors",
+    },
     "_signature": {"_stack"},
-    "_feeds": {"_stack", "errors"},
+    "_symbolic": {"_stack"},
+    "_feeds": {"_stack", "_symbolic", "errors"},
     "_leaves": {
         "_feeds",
         "_last_step",
@@ -58,6 +65,7 @@ ROOMS: dict[str, set[str]] = {
         "_signature",
         "_stack",
         "_structure",
+        "_symbolic",
         "_to_host",
         "_training_metrics",
         "errors",
@@ -99,8 +107,10 @@ ROOMS: dict[str, set[str]] = {
     "_plans": {"_plan", "_program"},
     "_session": {"_plan", "_plans", "_program", "_trace", "errors"},
     # HookRunner, which knows no Keras
-    "_calls": {"errors"},
+    "_foreign": {"_graph", "errors"},
+    "_calls": {"_foreign", "_graph", "errors"},
     "_requests": {
+        "_foreign",
         "_graph",
         "_live",
         "_offers",
@@ -110,11 +120,11 @@ ROOMS: dict[str, set[str]] = {
         "errors",
     },
     "_counters": set(),
-    "_scaffold": {"_graph", "_session", "errors"},
+    "_scaffold": {"_foreign", "_graph", "_session", "errors"},
+    "_begun": {"_calls", "_counters", "_graph", "_scaffold", "_session"},
     "_runner": {
-        "_scaffold",
+        "_begun",
         "_calls",
-        "_counters",
         "_graph",
         "_live",
         "_offers",
@@ -143,10 +153,12 @@ ROOMS: dict[str, set[str]] = {
         "_calls",
         "_hook_run",
         "_late_lookup",
+        "_offers",
         "_phases",
         "_stack",
         "_step",
         "_workers",
+        "errors",
     },
 }
 
