@@ -25,6 +25,10 @@ class Callback(keras.callbacks.Callback):
     under `ParameterServerStrategy`.
     """
 
+    # Of a list of callbacks that nobody gave parameters, which Keras 2 leaves
+    # without any.
+    params: Any = None
+
     def __init__(self) -> None:
         super().__init__()
         # Read by tf_keras and Keras 2: logs may come as tensors, so that no

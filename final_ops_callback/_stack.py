@@ -86,6 +86,37 @@ def metrics_of(model: Any) -> list[Any]:
     return found
 
 
+def compiled_metrics_of(model: Any) -> list[Any]:
+    """Returns what a model was compiled with as metrics: names, too.
+
+    Keras makes metrics of them in the first step. Nothing public keeps them
+    as they were given (tests/test_private_api.py notices a change).
+    """
+    container = getattr(model, "_compile_metrics", None)  # Keras 3
+    if container is None:
+        container = getattr(model, "compiled_metrics", None)
+    found: list[Any] = []
+    for name in ("_user_metrics", "_user_weighted_metrics"):
+        found += tf.nest.flatten(getattr(container, name, None))
+    return [metric for metric in found if metric is not None]
+
+
+def is_stock(model: Any, method: str) -> bool:
+    """Says whether a method of a model is Keras's own.
+
+    Args:
+        model: A Keras model of any generation.
+        method: String. The name of a method.
+    """
+    if method in vars(model):
+        return False
+    keras_own = {generation.__name__ for generation in generations()}
+    for kind in type(model).__mro__:
+        if method in vars(kind):
+            return kind.__module__.partition(".")[0] in keras_own
+    return True
+
+
 def sublayers(layer: Any) -> list[Any]:
     """Returns the layers that a layer or model is made of, not theirs.
 

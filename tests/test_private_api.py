@@ -182,3 +182,12 @@ def test_the_call_of_an_instance_is_called() -> None:
     model(np.zeros((1, 2)))
 
     assert called == [1]
+
+
+def test_what_a_model_was_compiled_with() -> None:
+    """The metrics are found as they were given, before they are made."""
+    model = models.tiny_model()
+    metric = keras.metrics.MeanSquaredError()
+    model.compile("sgd", "mse", metrics=["mae", metric], weighted_metrics=["a"])
+
+    assert _stack.compiled_metrics_of(model) == ["mae", metric, "a"]
