@@ -6,7 +6,6 @@ from __future__ import annotations
 import dataclasses
 import functools
 from collections.abc import Callable
-from collections.abc import Iterable
 from typing import Any
 
 from final_ops_callback import _stack
@@ -30,15 +29,15 @@ class Moment:
         model: The Keras model that the run was for.
         logs: Dict. The logs of the run's end, values as NumPy or Python.
         feeds: The feeds of the final ops.
-        symbolic: List. All symbolic leaves of the structure, so that one
-            forward pass can compute them together.
+        symbolic: List of lists. The symbolic leaves of the structure, in the
+            groups that one forward pass computes together.
         last_step: What was taken out of the last step, or `None`.
     """
 
     model: Any
     logs: dict[str, Any]
     feeds: Feeds
-    symbolic: list[Any]
+    symbolic: list[list[Any]]
     last_step: LastStep | None = None
     _computed: dict[int, Any] = dataclasses.field(default_factory=dict)
 
@@ -48,23 +47,23 @@ class Moment:
         return {id(metric) for metric in _stack.metrics_of(self.model)}
 
     def symbolic_value(self, leaf: Any) -> Any:
-        """Returns the value of a symbolic leaf, computed with all others."""
+        """Returns the value of a symbolic leaf, computed with its group."""
         if id(leaf) not in self._computed:
-            self._computed.update(self._forward_pass())
+            groups = self.symbolic
+            of_leaf = (g for g in groups if any(one is leaf for one in g))
+            self._computed.update(self._forward_pass(next(of_leaf, [leaf])))
         return self._computed[id(leaf)]
 
-    def _forward_pass(self) -> dict[int, Any]:
-        inputs = distinct(
-            source
-            for leaf in self.symbolic
-            for source in sources(leaf, self.feeds)
+    def _forward_pass(self, group: list[Any]) -> dict[int, Any]:
+        inputs = _symbolic.distinct(
+            source for leaf in group for source in sources(leaf, self.feeds)
         )
         outputs = _symbolic.evaluate_symbolic(
-            self.symbolic, [(i, self.feeds.by_tensor(i)) for i in inputs]
+            group, [(i, self.feeds.by_tensor(i)) for i in inputs]
         )
         return {
             id(leaf): to_host(output)
-            for leaf, output in zip(self.symbolic, outputs, strict=True)
+            for leaf, output in zip(group, outputs, strict=True)
         }
 
 
@@ -96,12 +95,8 @@ class LeafKind:
         raise NotImplementedError
 
 
-def distinct(items: Iterable[Any]) -> list[Any]:
-    """Returns the items without repetitions, told apart by identity."""
-    return list({id(item): item for item in items}.values())
-
-
 def sources(leaf: Any, feeds: Feeds) -> list[Any]:
+    """Returns what a symbolic leaf is computed from, of what is fed."""
     # v1 let one feed any tensor, so also the fetched one itself.
     return [leaf] if feeds.has_tensor(leaf) else _symbolic.source_inputs(leaf)
 

@@ -15,6 +15,7 @@ from typing import Any
 import tensorflow as tf
 
 from final_ops_callback import _stack
+from final_ops_callback import _symbolic
 from final_ops_callback._feeds import Feeds
 from final_ops_callback._leaf_kind import LeafKind
 from final_ops_callback._leaf_kind import Moment
@@ -103,6 +104,16 @@ class _Symbolic(LeafKind):
                     where(),
                     f"Add it: final_ops_feed_dict={{{source.name!r}: batch}}.",
                 )
+        try:
+            _symbolic.model_of([leaf], needed)
+        except ValueError as error:
+            raise LeafError(
+                f"no Keras model can hold what {leaf.name!r} is computed from "
+                f"({error})",
+                where(),
+                "Give each of its layers a name of its own, or a function that "
+                "computes it.",
+            ) from error
         return needed
 
     def value(self, leaf: Any, moment: Moment, where: Where) -> Any:

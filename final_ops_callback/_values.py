@@ -10,10 +10,11 @@ from typing import Any
 from final_ops_callback import _leaves
 from final_ops_callback import _stack
 from final_ops_callback import _structure
+from final_ops_callback import _symbolic
 from final_ops_callback._feeds import Feeds
 from final_ops_callback._last_step import LastStep
 from final_ops_callback._leaf_kind import Moment
-from final_ops_callback._leaf_kind import distinct
+from final_ops_callback._leaf_kind import sources
 from final_ops_callback._name_leaf import Name
 from final_ops_callback._to_host import to_host_structure
 from final_ops_callback.errors import FeedError
@@ -59,9 +60,15 @@ class FinalOps:
                 f"{sorted({getattr(key, 'name', key) for key in used})}. "
                 "Remove it or mend its name.",
             )
-        for key in distinct(used):
+        for key in _symbolic.distinct(used):
             if _stack.is_symbolic(key):
                 self._feeds.check(key)
+        self._groups = _symbolic.together(
+            _symbolic.distinct(
+                leaf for _, leaf in leaves if _stack.is_symbolic(leaf)
+            ),
+            functools.partial(sources, feeds=self._feeds),
+        )
 
     def where(self, path: _structure.Path) -> str:
         """Writes the path of a leaf as the user would: `final_ops['auc']`."""
@@ -118,12 +125,11 @@ class FinalOps:
         Raises:
             Exception: What another leaf raised, with a note that names it.
         """
-        leaves = list(_structure.leaves_with_path(self._structure))
         moment = Moment(
             model,
             to_host_structure(dict(logs or {})),
             self._feeds,
-            distinct(leaf for _, leaf in leaves if _stack.is_symbolic(leaf)),
+            self._groups,
             last_step,
         )
         values: dict[int, tuple[Any, Any]] = {}
