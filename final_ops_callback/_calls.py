@@ -31,11 +31,11 @@ def checked_hooks(hooks: Hooks) -> Callable[[], Any]:
     Raises:
         NotAHookError: One of them is no hook.
     """
-    if callable(hooks) and not _is_hook(hooks):
+    if callable(hooks) and not is_hook(hooks):
         return hooks
     listed = list(hooks) if isinstance(hooks, list | tuple) else [hooks]
     for index, hook in enumerate(listed):
-        if not _is_hook(hook):
+        if not is_hook(hook):
             raise NotAHookError(
                 f"{hook!r} is no SessionRunHook",
                 f"hooks[{index}]",
@@ -46,7 +46,8 @@ def checked_hooks(hooks: Hooks) -> Callable[[], Any]:
     return lambda: listed
 
 
-def _is_hook(value: Any) -> bool:
+def is_hook(value: Any) -> bool:
+    """Says whether something has the methods of a v1 hook."""
     return not isinstance(value, type) and all(
         callable(getattr(value, method, None)) for method in METHODS
     )

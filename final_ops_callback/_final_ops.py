@@ -153,6 +153,17 @@ class FinalOpsCallback(_callback.Callback):
                 (`optimizer.iterations`).
         """
 
+    def __getstate__(self) -> dict[str, Any]:
+        """Returns what is pickled: the values, too, and nothing of a run."""
+        state = super().__getstate__()
+        del state["_last_steps"], state["_training_metrics"]
+        return state
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        super().__setstate__(state)
+        self._training_metrics = TrainingMetrics()
+        self._last_steps = self._new_last_steps()
+
     def __deepcopy__(self, memo: dict[int, Any]) -> FinalOpsCallback:
         """Copies the callback, not what it watches.
 

@@ -12,6 +12,7 @@ import tensorflow as tf
 
 from final_ops_callback import _callback
 from final_ops_callback import _stack
+from final_ops_callback._as_made import AsMade
 from final_ops_callback._calls import Hooks
 from final_ops_callback._calls import checked_hooks
 from final_ops_callback._hook_run import HookRun
@@ -99,6 +100,10 @@ class SessionRunHookCallback(_callback.Callback):
         self._chief_only = chief_only
         self._variable_names = dict(variable_names or {})
         self._step_tensors = checked_specs(step_tensors or {})
+        self._as_made = AsMade()
+        self._forget_runs()
+
+    def _forget_runs(self) -> None:
         self._runs: dict[str, HookRun] = {}
         self._outer_runs: dict[str, HookRun] = {}
         self._taps: dict[str, StepTap] = {}
@@ -107,6 +112,23 @@ class SessionRunHookCallback(_callback.Callback):
         # gone; not until the end of the process, which frees all.
         for runs in (self._runs, self._outer_runs):
             weakref.finalize(self, _give_up, runs).atexit = False
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Returns what a copy is made of: hooks as they were made.
+
+        What a hook keeps of a run (tensors, writers) is not in it. A hook
+        that can't be copied or pickled all the same raises Python's error.
+        """
+        state = super().__getstate__()
+        for name in ("_runs", "_outer_runs", "_taps", "_as_made"):
+            del state[name]
+        state["_hooks"] = self._as_made.copies(self._hooks)
+        return state
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        super().__setstate__(state)
+        self._as_made = AsMade()
+        self._forget_runs()
 
     def set_model(self, model: Any) -> None:
         """Takes the model; Keras calls it when a run of its own begins.
@@ -164,6 +186,7 @@ class SessionRunHookCallback(_callback.Callback):
         if not self._concerns(phase):
             return
         mode = "test" if phase == "validation" else phase
+        self._as_made.note(self._hooks)
         run = HookRun(
             self.model,
             mode,

@@ -134,6 +134,7 @@ ROOMS: dict[str, set[str]] = {
     # HookRunner, which knows no Keras
     "_foreign": {"_graph", "errors"},
     "_calls": {"_foreign", "_graph", "errors"},
+    "_as_made": {"_calls"},
     "_requests": {
         "_foreign",
         "_graph",
@@ -174,6 +175,7 @@ ROOMS: dict[str, set[str]] = {
     },
     "_workers": {"errors"},
     "_hook_callback": {
+        "_as_made",
         "_callback",
         "_calls",
         "_hook_run",
