@@ -7,10 +7,9 @@ thread. No copy can have these, and none needs them: `begin` builds anew.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Any
 
-from final_ops_callback._calls import is_hook
+from final_ops_callback._calls import hooks_within
 
 
 class AsMade:
@@ -26,12 +25,9 @@ class AsMade:
         Args:
             hooks: As in `HookRunner`.
         """
-        for hook in _hooks_in(hooks):
+        for hook in hooks_within(hooks):
             if id(hook) not in self._states and hasattr(hook, "__dict__"):
-                state = dict(vars(hook))
-                self._states[id(hook)] = hook, state
-                # A hook may have others inside of it.
-                self.note(list(state.values()))
+                self._states[id(hook)] = hook, dict(vars(hook))
 
     def copies(self, hooks: Any) -> Any:
         """Returns hooks with the attributes that they were made with.
@@ -48,8 +44,10 @@ class AsMade:
     def _copy_of(self, value: Any, made: dict[int, Any]) -> Any:
         if id(value) in made:
             return made[id(value)]
-        if isinstance(value, list):
+        if type(value) is list:
             return [self._copy_of(item, made) for item in value]
+        if type(value) is dict:
+            return {k: self._copy_of(item, made) for k, item in value.items()}
         if type(value) is tuple:
             return tuple(self._copy_of(item, made) for item in value)
         if id(value) not in self._states:
@@ -60,11 +58,3 @@ class AsMade:
             {name: self._copy_of(one, made) for name, one in state.items()}
         )
         return duplicate
-
-
-def _hooks_in(value: Any) -> Iterator[Any]:
-    if isinstance(value, list | tuple):
-        for item in value:
-            yield from _hooks_in(item)
-    elif is_hook(value):
-        yield value

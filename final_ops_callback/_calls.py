@@ -4,6 +4,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from collections.abc import Iterator
+from collections.abc import Mapping
 from typing import Any
 
 import tensorflow as tf
@@ -51,6 +53,28 @@ def is_hook(value: Any) -> bool:
     return not isinstance(value, type) and all(
         callable(getattr(value, method, None)) for method in METHODS
     )
+
+
+def hooks_within(value: Any) -> Iterator[Any]:
+    """Yields hooks, and those that they have inside of them.
+
+    Args:
+        value: As `hooks` of `HookRunner`. Nothing in a function is found.
+    """
+    # With the value, so that no other one can get its id.
+    stack, seen = [value], dict[int, Any]()
+    while stack:
+        one = stack.pop()
+        if id(one) in seen:
+            continue
+        seen[id(one)] = one
+        if isinstance(one, list | tuple):
+            stack += reversed(one)
+        elif isinstance(one, Mapping):
+            stack += reversed(list(one.values()))
+        elif is_hook(one):
+            yield one
+            stack += getattr(one, "__dict__", {}).values()
 
 
 def overriding(hooks: list[Any], method: str) -> list[tuple[int, Any]]:

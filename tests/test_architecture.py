@@ -145,7 +145,7 @@ ROOMS: dict[str, set[str]] = {
         "_session",
         "errors",
     },
-    "_counters": set(),
+    "_counters": {"_calls"},
     "_scaffold": {"_foreign", "_graph", "_session", "errors"},
     "_begun": {"_calls", "_counters", "_graph", "_scaffold", "_session"},
     "_runner": {
