@@ -11,6 +11,7 @@ from typing import Any
 import tensorflow as tf
 
 from final_ops_callback import _foreign
+from final_ops_callback import _restore
 from final_ops_callback._graph import HookGraph
 from final_ops_callback.errors import HookError
 from final_ops_callback.errors import HookUsageError
@@ -136,6 +137,7 @@ class named:
         if "Attempting to capture an EagerTensor" in message:
             raise HookUsageError(message, where, _TAKE_THE_TWIN) from error
         _foreign.explain(error, where, self._hook, self._graph)
+        _restore.explain(error, where)
         error.add_note(f"raised by {where}")
 
 

@@ -10,6 +10,7 @@ from typing import Any
 import tensorflow as tf
 
 from final_ops_callback import _foreign
+from final_ops_callback import _restore
 from final_ops_callback._graph import HookGraph
 from final_ops_callback._session import EagerSession
 from final_ops_callback.errors import HookUsageError
@@ -77,6 +78,7 @@ def initialize(scaffold: Any, session: EagerSession) -> None:
         _foreign.explain(
             error, "the scaffold", scaffold, session.graph, "scaffold"
         )
+        _restore.explain(error, "the init_fn of the scaffold")
         raise
     if len(missing):
         raise HookUsageError(

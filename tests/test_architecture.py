@@ -133,7 +133,8 @@ ROOMS: dict[str, set[str]] = {
     "_session": {"_plan", "_plans", "_program", "_trace", "errors"},
     # HookRunner, which knows no Keras
     "_foreign": {"_graph", "errors"},
-    "_calls": {"_foreign", "_graph", "errors"},
+    "_restore": {"errors"},
+    "_calls": {"_foreign", "_graph", "_restore", "errors"},
     "_as_made": {"_calls"},
     "_requests": {
         "_foreign",
@@ -146,7 +147,7 @@ ROOMS: dict[str, set[str]] = {
         "errors",
     },
     "_counters": {"_calls"},
-    "_scaffold": {"_foreign", "_graph", "_session", "errors"},
+    "_scaffold": {"_foreign", "_graph", "_restore", "_session", "errors"},
     "_begun": {"_calls", "_counters", "_graph", "_scaffold", "_session"},
     "_runner": {
         "_begun",
