@@ -11,6 +11,9 @@ import keras
 Phase = Literal["train", "test", "validation", "predict"]
 PHASES: tuple[Phase, ...] = ("train", "test", "validation", "predict")
 
+# What Keras gives to a callback when a run begins, and what follows from it.
+_OF_A_RUN = ("model", "_model", "params", "_inside_fit", "_model_of_fit")
+
 
 class Callback(keras.callbacks.Callback):
     """The callback base that every Keras generation accepts.
@@ -25,6 +28,10 @@ class Callback(keras.callbacks.Callback):
     under `ParameterServerStrategy`.
     """
 
+    # Of a list of callbacks that nobody gave parameters, which Keras 2 leaves
+    # without any.
+    params: Any = None
+
     def __init__(self) -> None:
         super().__init__()
         # Read by tf_keras and Keras 2: logs may come as tensors, so that no
@@ -32,6 +39,17 @@ class Callback(keras.callbacks.Callback):
         self._supports_tf_logs = True
         self._inside_fit = False
         self._model_of_fit: Any = None
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Returns what a copy is made of: nothing of a model or of a run."""
+        state = dict(vars(self))
+        for name in _OF_A_RUN:
+            state.pop(name, None)
+        return state
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        Callback.__init__(self)
+        self.__dict__.update(state)
 
     def set_model(self, model: Any) -> None:
         """Takes the model; Keras calls it when a run of its own begins.

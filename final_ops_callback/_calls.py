@@ -4,10 +4,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from collections.abc import Iterator
+from collections.abc import Mapping
 from typing import Any
 
 import tensorflow as tf
 
+from final_ops_callback import _foreign
+from final_ops_callback import _restore
+from final_ops_callback._graph import HookGraph
 from final_ops_callback.errors import HookError
 from final_ops_callback.errors import HookUsageError
 from final_ops_callback.errors import NotAHookError
@@ -29,11 +34,11 @@ def checked_hooks(hooks: Hooks) -> Callable[[], Any]:
     Raises:
         NotAHookError: One of them is no hook.
     """
-    if callable(hooks) and not _is_hook(hooks):
+    if callable(hooks) and not is_hook(hooks):
         return hooks
     listed = list(hooks) if isinstance(hooks, list | tuple) else [hooks]
     for index, hook in enumerate(listed):
-        if not _is_hook(hook):
+        if not is_hook(hook):
             raise NotAHookError(
                 f"{hook!r} is no SessionRunHook",
                 f"hooks[{index}]",
@@ -46,15 +51,38 @@ def checked_hooks(hooks: Hooks) -> Callable[[], Any]:
 
 def hook_objects(hooks: Hooks) -> list[Any]:
     """Returns the hooks that were given as objects, not as a function."""
-    if callable(hooks) and not _is_hook(hooks):
+    if callable(hooks) and not is_hook(hooks):
         return []
     return list(hooks) if isinstance(hooks, list | tuple) else [hooks]
 
 
-def _is_hook(value: Any) -> bool:
+def is_hook(value: Any) -> bool:
+    """Says whether something has the methods of a v1 hook."""
     return not isinstance(value, type) and all(
         callable(getattr(value, method, None)) for method in METHODS
     )
+
+
+def hooks_within(value: Any) -> Iterator[Any]:
+    """Yields hooks, and those that they have inside of them.
+
+    Args:
+        value: As `hooks` of `HookRunner`. Nothing in a function is found.
+    """
+    # With the value, so that no other one can get its id.
+    stack, seen = [value], dict[int, Any]()
+    while stack:
+        one = stack.pop()
+        if id(one) in seen:
+            continue
+        seen[id(one)] = one
+        if isinstance(one, list | tuple):
+            stack += reversed(one)
+        elif isinstance(one, Mapping):
+            stack += reversed(list(one.values()))
+        elif is_hook(one):
+            yield one
+            stack += getattr(one, "__dict__", {}).values()
 
 
 def overriding(hooks: list[Any], method: str) -> list[tuple[int, Any]]:
@@ -92,13 +120,15 @@ class named:
     Args:
         hook: The hook that is called.
         moment: String. One of `METHODS`.
+        graph: The hook graph.
     """
 
-    __slots__ = ("_hook", "_moment")
+    __slots__ = ("_graph", "_hook", "_moment")
 
-    def __init__(self, hook: Any, moment: str) -> None:
+    def __init__(self, hook: Any, moment: str, graph: HookGraph) -> None:
         self._hook = hook
         self._moment = moment
+        self._graph = graph
 
     def __enter__(self) -> None:
         pass
@@ -110,23 +140,16 @@ class named:
         if isinstance(error, HookError):
             error.add_where(where)
             return
-        if isinstance(error, RuntimeError | TypeError | NotImplementedError):
-            way_out = _way_out(str(error))
-            if way_out:
-                raise HookUsageError(str(error), where, way_out) from error
+        message = str(error)
+        if "Attempting to capture an EagerTensor" in message:
+            raise HookUsageError(message, where, _TAKE_THE_TWIN) from error
+        _foreign.explain(error, where, self._hook, self._graph)
+        _restore.explain(error, where)
         error.add_note(f"raised by {where}")
 
 
-def _way_out(message: str) -> str | None:
-    if "Attempting to capture an EagerTensor" in message:
-        return (
-            "An eager tensor or variable can't be part of the hook graph. "
-            "Take the twin of the variable from the graph: "
-            "tf.compat.v1.global_variables() has it under its name."
-        )
-    if "Graph is finalized" in message:
-        return (
-            "Operations can be added in the constructor (give hooks as a "
-            "function that returns them) and in begin, not later."
-        )
-    return None
+_TAKE_THE_TWIN = (
+    "An eager tensor or variable can't be part of the hook graph. "
+    "Take the twin of the variable from the graph: "
+    "tf.compat.v1.global_variables() has it under its name."
+)

@@ -10,6 +10,7 @@ from typing import Any
 import tensorflow as tf
 
 from final_ops_callback import _stack
+from final_ops_callback import _symbolic
 from final_ops_callback.errors import FeedError
 from final_ops_callback.errors import GraphTensorError
 
@@ -100,7 +101,7 @@ class Feeds:
                 "Feed a batch: an array.",
             )
         try:
-            shape = _stack.as_fed(value, tensor).shape
+            shape = _symbolic.as_fed(value, tensor).shape
         except Exception as error:
             raise FeedError(
                 f"a {type(value).__name__} does not convert to "

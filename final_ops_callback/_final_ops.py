@@ -53,7 +53,8 @@ class FinalOpsCallback(_callback.Callback):
             - a string: the log of that name (`"val_loss"`), else the model's
               metric of that name, else what the last step computed under it
               (`"predictions"`, a layer's name, `"loss:0"`), as in
-              `SessionRunHookCallback`;
+              `SessionRunHookCallback`. It means something of this run: in
+              predict, which updates no metric, a metric's name is an error;
             - any other Python or NumPy value: itself.
         final_ops_feed_dict: Dict or `None`. Values for parameters of
             callables (by name) and for symbolic inputs (by name, in Keras 3
@@ -72,7 +73,11 @@ class FinalOpsCallback(_callback.Callback):
     Raises:
         GraphTensorError: A leaf is a tensor or operation of a v1 graph.
         FeedError: A feed that no leaf uses, or an input that nothing feeds.
-        LeafError: A leaf that can never have a value.
+        LeafError: A leaf that can never have a value. A name that nothing of
+            a run can have is found when the run begins. Where that can't be
+            known before the first step (`"val_loss"` of a fit that does not
+            validate), it is raised at the end, and the values of the other
+            leaves are there: `None` is in the place of that one.
         ArgumentError: An unknown phase, or a `filepath`, `log_dir` or
             `verbose` of another kind.
         OutletError: `log_dir` or `filepath` can't be written.
@@ -148,6 +153,17 @@ class FinalOpsCallback(_callback.Callback):
                 (`optimizer.iterations`).
         """
 
+    def __getstate__(self) -> dict[str, Any]:
+        """Returns what is pickled: the values, too, and nothing of a run."""
+        state = super().__getstate__()
+        del state["_last_steps"], state["_training_metrics"]
+        return state
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        super().__setstate__(state)
+        self._training_metrics = TrainingMetrics()
+        self._last_steps = self._new_last_steps()
+
     def __deepcopy__(self, memo: dict[int, Any]) -> FinalOpsCallback:
         """Copies the callback, not what it watches.
 
@@ -195,7 +211,16 @@ class FinalOpsCallback(_callback.Callback):
         if phase in self._on:
             self._final_ops_values = None
             self._values_by_phase.pop(phase, None)
-            self._last_steps[phase].begin(self.model)
+            run = self._last_steps[phase]
+            run.begin(self.model)
+            # A loop of the user's own logs what it wants. That of Keras has
+            # parameters.
+            if self.params:
+                try:
+                    self._ops.check_names(self.model, run)
+                except BaseException:
+                    run.end()
+                    raise
 
     def _end_phase(self, phase: _callback.Phase, logs: Any) -> None:
         LateLookup.remove(self.model)
@@ -207,37 +232,39 @@ class FinalOpsCallback(_callback.Callback):
         try:
             if phase == "train":
                 with self._training_metrics.in_place():
-                    values = self._evaluate(phase, logs)
+                    values, unknown = self._evaluate(phase, logs)
                 self._training_metrics.forget()
             else:
-                values = self._evaluate(phase, logs)
+                values, unknown = self._evaluate(phase, logs)
         finally:
             self._last_steps[phase].end()
         self._final_ops_values = values
         # A run inside of this one may have failed before it began.
         self._announced = False
         self._values_by_phase[phase] = values
-        self._hand_out(values, phase, _model.step_of(model))
+        self._hand_out(values, phase, _model.step_of(model), unknown)
 
     def _new_last_steps(self) -> dict[str, LastStep]:
         names = self._ops.names()
         return {phase: LastStep(names, phase) for phase in self._on}
 
-    def _evaluate(self, phase: str, logs: Any) -> Any:
+    def _evaluate(self, phase: str, logs: Any) -> tuple[Any, list[Any]]:
         try:
             return self._ops.evaluate(self.model, logs, self._last_steps[phase])
         except (tf.errors.OutOfRangeError, StopIteration) as error:
             logger.warning(_INPUT_ADVICE, type(error).__name__)
             raise
 
-    def _hand_out(self, values: Any, phase: str, step: int) -> None:
+    def _hand_out(
+        self, values: Any, phase: str, step: int, unknown: list[Any]
+    ) -> None:
         """Gives the values to all outlets, also when one of them fails."""
         receivers = [
             outlet.write
             for outlet in self._outlets
             if not outlet.writes_files or _stack.is_chief(self.model)
         ]
-        failures: list[Exception] = []
+        failures: list[Exception] = list(unknown)
         for receive in (*receivers, self.on_final_ops_values):
             try:
                 receive(values, phase, step)

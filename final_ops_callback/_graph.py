@@ -144,10 +144,12 @@ class HookGraph(tf.Graph):
         return self._named(obj, allow_tensor, allow_operation)
 
     def _unknown(self, name: str, error: KeyError) -> UnknownNameError:
+        known = self.offers.known()
+        log = f"A log of this name is 'logs/{name}:0'. " if "/" in name else ""
         return UnknownNameError(
             error.args[0].removesuffix("."),
             "the hook graph",
-            nearest(name, self.offers.known(), self.twins),
+            log * ("logs/loss" in known) + nearest(name, known, self.twins),
         )
 
     def existing_element(

@@ -12,18 +12,31 @@ import tensorflow as tf
 
 from final_ops_callback import _callback
 from final_ops_callback import _stack
+from final_ops_callback._as_made import AsMade
 from final_ops_callback._calls import Hooks
 from final_ops_callback._calls import checked_hooks
 from final_ops_callback._calls import hook_objects
 from final_ops_callback._hook_run import HookRun
 from final_ops_callback._hook_state import HookAttributes
 from final_ops_callback._late_lookup import LateLookup
+from final_ops_callback._offers import checked_specs
 from final_ops_callback._phases import checked_phases
 from final_ops_callback._step import StepTap
 from final_ops_callback._workers import refuse_servers
 from final_ops_callback._workers import several
+from final_ops_callback.errors import BackendError
 
 _PHASES = ("train", "test", "predict")
+# The attributes that no copy gets.
+_OF_RUNS = (
+    "_aside",
+    "_as_made",
+    "_began",
+    "_hook_objects",
+    "_outer_runs",
+    "_runs",
+    "_taps",
+)
 
 
 class SessionRunHookCallback(_callback.Callback):
@@ -57,7 +70,7 @@ class SessionRunHookCallback(_callback.Callback):
 
     Raises:
         NotAHookError: One of the hooks is none.
-        ArgumentError: An unknown phase.
+        ArgumentError: An unknown phase, or `step_tensors` that declare nothing.
         UnknownNameError: A hook looks for a name that is not in the graph.
         StepTensorError: A hook looks for a step tensor that has to be
             declared, or that the step does not deliver.
@@ -98,12 +111,16 @@ class SessionRunHookCallback(_callback.Callback):
         self._scaffold = scaffold
         self._chief_only = chief_only
         self._variable_names = dict(variable_names or {})
-        self._step_tensors = dict(step_tensors or {})
+        self._step_tensors = checked_specs(step_tensors or {})
+        self._as_made = AsMade()
+        self._forget_runs()
+
+    def _forget_runs(self) -> None:
         self._runs: dict[str, HookRun] = {}
         self._outer_runs: dict[str, HookRun] = {}
         self._taps: dict[str, StepTap] = {}
         # Of the runs that are inside of one another, the outermost first.
-        self._hook_objects = hook_objects(hooks)
+        self._hook_objects = hook_objects(self._hooks)
         self._began: list[HookAttributes] = []
         self._aside: list[HookAttributes] = []
         # Keras tells a callback nothing when another callback fails. Then the
@@ -112,12 +129,34 @@ class SessionRunHookCallback(_callback.Callback):
         for runs in (self._runs, self._outer_runs):
             weakref.finalize(self, _give_up, runs).atexit = False
 
+    def __getstate__(self) -> dict[str, Any]:
+        """Returns what a copy is made of: hooks as they were made.
+
+        What a hook keeps of a run (tensors, writers) is not in it. A hook
+        that can't be copied or pickled all the same raises Python's error.
+        """
+        state = super().__getstate__()
+        for name in _OF_RUNS:
+            del state[name]
+        state["_hooks"] = self._as_made.copies(self._hooks)
+        return state
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        super().__setstate__(state)
+        self._as_made = AsMade()
+        self._forget_runs()
+
     def set_model(self, model: Any) -> None:
         """Takes the model; Keras calls it when a run of its own begins.
 
         It may be inside of another run (somebody evaluates with this callback
         during fit), which then goes on when this one has ended.
+
+        Raises:
+            StrategyError: Its variables are on parameter servers.
+            BackendError: The model does not run on TensorFlow.
         """
+        _refuse_other_backends(model)
         refuse_servers(model)
         super().set_model(model)
         _give_up(self._outer_runs)
@@ -163,6 +202,7 @@ class SessionRunHookCallback(_callback.Callback):
         if not self._concerns(phase):
             return
         mode = "test" if phase == "validation" else phase
+        self._as_made.note(self._hooks)
         run = HookRun(
             self.model,
             mode,
@@ -256,6 +296,18 @@ class SessionRunHookCallback(_callback.Callback):
             self._return_hooks()
             LateLookup.remove(self.model)
             raise
+
+
+def _refuse_other_backends(model: Any) -> None:
+    backend = _stack.backend_of(model)
+    if backend != "tensorflow":
+        raise BackendError(
+            f"the model runs on {backend}, and a v1 hook needs the graph and "
+            "session of TensorFlow",
+            "SessionRunHookCallback",
+            "Set KERAS_BACKEND=tensorflow before Keras is imported, or use "
+            "FinalOpsCallback, which runs on every backend.",
+        )
 
 
 def _give_up(runs: dict[str, HookRun]) -> None:

@@ -432,11 +432,17 @@ class HookRun:
                 "Look it up when the hook begins (get_tensor_by_name), or "
                 f'declare it: step_tensors={{"{name}": tf.TensorSpec(...)}}.',
             )
+        if self._has_run:
+            raise StepTensorError(
+                f"no step logs {log!r}",
+                "session.run outside of a step",
+                nearest(log, {*self._last, *self._outputs}),
+            )
         raise StepTensorError(
-            f"{name!r} has no value: "
-            + ("no step logs it" if self._has_run else "no step has run"),
+            f"{name!r} has a value only in a step and after it, and no step "
+            "has run",
             "session.run outside of a step",
-            nearest(name, {*self._last, *self._outputs}),
+            f"Ask for it in before_run: SessionRunArgs({name + ':0'!r}).",
         )
 
     def _original_fetches(self) -> Any:

@@ -263,7 +263,7 @@ def log_names(model: Any) -> list[str]:
     outputs = list(getattr(model, "output_names", None) or ())
     metrics = [
         metric if isinstance(metric, str) else _own_name(metric)
-        for metric in _stack.compiled_metrics(model)
+        for metric in _stack.compiled_metrics_of(model)
     ]
     if len(outputs) < 2:
         return [name for name in metrics if name]

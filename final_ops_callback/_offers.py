@@ -9,8 +9,11 @@ from collections.abc import Callable
 from collections.abc import Collection
 from collections.abc import Iterable
 from collections.abc import Mapping
+from typing import Any
 
 import tensorflow as tf
+
+from final_ops_callback.errors import ArgumentError
 
 
 @dataclasses.dataclass(frozen=True)
@@ -39,9 +42,73 @@ def offers_of(step_tensors: StepTensors | None) -> Offers:
         return Offers()
     if isinstance(step_tensors, Offers):
         return step_tensors
-    if isinstance(step_tensors, Mapping):
-        return Offers(step_tensors.get, step_tensors.keys)
-    return Offers(step_tensors)
+    if callable(step_tensors):
+        return Offers(step_tensors)
+    declared = checked_specs(step_tensors)
+    return Offers(declared.get, declared.keys)
+
+
+def checked_specs(step_tensors: Mapping[str, Any]) -> dict[str, tf.TensorSpec]:
+    """Checks the step tensors that somebody declares.
+
+    Args:
+        step_tensors: Mapping from a name to a `tf.TensorSpec`. `"loss:0"` is
+            the same name as `"loss"`.
+
+    Returns:
+        Dict from a name, without `:0`, to its spec.
+
+    Raises:
+        ArgumentError: It is no such mapping.
+
+    Example:
+    >>> import tensorflow as tf
+    >>> checked_specs({"loss:0": tf.TensorSpec([], tf.float32)})
+    {'loss': TensorSpec(shape=(), dtype=tf.float32, name=None)}
+    """
+    if not isinstance(step_tensors, Mapping):
+        raise ArgumentError(
+            f"a {type(step_tensors).__name__} is no mapping of step tensors",
+            f"step_tensors={step_tensors!r}",
+            'Use a dict: step_tensors={"labels": '
+            'tf.TensorSpec([None, 1], "float32")}.',
+        )
+    checked: dict[str, tf.TensorSpec] = {}
+    for key, spec in step_tensors.items():
+        where = f"step_tensors[{key!r}]"
+        name = key.removesuffix(":0") if isinstance(key, str) else ""
+        if not name or ":" in name:
+            raise ArgumentError(
+                f"{key!r} is no name of a step tensor",
+                where,
+                "Use the name that a hook looks for: 'labels' or 'labels:0'.",
+            )
+        if not isinstance(spec, tf.TensorSpec):
+            raise ArgumentError(
+                f"{spec!r} does not say what {name!r} is",
+                where,
+                f"Write {_declaration(name, spec)}.",
+            )
+        if checked.get(name, spec) != spec:
+            raise ArgumentError(
+                f"{name!r} is declared twice, and not as the same",
+                where,
+                f"Keep one of {checked[name]} and {spec}.",
+            )
+        checked[name] = spec
+    return checked
+
+
+def _declaration(name: str, meant: Any) -> str:
+    """Writes how to declare a step tensor, from what was given instead."""
+    shape, dtype = "[None, 1]", '"float32"'
+    try:
+        dtype = f'"{tf.as_dtype(meant).name}"'
+        shape = "None"  # of any shape
+    except (TypeError, ValueError):
+        if isinstance(meant, list | tuple | tf.TensorShape):
+            shape = str(list(meant))
+    return f'step_tensors={{"{name}": tf.TensorSpec({shape}, {dtype})}}'
 
 
 def nearest(name: str, known: Iterable[str], others: Iterable[str] = ()) -> str:

@@ -39,7 +39,7 @@ def _parts(model: Any) -> Iterator[Any]:
     yield from _model.layers_by_path(model).values()
     yield from _optimizers(model)
     yield from tf.nest.flatten(getattr(model, "loss", None))
-    yield from _stack.compiled_metrics(model)
+    yield from _stack.compiled_metrics_of(model)
     yield from (vars(model).get(f"{phase}_step") for phase in ("train", "test"))
 
 

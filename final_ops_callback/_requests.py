@@ -13,6 +13,7 @@ from typing import Any
 
 import tensorflow as tf
 
+from final_ops_callback import _foreign
 from final_ops_callback._eager import eager_mode
 from final_ops_callback._graph import HookGraph
 from final_ops_callback._live import LiveVariable
@@ -209,18 +210,22 @@ class StepRequests:
 
     def _name_the_hook(self, error: Exception) -> None:
         """Notes on an error which hook's fetches can't be mapped."""
+        graph = self._session.graph
         for index, fetches in self._fetches.items():
             try:
                 self._session.prepare(fetches, None)
             except Exception:
+                where = f"before_run of {self._names[index]}"
+                _foreign.explain(error, where, fetches, graph)
                 error.add_note(
                     f"raised by the fetches that {self._names[index]} "
                     f"returned from before_run: {fetches!r}"
                 )
                 return
-        error.add_note(
-            f"raised by the feeds of {sorted(self._fed_by.values())}"
-        )
+        feeding = sorted(self._fed_by.values())
+        where = f"feeds from before_run of {' and '.join(set(feeding))}"
+        _foreign.explain(error, where, list(self._feeds), graph)
+        error.add_note(f"raised by the feeds of {feeding}")
 
     def _asking_for(self, name: str) -> str:
         with self._session.graph.as_default():

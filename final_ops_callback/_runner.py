@@ -11,19 +11,16 @@ from typing import Any
 
 import tensorflow as tf
 
-from final_ops_callback import _scaffold
+from final_ops_callback._begun import Begun
 from final_ops_callback._calls import Hooks
 from final_ops_callback._calls import checked_hooks
 from final_ops_callback._calls import name_of
 from final_ops_callback._calls import named
-from final_ops_callback._calls import only_end
-from final_ops_callback._calls import overriding
-from final_ops_callback._counters import count_evaluations
-from final_ops_callback._counters import steps_per_run_variable
 from final_ops_callback._graph import HookGraph
 from final_ops_callback._live import Variables
 from final_ops_callback._live import live_variables_of
 from final_ops_callback._offers import StepTensors
+from final_ops_callback._offers import offers_of
 from final_ops_callback._requests import StepRequests
 from final_ops_callback._session import EagerSession
 from final_ops_callback._session import ValuesNow
@@ -32,8 +29,6 @@ from final_ops_callback.errors import StepTensorError
 
 # What ends a run well, as in v1: these types and no subclass of theirs.
 END_OF_INPUT = (tf.errors.OutOfRangeError, StopIteration)
-
-_QUEUE_RUNNERS = tf.compat.v1.GraphKeys.QUEUE_RUNNERS
 
 
 class HookRunner:
@@ -82,6 +77,7 @@ class HookRunner:
 
     Raises:
         NotAHookError: One of the hooks is none.
+        ArgumentError: `step_tensors` that declare nothing.
 
     Example:
     >>> import tensorflow as tf
@@ -115,14 +111,17 @@ class HookRunner:
         self._make_hooks = checked_hooks(hooks)
         self._variables = variables
         self._global_step = global_step
-        self._offers = step_tensors
+        self._offers = offers_of(step_tensors)
         self._given_scaffold = scaffold
         self._steps_per_run = steps_per_run
         self._counts_evaluations = counts_evaluations
         self._values_now = values_now or self._values_of_last_step
         self._original_fetches = original_fetches
         self._last_step: Mapping[str, Any] = {}
-        self._hooks: list[Any] = []
+        # What belongs to one run, from `begin` on until it is over.
+        self._run: Begun | None = None
+        self._is_over = False
+        self._context: Any = None
         self._contexts = contextlib.ExitStack()
         self._requests: StepRequests | None = None
         self._stop_requested = False
@@ -141,28 +140,39 @@ class HookRunner:
 
     @property
     def session(self) -> EagerSession:
-        """The session of this run; there is none before `begin`."""
-        return self._session
+        """The session of this run; there is one between `begin` and `end`.
+
+        Raises:
+            HookUsageError: There is no run.
+        """
+        if self._run is None:
+            raise self._misused("session")
+        return self._run.session
 
     @property
     def hooks(self) -> list[Any]:
-        """The hooks of this run; there are none before `begin`."""
-        return list(self._hooks)
+        """The hooks of this run; there are none outside of one."""
+        return [] if self._run is None else list(self._run.hooks)
 
     @property
     def looked_up(self) -> list[str]:
         """The names of the step tensors that somebody has looked up."""
-        return list(self._graph.step_tensors)
+        return [] if self._run is None else list(self._run.graph.step_tensors)
 
     def count_by(self, variable: Any) -> None:
         """Takes another variable for the global step from now on.
 
         Args:
             variable: A scalar integer `tf.Variable`.
+
+        Raises:
+            HookUsageError: There is no run.
         """
-        step = tf.compat.v1.train.get_global_step(self._graph)
-        self._graph.replace_live(step.handle.op.name, variable)
-        self._session.forget_plans()
+        if self._run is None:
+            raise self._misused("count_by")
+        step = tf.compat.v1.train.get_global_step(self._run.graph)
+        self._run.graph.replace_live(step.handle.op.name, variable)
+        self._run.session.forget_plans()
 
     @property
     def step_names(self) -> list[str]:
@@ -187,38 +197,72 @@ class HookRunner:
     @property
     def is_idle(self) -> bool:
         """Whether steps are nothing to the hooks: they have only `end`."""
-        return self._is_idle
+        return self._run is not None and self._run.is_idle
 
     def should_stop(self) -> bool:
-        """Says whether a hook or the coordinator asked for a stop."""
-        return self._stop_requested or self._coordinator.should_stop()
+        """Says whether a hook or the coordinator asked for a stop.
+
+        As in v1, the answer is yes when the run is over.
+
+        Raises:
+            HookUsageError: The hooks have not begun.
+        """
+        if self._run is None:
+            if self._is_over:
+                return True
+            raise self._misused("should_stop")
+        return self._stop_requested or self._run.coordinator.should_stop()
 
     def begin(self) -> None:
-        """Builds the hooks, finalizes the graph and creates the session."""
-        self._stop_requested = False
+        """Builds the hooks, finalizes the graph and creates the session.
+
+        Raises:
+            HookUsageError: The run before is not over.
+        """
+        if self._run is not None:
+            raise HookUsageError(
+                "the hooks have begun already",
+                "begin of HookRunner",
+                "End that run first, or make a HookRunner for each loop.",
+            )
+        self._stop_requested = self._is_over = False
         try:
-            self._graph = HookGraph(
+            graph = HookGraph(
                 live_variables_of(self._variables, self._global_step),
                 self._offers,
             )
-            with self._graph.as_default():
-                self._build()
-                self._create_session()
+            self._run = Begun(
+                graph,
+                self._make_hooks,
+                self._given_scaffold,
+                self._steps_per_run,
+                self._counts_evaluations,
+                self._contexts,
+                self._values_now,
+                self._original_fetches,
+            )
         except BaseException as error:
             self.abort(error)
             raise
 
     def before_run(self) -> None:
-        """Calls `before_run` of all hooks, and runs what they fetch early."""
+        """Calls `before_run` of all hooks, and runs what they fetch early.
+
+        Raises:
+            HookUsageError: There is no run.
+        """
+        run = self._run
+        if run is None:
+            raise self._misused("before_run")
         # What the step to come delivers has no value yet.
-        self._session.values_now = None
-        self._requests = requests = StepRequests(self._session)
+        run.session.values_now = None
+        self._requests = requests = StepRequests(run.session)
         self._context = tf.compat.v1.train.SessionRunContext(
-            self._original_args, self._session
+            run.original_args, run.session
         )
-        with self._graph.as_default():
-            for index, hook in self._asking:
-                with named(hook, "before_run"):
+        with run.graph.as_default():
+            for index, hook in run.asking:
+                with named(hook, "before_run", run.graph):
                     request = hook.before_run(self._context)
                 requests.add(index, name_of(hook), request)
             requests.prepare()
@@ -248,8 +292,11 @@ class HookRunner:
 
         Raises:
             StepTensorError: One of `step_names` is missing.
+            HookUsageError: `before_run` was not called.
         """
-        requests = self._requests
+        run, requests = self._run, self._requests
+        if run is None:
+            raise self._misused("after_run")
         if requests is None:
             raise HookUsageError(
                 "there is no step to end", "after_run", "Call before_run first."
@@ -257,27 +304,38 @@ class HookRunner:
         self._requests = None
         self._last_step = step_values
         requests.after(step_values)
-        if self._listening:
+        if run.listening:
             options, metadata = requests.options, requests.run_metadata
-            self._session.values_now = self._values_now
-            with self._graph.as_default():
+            run.session.values_now = self._values_now
+            with run.graph.as_default():
                 results = requests.results()
-                for index, hook in self._listening:
+                for index, hook in run.listening:
                     values = tf.compat.v1.train.SessionRunValues(
                         results.get(index), options, metadata
                     )
-                    with named(hook, "after_run"):
+                    with named(hook, "after_run", run.graph):
                         hook.after_run(self._context, values)
         self._stop_requested |= self._context.stop_requested
 
     def end(self) -> None:
-        """Calls `end` of all hooks and closes the session."""
+        """Calls `end` of all hooks and closes the session.
+
+        It does nothing when the run is over.
+
+        Raises:
+            HookUsageError: The hooks have not begun.
+        """
+        run = self._run
+        if run is None:
+            if self._is_over:
+                return
+            raise self._misused("end")
         try:
-            self._session.values_now = self._values_now
-            with self._graph.as_default():
-                for hook in self._hooks:
-                    with named(hook, "end"):
-                        hook.end(self._session)
+            run.session.values_now = self._values_now
+            with run.graph.as_default():
+                for hook in run.hooks:
+                    with named(hook, "end", run.graph):
+                        hook.end(run.session)
         except BaseException as error:
             self.abort(error)
             raise
@@ -295,48 +353,6 @@ class HookRunner:
         except Exception as other:
             error.add_note(f"and while closing the session: {other!r}")
 
-    def _build(self) -> None:
-        with self._graph.step_scope():
-            fetches = (self._original_fetches or _train_op)()
-        self._original_args = tf.compat.v1.train.SessionRunArgs(fetches, None)
-        if self._steps_per_run > 1:
-            steps_per_run_variable()
-        self._hooks = checked_hooks(self._make_hooks())()
-        self._scaffold = self._contexts.enter_context(
-            _scaffold.scaffold_of(self._given_scaffold)
-        )
-        if self._counts_evaluations:
-            count_evaluations(self._hooks, self._steps_per_run)
-        for hook in self._hooks:
-            with named(hook, "begin"):
-                hook.begin()
-        # The methods of the base do nothing: they need not be called.
-        self._asking = overriding(self._hooks, "before_run")
-        self._listening = overriding(self._hooks, "after_run")
-        # Whatever has made something wants it closed if a step fails.
-        queues = tf.compat.v1.get_collection(_QUEUE_RUNNERS)
-        self._is_idle = (
-            only_end(self._hooks) and not queues and not self._given_scaffold
-        )
-        _scaffold.finalize(self._scaffold, self._graph)
-
-    def _create_session(self) -> None:
-        self._session = EagerSession(graph=self._graph)
-        self._contexts.callback(self._session.close)
-        _scaffold.initialize(self._scaffold, self._session)
-        if self._steps_per_run > 1:
-            steps_per_run_variable().load(self._steps_per_run, self._session)
-        self._coordinator = tf.train.Coordinator(clean_stop_exception_types=[])
-        self._contexts.callback(self._stop_threads)
-        if self._graph.get_collection(_QUEUE_RUNNERS):
-            tf.compat.v1.train.start_queue_runners(
-                self._session, self._coordinator
-            )
-        self._session.values_now = self._values_now
-        for hook in self._hooks:
-            with named(hook, "after_create_session"):
-                hook.after_create_session(self._session, self._coordinator)
-
     def _values_of_last_step(self, names: Sequence[str]) -> Mapping[str, Any]:
         missing = [name for name in names if name not in self._last_step]
         if missing:
@@ -348,18 +364,18 @@ class HookRunner:
             )
         return {name: self._last_step[name] for name in names}
 
-    def _stop_threads(self) -> None:
-        self._coordinator.request_stop()
-        self._coordinator.join(
-            stop_grace_period_secs=120, ignore_live_threads=True
+    def _misused(self, method: str) -> HookUsageError:
+        return HookUsageError(
+            "the run of the hooks is over"
+            if self._is_over
+            else "the hooks have not begun",
+            f"{method} of HookRunner",
+            "Use it inside of `with runner:`, or between begin and end.",
         )
 
     def _close(self) -> None:
-        self._requests, self._last_step = None, {}
+        self._is_over = True
+        self._run = self._requests = self._context = None
+        self._last_step = {}
         contexts, self._contexts = self._contexts, contextlib.ExitStack()
-        self._hooks = []
         contexts.close()
-
-
-def _train_op() -> tf.Operation:
-    return tf.no_op(name="train_op")

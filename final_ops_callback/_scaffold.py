@@ -9,6 +9,8 @@ from typing import Any
 
 import tensorflow as tf
 
+from final_ops_callback import _foreign
+from final_ops_callback import _restore
 from final_ops_callback._graph import HookGraph
 from final_ops_callback._session import EagerSession
 from final_ops_callback.errors import HookUsageError
@@ -67,11 +69,18 @@ def initialize(scaffold: Any, session: EagerSession) -> None:
     Raises:
         HookUsageError: Something stays uninitialized.
     """
-    session.run(scaffold.init_op, scaffold.init_feed_dict)
-    if scaffold.init_fn is not None:
-        scaffold.init_fn(session)
-    session.run(scaffold.local_init_op, scaffold.local_init_feed_dict)
-    missing = session.run(scaffold.ready_op)
+    try:
+        session.run(scaffold.init_op, scaffold.init_feed_dict)
+        if scaffold.init_fn is not None:
+            scaffold.init_fn(session)
+        session.run(scaffold.local_init_op, scaffold.local_init_feed_dict)
+        missing = session.run(scaffold.ready_op)
+    except Exception as error:
+        _foreign.explain(
+            error, "the scaffold", scaffold, session.graph, "scaffold"
+        )
+        _restore.explain(error, "the init_fn of the scaffold")
+        raise
     if len(missing):
         raise HookUsageError(
             f"not initialized: {[name.decode() for name in missing]}",

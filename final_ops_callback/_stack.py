@@ -75,51 +75,6 @@ def _is_graph_tensor(value: Any) -> bool:
     return isinstance(value, tf.Tensor) and not hasattr(value, "numpy")
 
 
-def source_inputs(symbolic: Any) -> list[Any]:
-    """Returns the symbolic inputs that a symbolic tensor is computed from."""
-    generation = generation_of(symbolic)
-    return list(generation.utils.get_source_inputs(symbolic))
-
-
-def evaluate_symbolic(
-    symbolic: list[Any], feeds: list[tuple[Any, Any]]
-) -> list[Any]:
-    """Computes symbolic tensors, all in one forward pass.
-
-    Args:
-        symbolic: List of symbolic Keras tensors of one generation.
-        feeds: List of pairs of a symbolic input and its value, an array with
-            the shape and a dtype that converts to that of the input.
-
-    Returns:
-        List of tensors in the order of `symbolic`. Layers run in inference
-        mode (`training=False`).
-    """
-    generation = generation_of(symbolic[0])
-    keys = [key for key, _ in feeds]
-    inputs = [as_fed(value, key) for key, value in feeds]
-    # A tensor that is fed is worth what is fed, as in a v1 session.
-    values = {id(key): fed for key, fed in zip(keys, inputs, strict=True)}
-    missing = [tensor for tensor in symbolic if id(tensor) not in values]
-    if missing:
-        # As a dict, because Keras 3 unpacks a list of one output.
-        names = [str(index) for index in range(len(missing))]
-        model = generation.Model(keys, dict(zip(names, missing, strict=True)))
-        outputs = model(inputs, training=False)
-        values.update(
-            {id(t): outputs[n] for n, t in zip(names, missing, strict=True)}
-        )
-    return [values[id(tensor)] for tensor in symbolic]
-
-
-def as_fed(value: Any, symbolic: Any) -> Any:
-    """Converts what is fed for a symbolic tensor to a tensor of its dtype."""
-    generation = generation_of(symbolic)
-    if hasattr(generation, "ops"):
-        return generation.ops.convert_to_tensor(value, dtype=symbolic.dtype)
-    return tf.convert_to_tensor(value, dtype=symbolic.dtype)
-
-
 def metrics_of(model: Any) -> list[Any]:
     """Returns the metric objects of a model, the compiled ones too."""
     found: list[Any] = []
@@ -130,22 +85,35 @@ def metrics_of(model: Any) -> list[Any]:
     return found
 
 
-def compiled_metrics(model: Any) -> list[Any]:
-    """Returns the metrics that `compile` was given: names, functions, objects.
+def compiled_metrics_of(model: Any) -> list[Any]:
+    """Returns what a model was compiled with as metrics: names, too.
 
-    Keras makes metric objects of them in the first step only, and nothing
-    public has them until then (tests/test_private_api.py notices a change).
+    Keras makes metrics of them in the first step. Nothing public keeps them
+    as they were given (tests/test_private_api.py notices a change).
+    """
+    container = getattr(model, "_compile_metrics", None)  # Keras 3
+    if container is None:
+        container = getattr(model, "compiled_metrics", None)
+    found: list[Any] = []
+    for name in ("_user_metrics", "_user_weighted_metrics"):
+        found += tf.nest.flatten(getattr(container, name, None))
+    return [metric for metric in found if metric is not None]
+
+
+def is_stock(model: Any, method: str) -> bool:
+    """Says whether a method of a model is Keras's own.
 
     Args:
         model: A Keras model of any generation.
+        method: String. The name of a method.
     """
-    given: list[Any] = []
-    for keeper in ("_compile_metrics", "compiled_metrics"):
-        # The metric objects of a model are no attribute before `compile`.
-        kept = getattr(model, keeper, None)
-        for name in ("_user_metrics", "_user_weighted_metrics"):
-            given += tf.nest.flatten(getattr(kept, name, None) or [])
-    return [metric for metric in given if metric is not None]
+    if method in vars(model):
+        return False
+    keras_own = {generation.__name__ for generation in generations()}
+    for kind in type(model).__mro__:
+        if method in vars(kind):
+            return kind.__module__.partition(".")[0] in keras_own
+    return True
 
 
 def sublayers(layer: Any) -> list[Any]:
@@ -227,6 +195,17 @@ def to_numpy(tensor: Any) -> Any:
     if keras.backend.standardize_dtype(tensor.dtype) == "bfloat16":
         array = array.astype(tf.bfloat16.as_numpy_dtype)
     return array[()]
+
+
+def backend_of(model: Any) -> str:
+    """Returns the name of the backend that a model runs on.
+
+    Keras 2 has no other than TensorFlow, also beside a Keras 3 that has.
+    """
+    generation = generation_of(model)
+    if not hasattr(generation, "ops"):
+        return "tensorflow"
+    return str(generation.backend.backend())
 
 
 def is_backend_tensor(value: Any) -> bool:

@@ -228,7 +228,8 @@ class StepNames:
         # are not in the graph: v1's own error says so.
         log = name.removeprefix(LOGS)
         # A model without an optimizer has no step; no log can be it.
-        if self._phase == "predict" or "/" in log or log == GLOBAL_STEP:
+        is_path = "/" in name and not name.startswith(LOGS)
+        if self._phase == "predict" or is_path or log == GLOBAL_STEP:
             return None
         # Which metrics there are is not known before the first step: Keras
         # builds them there. So a name that is wrong is found there, too.

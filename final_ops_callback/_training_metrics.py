@@ -111,6 +111,16 @@ def _is_same(first: State, second: State) -> bool:
     )
 
 
+def state_of(metrics: Iterable[Any]) -> State:
+    """Returns a copy of the state of metrics."""
+    return _state(_parts(metrics))
+
+
+def is_as_it_was(state: State) -> bool:
+    """Says whether metrics still have the state that `state_of` copied."""
+    return _is_same(_now(state), state)
+
+
 def is_as_new(metric: Any) -> bool:
     """Says whether a metric holds what a reset one does: zeros.
 

@@ -10,8 +10,12 @@ from typing import Any
 from final_ops_callback import _leaves
 from final_ops_callback import _stack
 from final_ops_callback import _structure
+from final_ops_callback import _symbolic
 from final_ops_callback._feeds import Feeds
 from final_ops_callback._last_step import LastStep
+from final_ops_callback._leaf_kind import Moment
+from final_ops_callback._leaf_kind import sources
+from final_ops_callback._name_leaf import Name
 from final_ops_callback._to_host import to_host_structure
 from final_ops_callback.errors import FeedError
 from final_ops_callback.errors import LeafError
@@ -56,9 +60,15 @@ class FinalOps:
                 f"{sorted({getattr(key, 'name', key) for key in used})}. "
                 "Remove it or mend its name.",
             )
-        for key in _leaves.distinct(used):
+        for key in _symbolic.distinct(used):
             if _stack.is_symbolic(key):
                 self._feeds.check(key)
+        self._groups = _symbolic.together(
+            _symbolic.distinct(
+                leaf for _, leaf in leaves if _stack.is_symbolic(leaf)
+            ),
+            functools.partial(sources, feeds=self._feeds),
+        )
 
     def where(self, path: _structure.Path) -> str:
         """Writes the path of a leaf as the user would: `final_ops['auc']`."""
@@ -77,12 +87,28 @@ class FinalOps:
         """Returns the leaves that are names."""
         return [leaf for leaf in self.leaves() if isinstance(leaf, str)]
 
+    def check_names(self, model: Any, run: LastStep) -> None:
+        """Checks the leaves that are names, before the first step of a run.
+
+        Args:
+            model: The Keras model.
+            run: What the steps of the run deliver.
+
+        Raises:
+            LeafError: Nothing of this run can be called so.
+        """
+        for path, leaf in _structure.leaves_with_path(self._structure):
+            kind = _leaves.kind_of(leaf)
+            if isinstance(kind, Name):
+                where = functools.partial(self.where, path)
+                kind.check(leaf, model, run, where)
+
     def evaluate(
         self,
         model: Any,
         logs: Mapping[str, Any] | None,
         last_step: LastStep | None = None,
-    ) -> Any:
+    ) -> tuple[Any, list[LeafError]]:
         """Evaluates every leaf once, in the order that they are written.
 
         Args:
@@ -92,35 +118,41 @@ class FinalOps:
                 it. Defaults to `None`.
 
         Returns:
-            The values, in the structure of the final ops.
+            Pair of the values, in the structure of the final ops, and the
+            list of the errors of names that mean nothing after all: the
+            value of such a leaf is `None`.
 
         Raises:
-            Exception: What a leaf raised, with a note that names the leaf.
+            Exception: What another leaf raised, with a note that names it.
         """
-        leaves = list(_structure.leaves_with_path(self._structure))
-        moment = _leaves.Moment(
+        moment = Moment(
             model,
             to_host_structure(dict(logs or {})),
             self._feeds,
-            _leaves.distinct(
-                leaf for _, leaf in leaves if _stack.is_symbolic(leaf)
-            ),
+            self._groups,
             last_step,
         )
         values: dict[int, tuple[Any, Any]] = {}
+        unknown: list[LeafError] = []
 
         def value_of(path: _structure.Path, leaf: Any) -> Any:
             # A leaf that stands in two places is one op: v1 ran it once.
             if id(leaf) not in values:
+                kind = _leaves.kind_of(leaf)
+                where = functools.partial(self.where, path)
                 try:
-                    value = _leaves.kind_of(leaf).value(
-                        leaf, moment, functools.partial(self.where, path)
-                    )
+                    value = kind.value(leaf, moment, where)
                 except BaseException as error:
-                    error.add_note(f"raised by {self.where(path)}")
-                    raise
+                    error.add_note(f"raised by {where()}")
+                    # All the work is done: a name alone costs no value.
+                    if not isinstance(kind, Name) or not isinstance(
+                        error, LeafError
+                    ):
+                        raise
+                    unknown.append(error)
+                    value = None
                 # With the leaf, so that no other one can get its id.
                 values[id(leaf)] = leaf, value
             return values[id(leaf)][1]
 
-        return _structure.map_with_path(value_of, self._structure)
+        return _structure.map_with_path(value_of, self._structure), unknown

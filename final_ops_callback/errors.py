@@ -99,3 +99,7 @@ class WorkerError(HookError, RuntimeError):
 
 class StrategyError(HookError, NotImplementedError):
     """A distribution strategy under which hooks can't run."""
+
+
+class BackendError(HookError, NotImplementedError):
+    """A backend of Keras on which hooks can't run."""

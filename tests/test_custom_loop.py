@@ -10,6 +10,7 @@ import tensorflow as tf
 
 from final_ops_callback import HookRunner
 from final_ops_callback import SessionRunHookCallback
+from final_ops_callback.errors import HookUsageError
 from final_ops_callback.errors import StepTensorError
 from final_ops_callback.testing import Event
 from final_ops_callback.testing import RecordingHook
@@ -169,6 +170,89 @@ def test_a_step_that_delivers_too_little_is_told() -> None:
 
     with pytest.raises(StepTensorError, match=r"'loss'.*RecordingHook.*acc"):
         one_step(runner, lambda: {"acc": 1.0})
+
+
+METHODS = {
+    "should_stop": lambda runner: runner.should_stop(),
+    "before_run": lambda runner: runner.before_run(),
+    "after_run": lambda runner: runner.after_run({}),
+    "end": lambda runner: runner.end(),
+    "session": lambda runner: runner.session,
+}
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_a_runner_that_has_not_begun(name: str) -> None:
+    """Each method says that the hooks have to begin first."""
+    runner = HookRunner(RecordingHook("loss:0"))
+
+    with pytest.raises(
+        HookUsageError, match=rf"have not begun.*{name} of.*with runner"
+    ):
+        METHODS[name](runner)
+
+
+@pytest.mark.parametrize("name", ["before_run", "after_run", "session"])
+def test_a_runner_whose_run_is_over(name: str) -> None:
+    """What needs a run says that it is over."""
+    runner = HookRunner(RecordingHook())
+    with runner:
+        pass
+
+    with pytest.raises(HookUsageError, match=rf"is over.*{name} of HookRunner"):
+        METHODS[name](runner)
+
+
+def test_a_run_that_is_over_stops_and_ends_once() -> None:
+    """As in v1, it says to stop, and a second end does nothing."""
+    hook = RecordingHook()
+    with tf.Graph().as_default():
+        tf.no_op()
+        with v1.train.MonitoredSession() as session:
+            pass
+    runner = HookRunner(hook)
+    with runner:
+        pass
+
+    runner.end()
+
+    assert runner.should_stop() is session.should_stop() is True
+    assert [event.method for event in hook.events].count("end") == 1
+
+
+def test_a_runner_that_begins_twice() -> None:
+    """A run inside of itself is refused; one after the other is not."""
+    runner = HookRunner(RecordingHook())
+
+    with pytest.raises(HookUsageError, match=r"have begun already.*for each"):
+        with runner:
+            runner.begin()
+    with runner:
+        assert not runner.should_stop()
+
+
+def test_a_step_that_was_not_begun() -> None:
+    """A second after_run in one step says to call before_run."""
+    runner = HookRunner(RecordingHook())
+
+    with (
+        pytest.raises(HookUsageError, match=r"no step to end.*before_run"),
+        runner,
+    ):
+        runner.after_run({})
+
+
+def test_begin_adds_no_attribute() -> None:
+    """What a runner has is there from the start."""
+    runner = HookRunner(RecordingHook())
+    before = set(vars(runner))
+
+    with runner:
+        runner.before_run()
+        runner.after_run({})
+        during = set(vars(runner))
+
+    assert before == during == set(vars(runner))
 
 
 def test_a_scaffold_leaves_the_collections_as_they_are() -> None:

@@ -14,6 +14,7 @@ import pytest
 import tensorflow as tf
 
 from final_ops_callback import FinalOpsCallback
+from final_ops_callback import SessionRunHookCallback
 from final_ops_callback import _callback
 from final_ops_callback import _stack
 from tests import models
@@ -86,17 +87,6 @@ def test_evaluate_and_predict_have_their_phases(model: Any) -> None:
         "test": pytest.approx(logs["mae"]),
         "predict": pytest.approx(logs["mae"]),
     }
-
-
-def test_a_metric_by_a_name_that_is_no_log(model: Any) -> None:
-    """At the end of predict, without logs, a name is a metric."""
-    x, y, _ = models.tiny_data()
-    logs = model.evaluate(x, y, verbose=0, return_dict=True)
-    callback = FinalOpsCallback("mae")
-
-    model.predict(x, verbose=0, callbacks=[callback])
-
-    assert callback.final_ops_values == pytest.approx(logs["mae"])
 
 
 def test_the_metrics_of_a_model_are_those_that_have_a_log(model: Any) -> None:
@@ -238,3 +228,22 @@ def test_replicas_are_read_together(package: str) -> None:
     )
 
     assert ended.returncode == 0, ended.stderr
+
+
+@pytest.mark.parametrize("phase", ["train", "test", "predict"])
+@pytest.mark.parametrize("kind", [FinalOpsCallback, SessionRunHookCallback])
+def test_a_list_of_callbacks_without_parameters(
+    model: Any, phase: str, kind: Any, generation: Any
+) -> None:
+    """A loop of one's own may give no parameters to its callbacks."""
+    stop = tf.compat.v1.train.StopAtStepHook(last_step=9)
+    callback = kind([1]) if kind is FinalOpsCallback else kind(stop)
+    callbacks = generation.callbacks.CallbackList([callback], model=model)
+    if kind is SessionRunHookCallback:
+        getattr(model, f"make_{phase}_function")()
+
+    getattr(callbacks, f"on_{phase}_begin")()
+    getattr(callbacks, f"on_{phase}_end")()
+
+    if kind is FinalOpsCallback:
+        assert callback.final_ops_values == [1]

@@ -11,10 +11,14 @@ import pytest
 import tensorflow as tf
 
 from final_ops_callback import EagerSession
+from final_ops_callback import HookRunner
 from final_ops_callback import SessionRunHookCallback
 from final_ops_callback import errors
 from tests import models
+from tests.generations import KERAS_2
 from tests.generations import keras
+from tests.generations import needs_both
+from tests.generations import needs_keras_3
 from tests.generations import path_of
 from tests.generations import value_of
 
@@ -157,6 +161,88 @@ def test_wrong_variable_names(
 
     with pytest.raises(errors.ArgumentError, match=match):
         fit(model, v1.train.StopAtStepHook(1), variable_names=names)
+
+
+FLOAT = tf.TensorSpec([], "float32")
+
+
+@pytest.mark.parametrize(
+    ("declared", "match"),
+    [
+        ({"labels": "float32"}, r"float32.*TensorSpec\(None, \"float32\"\)\}"),
+        ({"labels": tf.int64}, r"labels.*tf.TensorSpec\(None, \"int64\"\)\}"),
+        ({"labels": [None, 3]}, r"tf.TensorSpec\(\[None, 3\], \"float32\"\)"),
+        ({"labels": tf.SparseTensorSpec([2])}, r"SparseTensorSpec.*Write"),
+        ({"labels:1": FLOAT}, r"'labels:1' is no name.*'labels:0'"),
+        ({":0": FLOAT}, r"':0' is no name"),
+        ({3: FLOAT}, r"3 is no name"),
+        ({"a": FLOAT, "a:0": tf.TensorSpec([2])}, r"'a' is declared twice"),
+        ([FLOAT], r"a list is no mapping.*Use a dict"),
+    ],
+    ids=str,
+)
+def test_wrong_step_tensors(declared: Any, match: str) -> None:
+    """What declares no step tensor is refused with the line to write."""
+    hook = v1.train.StopAtStepHook(1)
+
+    with pytest.raises(errors.ArgumentError, match=match):
+        SessionRunHookCallback(hook, step_tensors=declared)
+    if isinstance(declared, dict):
+        with pytest.raises(errors.ArgumentError, match=match):
+            HookRunner(hook, step_tensors=declared)
+
+
+def test_a_step_tensor_may_be_declared_with_its_output() -> None:
+    """`labels:0` declares what `labels` does."""
+    seen = []
+    hook = Hook(
+        before_run=lambda context: Args("labels:0"),
+        after_run=lambda context, values: seen.append(values.results.shape),
+    )
+
+    models.fit(
+        models.tiny_model(),
+        SessionRunHookCallback(
+            hook, step_tensors={"labels:0": tf.TensorSpec([None, 1])}
+        ),
+    )
+
+    assert seen == [(4, 1), (4, 1)]
+
+
+@needs_keras_3
+@pytest.mark.parametrize("backend", ["jax", "torch"])
+def test_another_backend(
+    backend: str, monkeypatch: pytest.MonkeyPatch, model: keras.Model
+) -> None:
+    """A model of JAX or PyTorch is refused before anything changes."""
+    before = dict(vars(model))
+    callback = SessionRunHookCallback(v1.train.StopAtStepHook(1))
+    with monkeypatch.context() as patched:
+        patched.setattr(keras.backend, "backend", lambda: backend)
+
+        with pytest.raises(
+            errors.BackendError, match=rf"runs on {backend}.*FinalOpsCallback"
+        ):
+            callback.set_model(model)
+
+    assert vars(model) == before
+    assert callback.model is None
+
+
+@needs_both
+def test_keras_2_beside_another_backend(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A model of tf_keras runs on TensorFlow, whatever Keras 3 does."""
+    keras_3 = pytest.importorskip("keras")
+    monkeypatch.setattr(keras_3.backend, "backend", lambda: "jax")
+    callback = SessionRunHookCallback(v1.train.StopAtStepHook(1))
+    model = models.tiny_model(KERAS_2)
+
+    callback.set_model(model)
+
+    assert callback.model is model
 
 
 @pytest.mark.parametrize("moment", ["begin", "before_run", "after_run", "end"])

@@ -9,6 +9,7 @@ behind is a `Trace`; `differences` compares two of them.
 
 import contextlib
 import dataclasses
+import functools
 import logging
 import math
 import pathlib
@@ -189,16 +190,18 @@ def run_keras(case, root, **options):
         except Exception as error:
             trace.error = error
         trace.state = harvest(hooks)
-    for field, value in state_of(model, names).items():
+    state = state_of(model, names, options.learning_rate)
+    for field, value in state.items():
         setattr(trace, field, value)
     return trace
 
 
-def state_of(model, names):
+def state_of(model, names, rate):
     """Read the fields of a `Trace` that tell how a model is left.
 
     Args:
         model: What `keras_model` built.
+        rate: The learning rate at first.
         names: The names of its variables in v1.
 
     Returns:
@@ -217,7 +220,7 @@ def state_of(model, names):
         # Keras keeps minus the rate times what v1 kept.
         for name in values:
             if name.endswith("/momentum"):
-                values[name] = values[name] / -values["learning_rate"]
+                values[name] = values[name] / -np.float32(rate)
     return {
         "weights": {name: normalized(v) for name, v in values.items()},
         "step": int(model.optimizer.iterations.numpy()),
@@ -468,7 +471,9 @@ def _v1_model(options):
     gradients = tf.gradients(loss, [kernel, bias])
     with tf.control_dependencies([loss, *gradients, *updates]):
         pause = tf.numpy_function(_pause, [], [], stateful=True)
-    update = _adam if options.optimizer == "adam" else _momentum
+    update = functools.partial(_momentum, options.learning_rate)
+    if options.optimizer == "adam":
+        update = _adam
     with tf.control_dependencies([pause]):
         ops = [
             update(weight, gradient, tf.identity(rate), step, variable)
@@ -483,15 +488,20 @@ def _pause():
     time.sleep(PAUSE)
 
 
-def _momentum(weight, gradient, rate, step, variable):
-    """Apply the update of `v1.train.MomentumOptimizer`."""
+def _momentum(base, weight, gradient, rate, step, variable):
+    """Apply the update of `keras.optimizers.SGD`, and keep v1's slots.
+
+    While the rate is what it was at first, it is that of v1's
+    `MomentumOptimizer`, too. Where a hook changes the rate, Keras applies it
+    to the gradients that come, v1 also to those that were.
+    """
     del step
     zeros = np.zeros(weight.shape, "float32")
     slot = variable(f"{weight.op.name}/momentum", zeros, trainable=False)
-    new = slot * MOMENTUM + gradient
+    new = slot * MOMENTUM + gradient * (rate / base)
     return tf.group(
         slot.assign(new, read_value=False),
-        weight.assign_sub(new * rate, read_value=False),
+        weight.assign_sub(new * base, read_value=False),
     )
 
 

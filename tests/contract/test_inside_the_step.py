@@ -383,7 +383,7 @@ def now_this_and_now_that(env):
 
 @case("summary_saver", PREDICT)
 def summary_saver(env):
-    summary = v1.summary.histogram("hidden", tensor("hidden:0"))
+    summary = v1.summary.histogram("the_hidden", tensor("hidden:0"))
     return [
         v1.train.SummarySaverHook(
             save_steps=1, output_dir="histograms", summary_op=summary

@@ -34,7 +34,8 @@ def trained(options):
     options = drivers.Options(**options)
     model, names = drivers.keras_model(options)
     drivers.keras_call(model, [], options)
-    return drivers.Trace(**drivers.state_of(model, names))
+    state = drivers.state_of(model, names, options.learning_rate)
+    return drivers.Trace(**state)
 
 
 @pytest.mark.parametrize("name", OPTIONS)
