@@ -3,8 +3,6 @@
 
 from __future__ import annotations
 
-import contextlib
-import uuid
 from collections.abc import Collection
 from collections.abc import Mapping
 from collections.abc import Sequence
@@ -13,145 +11,13 @@ from typing import Any
 
 import tensorflow as tf
 
-from final_ops_callback._live import LiveVariable
+from final_ops_callback._control_flow import ControlFlow
+from final_ops_callback._eager import eager_mode
+from final_ops_callback._resources import ONE_SHOT
+from final_ops_callback._resources import Resources
+from final_ops_callback._resources import is_reference
 from final_ops_callback._subgraph import definition_of
 from final_ops_callback._subgraph import needed_operations
-from final_ops_callback._writes import written_handles
-
-# An iterator that no name can share.
-_ONE_SHOT = ("OneShotIterator",)
-
-
-# Entering a mode that is entered already costs microseconds.
-_EAGER_ALREADY = contextlib.nullcontext()
-
-
-def eager_mode() -> Any:
-    """Returns a context in which operations run at once.
-
-    Unlike `tf.init_scope`, it leaves a plain graph that is the default one.
-    """
-    if tf.executing_eagerly():
-        return _EAGER_ALREADY
-    return tf.__internal__.eager_context.eager_mode()
-
-
-class Resources:
-    """The resources of one session: variables, tables, iterators.
-
-    Those that a hook made live in a container of the session. They persist
-    from run to run, and are freed with the session.
-
-    Args:
-        graph: The graph of the session. The twins of a `HookGraph` have the
-            handles of live variables.
-    """
-
-    def __init__(self, graph: tf.Graph) -> None:
-        self._graph = graph
-        self._twins = getattr(graph, "twins", {})
-        # Dashes, because a container takes no underscores.
-        self._container = f"eager-session-{uuid.uuid4().hex}"
-        self._own: dict[str, tf.Operation] = {}
-        self._one_shot: dict[str, tuple[Program, Any]] = {}
-
-    def handle(self, op: tf.Operation) -> Any:
-        """Returns the handle that stands for an operation, or `None`.
-
-        Args:
-            op: An operation. Only one that makes a handle can have another
-                in its stead.
-        """
-        if op.name in self._twins:
-            return self._twins[op.name].handle
-        if op.name in self._one_shot:
-            return self._one_shot[op.name][1]
-        return None
-
-    def replicated(
-        self, graph: tf.Graph, operations: Sequence[tf.Operation]
-    ) -> tuple[list[LiveVariable], list[LiveVariable]]:
-        """Returns the live variables of replicas that operations take.
-
-        Args:
-            graph: The graph.
-            operations: Sequence of its operations.
-
-        Returns:
-            Pair of those that have to be gathered before, and those that have
-            to be spread after the operations have run.
-
-        Raises:
-            UnsupportedOpError: A variable is written that must not be.
-        """
-        written = written_handles(graph, operations) & set(self._twins)
-        for name in written:
-            self._twins[name].check_write()
-        used = {t.op.name for op in operations for t in op.inputs}
-        several = {
-            name: live
-            for name, live in self._twins.items()
-            if name in used and not live.is_plain
-        }
-        return list(several.values()), [
-            live for name, live in several.items() if name in written
-        ]
-
-    def claim(self, op: tf.Operation, node: Any) -> None:
-        """Gives a resource that an operation makes to this session.
-
-        Args:
-            op: An operation of the graph.
-            node: Its `NodeDef`, which is changed.
-        """
-        if op.type in _ONE_SHOT:
-            return
-        if "shared_name" in node.attr and "container" in node.attr:
-            node.attr["container"].s = self._container.encode()
-            node.attr["shared_name"].s = (
-                node.attr["shared_name"].s or op.name.encode()
-            )
-            self._own[op.name] = op
-
-    def make_one_shot(self, op: tf.Operation) -> None:
-        """Makes the handle of a resource that belongs to one kernel.
-
-        Its kernel is in a program of its own, kept as long as the session,
-        so that all programs share it.
-        """
-        if op.name not in self._one_shot:
-            program = Program(self._graph, op.outputs, [], [], (), self)
-            self._one_shot[op.name] = (program, program([])[0])
-
-    def free(self) -> None:
-        """Destroys the resources that hooks made."""
-        own, self._own = self._own, {}
-        self._one_shot.clear()
-        if not own:
-            return
-        operations = needed_operations((), own.values(), ())
-        definition = definition_of(self._graph, operations, self.claim)
-        self._own = {}
-
-        def destroy() -> tf.Tensor:
-            handles = tf.import_graph_def(
-                definition,
-                return_elements=[f"{name}:0" for name in own],
-                name="hook",
-            )
-            with tf.control_dependencies(
-                [
-                    tf.raw_ops.DestroyResourceOp(
-                        resource=handle, ignore_lookup_error=True
-                    )
-                    for handle in handles
-                    if handle.dtype == tf.resource
-                ]
-            ):
-                return tf.constant(0, name="done")
-
-        with eager_mode():
-            tf.compat.v1.wrap_function(destroy, [])()
 
 
 class Program:
@@ -191,10 +57,16 @@ class Program:
         given = {tensor.ref() for tensor in inputs}
         needed = needed_operations(fetches, targets, given, done)
         for op in needed:
-            if op.type in _ONE_SHOT and not (
+            if op.type in ONE_SHOT and not (
                 op.outputs and op.outputs[0] in fetches
             ):
-                resources.make_one_shot(op)
+                # Its kernel is in a program of its own, which all share.
+                resources.keep_one_shot(
+                    op,
+                    lambda op=op: Program(
+                        graph, op.outputs, [], [], (), resources
+                    ),
+                )
         operations = [op for op in needed if resources.handle(op) is None]
         definition = definition_of(graph, operations, resources.claim, given)
         self._gathered, self._spread = resources.replicated(
@@ -209,6 +81,12 @@ class Program:
         handles |= {f"{name}:0": handle for name, handle in shadows.items()}
         target_names = [op.name for op in targets]
         fetch_names = [tensor.name for tensor in fetches]
+        flow = ControlFlow(needed)
+        self._may_be_dead = [
+            index
+            for index, tensor in enumerate(fetches)
+            if tensor.ref() not in given and flow.may_be_dead(tensor)
+        ]
 
         def run(*values: tf.Tensor) -> list[tf.Tensor]:
             capture = tf.compat.v1.get_default_graph().capture
@@ -224,15 +102,21 @@ class Program:
                 name="hook",
             )
             results = elements[: len(fetch_names)]
+            ran = [_ran(results[index]) for index in self._may_be_dead]
+            # A function returns no reference to a variable of TensorFlow 1.
+            results = [
+                tf.identity(result) if is_reference(result) else result
+                for result in results
+            ]
             with tf.control_dependencies(elements[len(fetch_names) :]):
                 # The targets need an output to hang on.
-                return [*results, tf.constant(0, name="done")]
+                return [*results, *ran, tf.constant(0, name="done")]
 
-        self._dtypes = [tensor.dtype for tensor in inputs]
+        self._dtypes = [tensor.dtype.base_dtype for tensor in inputs]
         with eager_mode():
             self._function = tf.compat.v1.wrap_function(
                 run,
-                [tf.TensorSpec(t.shape, t.dtype) for t in inputs],
+                [tf.TensorSpec(t.shape, t.dtype.base_dtype) for t in inputs],
             )
 
     def __call__(self, values: Sequence[Any]) -> list[Any]:
@@ -254,9 +138,31 @@ class Program:
             for live in self._gathered:
                 live.gather()
             results = list(self._function(*tensors))[:-1]
+            if self._may_be_dead:
+                results = self._all_alive(results)
             for live in self._spread:
                 live.spread()
             return results
+
+    def _all_alive(self, results: list[Any]) -> list[Any]:
+        """Refuses what had no value, as v1 did; takes the flags off."""
+        count = len(results) - len(self._may_be_dead)
+        for index, ran in zip(self._may_be_dead, results[count:], strict=True):
+            if ran.shape.rank != 0:
+                raise tf.errors.InvalidArgumentError(
+                    None, None, f"Retval[{index}] does not have value"
+                )
+        return results[:count]
+
+
+def _ran(tensor: tf.Tensor) -> tf.Tensor:
+    """Returns a scalar, or what is none if the tensor gets no value.
+
+    The eager runtime gives an empty value to what did not run in a branch.
+    """
+    # To wait for one output of an operation takes something that uses it.
+    with tf.control_dependencies([tf.identity(tensor)]):
+        return tf.constant(0, name="ran")
 
 
 def _used_handles(

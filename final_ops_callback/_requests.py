@@ -13,11 +13,11 @@ from typing import Any
 
 import tensorflow as tf
 
+from final_ops_callback._eager import eager_mode
 from final_ops_callback._graph import HookGraph
 from final_ops_callback._live import LiveVariable
 from final_ops_callback._offers import nearest
 from final_ops_callback._plan import Plan
-from final_ops_callback._program import eager_mode
 from final_ops_callback._session import EagerSession
 from final_ops_callback.errors import FeedConflictError
 from final_ops_callback.errors import StepTensorError

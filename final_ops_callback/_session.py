@@ -23,7 +23,7 @@ from tensorflow.python.client.session import SessionInterface
 
 from final_ops_callback._plan import Plan
 from final_ops_callback._plans import Plans
-from final_ops_callback._program import Resources
+from final_ops_callback._resources import Resources
 from final_ops_callback._trace import traced_into
 from final_ops_callback.errors import ArgumentError
 from final_ops_callback.errors import StepTensorError
