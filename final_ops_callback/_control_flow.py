@@ -81,6 +81,30 @@ class ControlFlow:
             if op.type in _EXITS
         }
 
+    def way_out(
+        self, op: tf.Operation, to: frozenset[str]
+    ) -> tuple[tf.Operation, set[tf.Operation]] | None:
+        """Returns what tells the outside of a loop that it has ended.
+
+        Args:
+            op: An operation inside of the loop.
+            to: The names of the loops that the loop itself is in.
+
+        Returns:
+            Pair of the operation that leaves the loop and all operations of
+            the loop; `None` if nothing leaves it.
+        """
+        for name in self.frames(op) - to:
+            members = self._members[name]
+            for other in self.operations:
+                if (
+                    other in members
+                    and other.type in _EXITS
+                    and self.frames(other) == to | {name}
+                ):
+                    return other, members
+        return None
+
     def together(self) -> list[set[tf.Operation]]:
         """Lists the sets of operations that no two runs can share.
 

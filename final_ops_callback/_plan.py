@@ -118,6 +118,11 @@ class Plan:
         values = [_as_host(known[name]) for name in self._names]
         return self._handler.build_results(None, values)
 
+    def graphs(self) -> list[Any]:
+        """Returns what it runs as `GraphDef`s, one for each of its parts."""
+        parts = (self._before, self._after)
+        return [part.graph_def for part in parts if part is not None]
+
     @staticmethod
     def _run(program: _Part | None, known: dict[str, Any]) -> dict[str, Any]:
         if program is None:
@@ -202,6 +207,10 @@ class _Part:
         self._program = program
         self._inputs = [tensor.name for tensor in inputs]
         self._outputs = [tensor.name for tensor in outputs]
+
+    @property
+    def graph_def(self) -> Any:
+        return self._program.graph_def
 
     def __call__(self, known: Mapping[str, Any]) -> dict[str, Any]:
         values = self._program([known[name] for name in self._inputs])

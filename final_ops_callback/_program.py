@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Collection
 from collections.abc import Mapping
 from collections.abc import Sequence
@@ -13,11 +14,15 @@ import tensorflow as tf
 
 from final_ops_callback._control_flow import ControlFlow
 from final_ops_callback._eager import eager_mode
+from final_ops_callback._op_errors import of_the_graph
 from final_ops_callback._resources import ONE_SHOT
 from final_ops_callback._resources import Resources
 from final_ops_callback._resources import is_reference
 from final_ops_callback._subgraph import definition_of
 from final_ops_callback._subgraph import needed_operations
+
+# What is no node of the user's graph.
+_OURS = "final_ops_callback."
 
 
 class Program:
@@ -54,6 +59,7 @@ class Program:
         resources: Resources,
         shadows: Mapping[str, Any] = MappingProxyType({}),
     ) -> None:
+        self._graph = graph
         given = {tensor.ref() for tensor in inputs}
         needed = needed_operations(fetches, targets, given, done)
         for op in needed:
@@ -61,12 +67,10 @@ class Program:
                 op.outputs and op.outputs[0] in fetches
             ):
                 # Its kernel is in a program of its own, which all share.
-                resources.keep_one_shot(
-                    op,
-                    lambda op=op: Program(
-                        graph, op.outputs, [], [], (), resources
-                    ),
+                make = functools.partial(
+                    Program, graph, op.outputs, [], [], (), resources
                 )
+                resources.keep_one_shot(op, make)
         operations = [op for op in needed if resources.handle(op) is None]
         definition = definition_of(graph, operations, resources.claim, given)
         self._gathered, self._spread = resources.replicated(
@@ -94,12 +98,16 @@ class Program:
                 tensor.name: value
                 for tensor, value in zip(inputs, values, strict=True)
             }
-            mapped |= {name: capture(h) for name, h in handles.items()}
+            mapped |= {
+                name: capture(handle, name=f"{_OURS}captured")
+                for name, handle in handles.items()
+            }
             elements = tf.import_graph_def(
                 definition,
                 input_map=_only_used(mapped, definition),
                 return_elements=fetch_names + target_names,
-                name="hook",
+                # The names of the nodes are those of the user's graph.
+                name="",
             )
             results = elements[: len(fetch_names)]
             ran = [_ran(results[index]) for index in self._may_be_dead]
@@ -116,7 +124,10 @@ class Program:
         with eager_mode():
             self._function = tf.compat.v1.wrap_function(
                 run,
-                [tf.TensorSpec(t.shape, t.dtype.base_dtype) for t in inputs],
+                [
+                    tf.TensorSpec(t.shape, t.dtype.base_dtype, f"{_OURS}fed")
+                    for t in inputs
+                ],
             )
 
     def __call__(self, values: Sequence[Any]) -> list[Any]:
@@ -137,12 +148,20 @@ class Program:
             ]
             for live in self._gathered:
                 live.gather()
-            results = list(self._function(*tensors))[:-1]
-            if self._may_be_dead:
-                results = self._all_alive(results)
+            try:
+                results = list(self._function(*tensors))[:-1]
+                if self._may_be_dead:
+                    results = self._all_alive(results)
+            except tf.errors.OpError as error:
+                raise of_the_graph(error, self._graph) from None
             for live in self._spread:
                 live.spread()
             return results
+
+    @property
+    def graph_def(self) -> Any:
+        """What runs, as a `GraphDef`, before the runtime optimizes it."""
+        return self._function.graph.as_graph_def()
 
     def _all_alive(self, results: list[Any]) -> list[Any]:
         """Refuses what had no value, as v1 did; takes the flags off."""

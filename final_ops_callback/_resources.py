@@ -125,7 +125,7 @@ class Resources:
             handles = tf.import_graph_def(
                 definition,
                 return_elements=[f"{name}:0" for name in own],
-                name="hook",
+                name="",
             )
             with tf.control_dependencies(
                 [_destroyed(handle) for handle in handles]

@@ -167,9 +167,10 @@ def _read_first(
     for op, variables in writes.items():
         among = [read for v in variables for read in reads.get(v, ())]
         for read in dict.fromkeys(among):
-            waiting = _waiting(op, read, flow)
-            if read not in after_a_write and waiting is not None:
-                nodes[waiting].input.append(f"^{read.name}")
+            edge = _edge(op, read, flow, after_a_write)
+            if edge is not None:
+                first, then = edge
+                nodes[then].input.append(f"^{first.name}")
 
 
 def _after_a_write(
@@ -186,19 +187,31 @@ def _after_a_write(
     return after
 
 
-def _waiting(
-    write: tf.Operation, read: tf.Operation, flow: ControlFlow
-) -> tf.Operation | None:
-    """Returns what has to wait for a read, so that a write comes after it."""
-    inside = flow.frames(read)
-    op = write
-    while flow.frames(op) != inside:
-        # Nothing but the way into a loop may wait for what is outside.
-        if not flow.frames(op) > inside or not op.inputs:
+def _edge(
+    write: tf.Operation,
+    read: tf.Operation,
+    flow: ControlFlow,
+    after_a_write: Collection[tf.Operation],
+) -> tuple[tf.Operation, tf.Operation] | None:
+    """Returns what has to wait for what, so that a read comes first."""
+    first, then, after = read, write, {read}
+    if flow.frames(first) > flow.frames(then):
+        # Nothing outside of a loop may wait for what is in it.
+        way_out = flow.way_out(first, flow.frames(then))
+        if way_out is None:
             return None
-        op = op.inputs[0].op
+        first, after = way_out
+    else:
+        # Nothing but the way into a loop may wait for what is outside.
+        while flow.frames(then) > flow.frames(first) and then.inputs:
+            then = then.inputs[0].op
+        if flow.frames(then) != flow.frames(first):
+            return None
+    if not after.isdisjoint(after_a_write):
+        return None
     # What waits for an operation that does not run does not run either.
-    return op if flow.condition(read) <= flow.condition(op) else None
+    runs = flow.condition(first) <= flow.condition(then)
+    return (first, then) if runs else None
 
 
 def _check(op: tf.Operation) -> None:

@@ -96,7 +96,14 @@ ROOMS: dict[str, set[str]] = {
     "_subgraph": {"_control_flow", "_library", "_writes", "errors"},
     "_eager": set(),
     "_resources": {"_eager", "_live", "_subgraph", "_writes"},
-    "_program": {"_control_flow", "_eager", "_resources", "_subgraph"},
+    "_op_errors": set(),
+    "_program": {
+        "_control_flow",
+        "_eager",
+        "_op_errors",
+        "_resources",
+        "_subgraph",
+    },
     "_reads": {"_eager", "_live", "_writes"},
     "_split": {"_control_flow", "errors"},
     "_plan": {
@@ -112,7 +119,15 @@ ROOMS: dict[str, set[str]] = {
     },
     "_trace": set(),
     "_plans": {"_plan", "_resources"},
-    "_session": {"_plan", "_plans", "_resources", "_trace", "errors"},
+    "_fed": set(),
+    "_session": {
+        "_fed",
+        "_plan",
+        "_plans",
+        "_resources",
+        "_trace",
+        "errors",
+    },
     # HookRunner, which knows no Keras
     "_calls": {"errors"},
     "_requests": {

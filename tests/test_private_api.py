@@ -12,6 +12,7 @@ import pytest
 import tensorflow as tf
 
 from final_ops_callback import _counters
+from final_ops_callback import _fed
 from final_ops_callback import _model
 from final_ops_callback import _plan
 from final_ops_callback import _reads
@@ -51,7 +52,7 @@ def test_the_table_of_feeds() -> None:
         value = v1.SparseTensorValue([[0]], [1.0], [2])
         feed = next(
             feed
-            for kind, _, feed, _ in _session._REGISTERED_EXPANSIONS
+            for kind, _, feed, _ in _fed._REGISTERED_EXPANSIONS
             if isinstance(sparse, kind)
         )
         pairs = list(feed(sparse, value))
