@@ -54,6 +54,7 @@ class ControlFlow:
             self._find_conditions()
         self._frames: dict[tf.Operation, frozenset[str]] = {}
         self._members: dict[str, set[tf.Operation]] = {}
+        self._ways_in: dict[str, set[tf.Operation]] = {}
         if self._loops:
             self._find_frames()
 
@@ -111,7 +112,10 @@ class ControlFlow:
         A loop is one, and so is what uses one stack or one tensor array,
         which live as long as a run.
         """
-        groups = list(self._members.values())
+        groups = [
+            members | self._ways_in[name]
+            for name, members in self._members.items()
+        ]
         makers = [op for op in self.operations if _is_of_one_run(op)]
         if not makers:
             return groups
@@ -160,6 +164,7 @@ class ControlFlow:
     def _find_frames(self) -> None:
         consumers = _consumers(self.operations)
         members: dict[str, set[tf.Operation]] = collections.defaultdict(set)
+        ways_in: dict[str, set[tf.Operation]] = collections.defaultdict(set)
         for enter in self.operations:
             if enter.type not in _ENTERS:
                 continue
@@ -175,7 +180,8 @@ class ControlFlow:
                         depths[consumer] = inner
                         stack.append((consumer, inner))
             members[name] |= depths.keys() - {enter}
-        self._members = members
+            ways_in[name].add(enter)
+        self._members, self._ways_in = members, ways_in
         frames: dict[tf.Operation, set[str]] = collections.defaultdict(set)
         for name, operations in members.items():
             for op in operations:
