@@ -85,6 +85,9 @@ class HookGraph(tf.Graph):
         self._learning_rate: tf.Tensor | None = None
         self._weights: list[tf.Tensor] = []
         with self.as_default():
+            # Of a variable that a hook makes, a run reads the value and not
+            # the memory, whatever disable_resource_variables() has set.
+            tf.compat.v1.get_variable_scope().set_use_resource(True)
             for live in live_variables:
                 self._add_twin(live)
             tf.compat.v1.train.get_or_create_global_step()

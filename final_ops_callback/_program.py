@@ -17,7 +17,6 @@ from final_ops_callback._eager import eager_mode
 from final_ops_callback._op_errors import of_the_graph
 from final_ops_callback._resources import ONE_SHOT
 from final_ops_callback._resources import Resources
-from final_ops_callback._resources import is_reference
 from final_ops_callback._subgraph import definition_of
 from final_ops_callback._subgraph import needed_operations
 
@@ -111,9 +110,10 @@ class Program:
             )
             results = elements[: len(fetch_names)]
             ran = [_ran(results[index]) for index in self._may_be_dead]
-            # A function returns no reference to a variable of TensorFlow 1.
+            # A function gives its outputs the names of their nodes, and the
+            # nodes others. It returns no reference to a variable, either.
             results = [
-                tf.identity(result) if is_reference(result) else result
+                tf.identity(result, name=f"{_OURS}fetched")
                 for result in results
             ]
             with tf.control_dependencies(elements[len(fetch_names) :]):

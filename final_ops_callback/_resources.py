@@ -136,7 +136,7 @@ class Resources:
             tf.compat.v1.wrap_function(destroy, [])()
 
 
-def is_reference(tensor: tf.Tensor) -> bool:
+def _is_reference(tensor: tf.Tensor) -> bool:
     """Says whether a tensor is a reference: to a variable of TensorFlow 1."""
     return bool(tensor.dtype != tensor.dtype.base_dtype)
 
@@ -146,7 +146,7 @@ def _destroyed(handle: tf.Tensor) -> Any:
         return tf.raw_ops.DestroyResourceOp(
             resource=handle, ignore_lookup_error=True
         )
-    if is_reference(handle):
+    if _is_reference(handle):
         # No operation destroys a variable of TensorFlow 1. Without elements
         # it holds no memory but for its name.
         return tf.raw_ops.Assign(

@@ -17,7 +17,13 @@ LONGEST = 330
 # of, and never who uses it. A room that outgrows its file is two rooms.
 ROOMS: dict[str, set[str]] = {
     # the face
-    "__init__": {"_final_ops", "_hook_callback", "_runner", "_session"},
+    "__init__": {
+        "_final_ops",
+        "_hook_callback",
+        "_interactive",
+        "_runner",
+        "_session",
+    },
     "__main__": {"_demo"},
     "_demo": {"__init__"},
     "errors": set(),
@@ -128,6 +134,7 @@ ROOMS: dict[str, set[str]] = {
         "_trace",
         "errors",
     },
+    "_interactive": {"_session"},
     # HookRunner, which knows no Keras
     "_calls": {"errors"},
     "_requests": {

@@ -14,6 +14,7 @@ import tensorflow as tf
 from final_ops_callback import _counters
 from final_ops_callback import _fed
 from final_ops_callback import _model
+from final_ops_callback import _op_errors
 from final_ops_callback import _plan
 from final_ops_callback import _reads
 from final_ops_callback import _session
@@ -100,6 +101,15 @@ def test_the_value_of_indexed_slices() -> None:
         value = session.run(slices)
 
     assert type(value) is _to_host.IndexedSlicesValue
+
+
+def test_where_an_operation_was_built() -> None:
+    """A text that names a node is told with the lines that built it."""
+    with tf.Graph().as_default() as graph:
+        tf.constant(1.0, name="built_here")
+        text = _op_errors.interpolate_graph("at {{node built_here}}", graph)
+
+    assert "in test_where_an_operation_was_built" in text
 
 
 def test_what_the_profiler_writes() -> None:
