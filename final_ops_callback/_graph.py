@@ -209,16 +209,24 @@ class HookGraph(tf.Graph):
 
     def _add_twin(self, live: LiveVariable) -> None:
         variable = live.variable
-        twin = tf.compat.v1.get_variable(
-            live.name,
-            shape=variable.shape,
-            dtype=variable.dtype,
-            # Never run: see `twin_initializers`.
-            initializer=tf.compat.v1.zeros_initializer(),
-            trainable=live.role == "weight" and variable.trainable,
-            collections=list(COLLECTIONS[live.role]),
-            use_resource=True,
-        )
+        # `get_variable` knows no variable of which some dimensions are open.
+        open_ = variable.shape.rank is None
+        sizes = [] if open_ else [size or 0 for size in variable.shape]
+        with tf.variable_creator_scope(
+            lambda create, **options: create(
+                **{**options, "shape": variable.shape}
+            )
+        ):
+            twin = tf.compat.v1.get_variable(
+                live.name,
+                shape=sizes,
+                dtype=variable.dtype,
+                # Never run: see `twin_initializers`.
+                initializer=tf.compat.v1.zeros_initializer(),
+                trainable=live.role == "weight" and variable.trainable,
+                collections=list(COLLECTIONS[live.role]),
+                use_resource=True,
+            )
         self.twins[twin.handle.op.name] = live
         if twin.trainable:
             self._weights.append(twin.handle)

@@ -67,7 +67,9 @@ def shadows(
         return {
             name: (
                 live,
-                tf.Variable(live.read(), trainable=False),
+                tf.Variable(
+                    live.read(), trainable=False, shape=live.variable.shape
+                ),
             )
             for name, live in read.items()
             if name not in written
