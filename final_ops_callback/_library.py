@@ -22,7 +22,7 @@ _GRADIENT = "SymbolicGradient"
 _NO_INLINE = "_noinline"
 # Attributes that name a function as a string.
 _NAMING = ("forward_function_name", "backward_function_name")
-_libraries: weakref.WeakKeyDictionary[tf.Graph, tuple[int, Library]] = (
+_known: weakref.WeakKeyDictionary[tf.Graph, Written] = (
     weakref.WeakKeyDictionary()
 )
 
@@ -152,13 +152,71 @@ class Library:
                 )
 
 
+class Written:
+    """What a graph says as messages, which take long to write out.
+
+    Args:
+        graph: The graph. What is kept is good for as long as nothing is added
+            to it.
+    """
+
+    def __init__(self, graph: tf.Graph) -> None:
+        self.version = graph.version
+        self._nodes: dict[str, Any] = {}
+        self._may_call: dict[str, bool] = {}
+        self._handles: dict[str, list[tf.Tensor]] = {}
+        self.places: dict[str, str] = {}
+        self.library: Library | None = None
+
+    def node(self, op: tf.Operation) -> Any:
+        """Returns the `NodeDef` of an operation; it is not to be changed."""
+        node = self._nodes.get(op.name)
+        if node is None:
+            node = self._nodes[op.name] = op.node_def
+        return node
+
+    def handles(self, op: tf.Operation) -> list[tf.Tensor]:
+        """Returns the inputs of an operation that are handles."""
+        handles = self._handles.get(op.name)
+        if handles is None:
+            handles = [t for t in op.inputs if t.dtype == tf.resource]
+            self._handles[op.name] = handles
+        return handles
+
+    def may_call(self, op: tf.Operation) -> bool:
+        """Says whether an operation calls a function of the library."""
+        may = self._may_call.get(op.name)
+        if may is None:
+            may = self._may_call[op.name] = calls_a_function(self.node(op))
+        return may
+
+
+def written(graph: tf.Graph) -> Written:
+    """Returns what has been written out of a graph so far."""
+    known = _known.get(graph)
+    if known is None or known.version != graph.version:
+        known = _known[graph] = Written(graph)
+    return known
+
+
 def library_of(graph: tf.Graph) -> Library:
-    """Returns the functions of a graph, which take long to write out."""
-    known = _libraries.get(graph)
-    if known is None or known[0] != graph.version:
-        known = graph.version, Library(graph.as_graph_def().library)
-        _libraries[graph] = known
-    return known[1]
+    """Returns the functions of a graph."""
+    known = written(graph)
+    if known.library is None:
+        known.library = Library(graph.as_graph_def().library)
+    return known.library
+
+
+def calls_a_function(node: Any) -> bool:
+    """Says whether a node calls a function of the graph's library."""
+    return (
+        any(
+            value.HasField("func") or value.list.func
+            for value in node.attr.values()
+        )
+        # The type of a node may be the name of a function.
+        or not hasattr(tf.raw_ops, node.op)
+    )
 
 
 def called_functions(node: Any) -> set[str]:

@@ -12,13 +12,15 @@ import tensorflow as tf
 # session (tests/test_private_api.py notices a change).
 from tensorflow.python.framework.error_interpolation import interpolate_graph
 
+from final_ops_callback._function_def import NAME
+
 # What the eager runtime says of the function that the operation is in.
 _OF_THE_FUNCTION = re.compile(
     r"^Graph execution error:\s+"
     r"|Detected at node \S+ defined at \(most recent call last\):\n"
     r"<stack traces unavailable>\n"
-    r"|\{\{function_node \w*__inference_wrapped_function_\w*\}\} ?"
-    r"| \[Op:__inference_wrapped_function_\w*\]"
+    rf"|\{{\{{function_node \w*{NAME}\w*\}}\}} ?"
+    rf"| \[Op:{NAME}\w*\]"
 )
 _NODE = re.compile(r"\{\{node ([^} ]+)\}\}")
 

@@ -14,20 +14,18 @@ import tensorflow as tf
 
 from final_ops_callback._control_flow import ControlFlow
 from final_ops_callback._eager import eager_mode
+from final_ops_callback._function_def import Function
 from final_ops_callback._op_errors import of_the_graph
 from final_ops_callback._resources import ONE_SHOT
 from final_ops_callback._resources import Resources
 from final_ops_callback._subgraph import definition_of
 from final_ops_callback._subgraph import needed_operations
 
-# What is no node of the user's graph.
-_OURS = "final_ops_callback."
-
 
 class Program:
     """The operations that some fetches need, as one compiled function.
 
-    The subgraph is imported under `wrap_function`, which adds no control
+    The subgraph becomes the definition of a function, without any control
     dependencies: what v1 left unordered stays unordered. The handle of a
     twin is replaced by that of its live variable, so reads and writes go to
     the model by reference. Resources that a hook made (variables, tables,
@@ -82,8 +80,6 @@ class Program:
         )
         handles = _used_handles(definition, graph, resources)
         handles |= {f"{name}:0": handle for name, handle in shadows.items()}
-        target_names = [op.name for op in targets]
-        fetch_names = [tensor.name for tensor in fetches]
         flow = ControlFlow(needed)
         self._may_be_dead = [
             index
@@ -91,43 +87,19 @@ class Program:
             if tensor.ref() not in given and flow.may_be_dead(tensor)
         ]
 
-        def run(*values: tf.Tensor) -> list[tf.Tensor]:
-            capture = tf.compat.v1.get_default_graph().capture
-            mapped = {
-                tensor.name: value
-                for tensor, value in zip(inputs, values, strict=True)
-            }
-            mapped |= {
-                name: capture(handle, name=f"{_OURS}captured")
-                for name, handle in handles.items()
-            }
-            elements = tf.import_graph_def(
-                definition,
-                input_map=_only_used(mapped, definition),
-                return_elements=fetch_names + target_names,
-                # The names of the nodes are those of the user's graph.
-                name="",
-            )
-            results = elements[: len(fetch_names)]
-            ran = [_ran(results[index]) for index in self._may_be_dead]
-            # A function gives its outputs the names of their nodes, and the
-            # nodes others. It returns no reference to a variable, either.
-            results = [
-                tf.identity(result, name=f"{_OURS}fetched")
-                for result in results
-            ]
-            with tf.control_dependencies(elements[len(fetch_names) :]):
-                # The targets need an output to hang on.
-                return [*results, *ran, tf.constant(0, name="done")]
-
         self._dtypes = [tensor.dtype.base_dtype for tensor in inputs]
+        self._handles = list(handles.values())
+        given_dtypes = dict(
+            zip([tensor.name for tensor in inputs], self._dtypes, strict=True)
+        )
         with eager_mode():
-            self._function = tf.compat.v1.wrap_function(
-                run,
-                [
-                    tf.TensorSpec(t.shape, t.dtype.base_dtype, f"{_OURS}fed")
-                    for t in inputs
-                ],
+            self._function = Function(
+                graph,
+                definition,
+                given_dtypes | dict.fromkeys(handles, tf.resource),
+                fetches,
+                [op.name for op in targets],
+                self._may_be_dead,
             )
 
     def __call__(self, values: Sequence[Any]) -> list[Any]:
@@ -149,7 +121,7 @@ class Program:
             for live in self._gathered:
                 live.gather()
             try:
-                results = list(self._function(*tensors))[:-1]
+                results = self._function([*tensors, *self._handles])
                 if self._may_be_dead:
                     results = self._all_alive(results)
             except tf.errors.OpError as error:
@@ -161,7 +133,7 @@ class Program:
     @property
     def graph_def(self) -> Any:
         """What runs, as a `GraphDef`, before the runtime optimizes it."""
-        return self._function.graph.as_graph_def()
+        return self._function.graph_def
 
     def _all_alive(self, results: list[Any]) -> list[Any]:
         """Refuses what had no value, as v1 did; takes the flags off."""
@@ -174,33 +146,14 @@ class Program:
         return results[:count]
 
 
-def _ran(tensor: tf.Tensor) -> tf.Tensor:
-    """Returns a scalar, or what is none if the tensor gets no value.
-
-    The eager runtime gives an empty value to what did not run in a branch.
-    """
-    # To wait for one output of an operation takes something that uses it.
-    with tf.control_dependencies([tf.identity(tensor)]):
-        return tf.constant(0, name="ran")
-
-
 def _used_handles(
     definition: Any, graph: tf.Graph, resources: Resources
 ) -> dict[str, Any]:
+    there = {node.name for node in definition.node}
     used = {name.partition(":")[0] for n in definition.node for name in n.input}
     handles = {
         f"{name}:0": resources.handle(graph.get_operation_by_name(name))
-        for name in used
+        for name in used - there
         if not name.startswith("^")
     }
     return {name: h for name, h in handles.items() if h is not None}
-
-
-def _only_used(mapped: dict[str, Any], definition: Any) -> dict[str, Any]:
-    # Importing refuses to map what nobody consumes.
-    used = {
-        name if ":" in name else f"{name}:0"
-        for node in definition.node
-        for name in node.input
-    }
-    return {name: value for name, value in mapped.items() if name in used}

@@ -15,8 +15,8 @@ import tensorflow as tf
 from final_ops_callback._control_flow import BACK_EDGES
 from final_ops_callback._control_flow import ControlFlow
 from final_ops_callback._library import library_of
+from final_ops_callback._library import written
 from final_ops_callback._writes import Accesses
-from final_ops_callback._writes import calls_a_function
 from final_ops_callback._writes import source
 from final_ops_callback.errors import UnsupportedOpError
 
@@ -115,10 +115,11 @@ def definition_of(
     definition = tf.compat.v1.GraphDef()
     definition.versions.CopyFrom(graph.graph_def_versions)
     names = {op.name for op in operations}
+    known = written(graph)
     for op in operations:
         _check(op)
         node = definition.node.add()
-        node.CopyFrom(op.node_def)
+        node.CopyFrom(known.node(op))
         # Colocation names operations that may be left out here.
         node.attr.pop("_class", None)
         kept = [
@@ -135,7 +136,7 @@ def definition_of(
         node.input[:] = kept
         claim(op, node)
     _read_first(graph, operations, definition)
-    if any(calls_a_function(node) for node in definition.node):
+    if any(map(known.may_call, operations)):
         library_of(graph).take_along(definition)
     return definition
 

@@ -11,6 +11,7 @@ import tensorflow as tf
 
 from final_ops_callback._library import called_functions
 from final_ops_callback._library import library_of
+from final_ops_callback._library import written as written_out
 
 READS = ("ReadVariableOp", "ResourceGather", "ResourceGatherNd")
 _WRITES = ("Assign", "ResourceApply", "ResourceSparseApply", "ResourceScatter")
@@ -38,20 +39,21 @@ class Accesses:
 
     def __init__(self, graph: tf.Graph) -> None:
         self._graph = graph
+        self._written_out = written_out(graph)
         self._functions: _Functions | None = None
 
     def written(self, op: tf.Operation) -> list[tf.Tensor]:
         """Returns the handles that an operation writes to."""
-        taken = _handles(op)
+        taken = self._written_out.handles(op)
         if not taken:
             return []
         if op.type.startswith(_WRITES):
             return taken
-        if not calls_a_function(op.node_def):
+        if not self._written_out.may_call(op):
             return []
         if self._functions is None:  # long to write out
             self._functions = _Functions(library_of(self._graph).functions)
-        indices = self._functions.written_inputs(op.node_def)
+        indices = self._functions.written_inputs(self._written_out.node(op))
         inputs = [op.inputs[index] for index in indices]
         return [tensor for tensor in inputs if tensor.dtype == tf.resource]
 
@@ -62,23 +64,11 @@ class Accesses:
         """
         if op.type in READS:
             return [op.inputs[0]]
-        taken = _handles(op)
-        if not taken or not calls_a_function(op.node_def):
+        taken = self._written_out.handles(op)
+        if not taken or not self._written_out.may_call(op):
             return []
         written = {tensor.ref() for tensor in self.written(op)}
         return [tensor for tensor in taken if tensor.ref() not in written]
-
-
-def calls_a_function(node: Any) -> bool:
-    """Says whether a node calls a function of the graph's library."""
-    return (
-        any(
-            value.HasField("func") or value.list.func
-            for value in node.attr.values()
-        )
-        # The type of a node may be the name of a function.
-        or not hasattr(tf.raw_ops, node.op)
-    )
 
 
 def written_handles(
@@ -108,10 +98,6 @@ def source(tensor: tf.Tensor) -> tf.Operation:
     while tensor.op.type in _FORWARDS:
         tensor = tensor.op.inputs[0]
     return tensor.op
-
-
-def _handles(op: tf.Operation) -> list[tf.Tensor]:
-    return [tensor for tensor in op.inputs if tensor.dtype == tf.resource]
 
 
 class _Functions:

@@ -102,10 +102,12 @@ ROOMS: dict[str, set[str]] = {
     "_subgraph": {"_control_flow", "_library", "_writes", "errors"},
     "_eager": set(),
     "_resources": {"_eager", "_live", "_subgraph", "_writes"},
-    "_op_errors": set(),
+    "_function_def": {"_library"},
+    "_op_errors": {"_function_def"},
     "_program": {
         "_control_flow",
         "_eager",
+        "_function_def",
         "_op_errors",
         "_resources",
         "_subgraph",

@@ -13,6 +13,7 @@ import tensorflow as tf
 
 from final_ops_callback import _counters
 from final_ops_callback import _fed
+from final_ops_callback import _function_def
 from final_ops_callback import _model
 from final_ops_callback import _op_errors
 from final_ops_callback import _plan
@@ -101,6 +102,24 @@ def test_the_value_of_indexed_slices() -> None:
         value = session.run(slices)
 
     assert type(value) is _to_host.IndexedSlicesValue
+
+
+def test_the_definition_of_a_function() -> None:
+    """The eager runtime takes one, calls it by its name, and lets it go."""
+    with tf.Graph().as_default() as graph:
+        total = tf.add(v1.placeholder(tf.float32, [], "x"), 1.0)
+        definition = graph.as_graph_def()
+        del definition.node[0]
+        function = _function_def.Function(
+            graph, definition, {"x:0": tf.float32}, [total], [], [0]
+        )
+    name, known = function._name, _function_def.context.context()
+    found = function([tf.constant(2.0)])
+    before = known.has_function(name)
+    del function
+
+    assert [value.numpy() for value in found] == [3.0, 0]
+    assert (before, known.has_function(name)) == (True, False)
 
 
 def test_where_an_operation_was_built() -> None:
