@@ -14,10 +14,12 @@ from typing import Any
 if TYPE_CHECKING:
     from final_ops_callback._final_ops import FinalOpsCallback
     from final_ops_callback._hook_callback import SessionRunHookCallback
+    from final_ops_callback._interactive import EagerInteractiveSession
     from final_ops_callback._runner import HookRunner
     from final_ops_callback._session import EagerSession
 
 __all__ = [
+    "EagerInteractiveSession",
     "EagerSession",
     "FinalOpsCallback",
     "HookRunner",
@@ -25,6 +27,7 @@ __all__ = [
 ]
 
 _ROOMS = {
+    "EagerInteractiveSession": "_interactive",
     "EagerSession": "_session",
     "FinalOpsCallback": "_final_ops",
     "HookRunner": "_runner",

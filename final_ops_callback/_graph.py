@@ -94,6 +94,9 @@ class HookGraph(tf.Graph):
         self._variables: dict[str, Any] = {}
         self._told: set[str] = set()
         with self.as_default():
+            # Of a variable that a hook makes, a run reads the value and not
+            # the memory, whatever disable_resource_variables() has set.
+            tf.compat.v1.get_variable_scope().set_use_resource(True)
             for live in live_variables:
                 self._add_twin(live)
             tf.compat.v1.train.get_or_create_global_step()
@@ -290,16 +293,24 @@ class HookGraph(tf.Graph):
 
     def _add_twin(self, live: LiveVariable) -> None:
         variable = live.variable
-        twin = tf.compat.v1.get_variable(
-            live.name,
-            shape=variable.shape,
-            dtype=variable.dtype,
-            # Never run: see `twin_initializers`.
-            initializer=tf.compat.v1.zeros_initializer(),
-            trainable=live.role == "weight" and variable.trainable,
-            collections=list(COLLECTIONS[live.role]),
-            use_resource=True,
-        )
+        # `get_variable` knows no variable of which some dimensions are open.
+        open_ = variable.shape.rank is None
+        sizes = [] if open_ else [size or 0 for size in variable.shape]
+        with tf.variable_creator_scope(
+            lambda create, **options: create(
+                **{**options, "shape": variable.shape}
+            )
+        ):
+            twin = tf.compat.v1.get_variable(
+                live.name,
+                shape=sizes,
+                dtype=variable.dtype,
+                # Never run: see `twin_initializers`.
+                initializer=tf.compat.v1.zeros_initializer(),
+                trainable=live.role == "weight" and variable.trainable,
+                collections=list(COLLECTIONS[live.role]),
+                use_resource=True,
+            )
         self.twins[twin.handle.op.name] = live
         self._variables[twin.handle.op.name] = twin
         if twin.trainable:

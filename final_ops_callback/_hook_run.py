@@ -8,7 +8,6 @@ import logging
 from collections.abc import Callable
 from collections.abc import Iterator
 from collections.abc import Mapping
-from collections.abc import Sequence
 from typing import Any
 
 import tensorflow as tf
@@ -19,14 +18,12 @@ from final_ops_callback import _stack
 from final_ops_callback._asking import may_ask_at_the_end
 from final_ops_callback._asking import may_ask_late
 from final_ops_callback._asking import names_written
-from final_ops_callback._eager import eager_mode
 from final_ops_callback._first_trace import FirstTrace
 from final_ops_callback._graph import LEARNING_RATE
 from final_ops_callback._graph import LOSS
 from final_ops_callback._live import LiveVariable
 from final_ops_callback._model_state import live_variables
 from final_ops_callback._offers import Offers
-from final_ops_callback._offers import nearest
 from final_ops_callback._randomness import may_be_random
 from final_ops_callback._resource import value_now
 from final_ops_callback._runner import END_OF_INPUT
@@ -35,9 +32,9 @@ from final_ops_callback._stand_in import Wish
 from final_ops_callback._step import StepTap
 from final_ops_callback._step_count import StepCount
 from final_ops_callback._step_names import ALWAYS_THERE
-from final_ops_callback._step_names import LOGS
 from final_ops_callback._step_names import Source
 from final_ops_callback._step_names import StepNames
+from final_ops_callback._values_now import ValuesNow
 from final_ops_callback._workers import Workers
 from final_ops_callback._workers import refuse_inside
 from final_ops_callback._workers import several
@@ -92,6 +89,7 @@ class HookRun:
         self._phase = phase
         self._names = StepNames(model, phase, step_tensors, variable_names)
         self._declared = tuple(step_tensors)
+        self._values_now = ValuesNow(model, phase, self._names)
         self._steps: StepCount | None = None
         if phase == "train":
             self._steps = StepCount(model, _model.steps_per_execution(model))
@@ -119,14 +117,9 @@ class HookRun:
         self._is_idle = False
         self._failed: BaseException | None = None
         self._tap = tap
-        self._outputs: Any = {}
         self._stopping = False
         # What hooks want seldom changes from step to step.
         self._wanted: tuple[list[str], Mapping[str, Source]] = [], {}
-        # What is kept of the last step, for what hooks ask at the end.
-        self._kept: Mapping[str, Source] = {}
-        self._last: dict[str, Any] = {}
-        self._has_run = False
         # Whether the step keeps one function for the whole run.
         self._is_pinned = False
 
@@ -215,7 +208,7 @@ class HookRun:
     def _pin(self, sources: Mapping[str, Source]) -> None:
         """Takes values out of every step from now on, in one function."""
         new = sources.keys() - self._tap.watched.keys()
-        if new and self._has_run:
+        if new and self._values_now.has_run:
             logger.warning(
                 "A hook asks for %s after the first step. The step of %r, "
                 "which may draw random numbers, is compiled anew, and its "
@@ -252,13 +245,12 @@ class HookRun:
             logs: Mapping. The logs of the batch.
         """
         if self._is_idle:
-            self._has_run = True
+            self._values_now.has_run = True
             return
-        self._outputs = dict(logs or {})
+        self._values_now.logs = dict(logs or {})
         self._tap.settle()
         if not self._tap.ran or not self._runner.in_step:
             return
-        self._has_run = True
         self._guarded(self._after_run)
         if self._runner.should_stop():
             self._stop()
@@ -267,15 +259,13 @@ class HookRun:
     def _after_run(self) -> None:
         values: dict[str, Any] = {}
         if self._runner.step_names:
-            logs = self._outputs
+            logs = self._values_now.logs
             values = {f"logs/{name}": value for name, value in logs.items()}
             values |= {name: v for name, v in logs.items() if name != LOSS}
             if self._learning_rate is not None:
                 values[LEARNING_RATE] = self._learning_rate
             values |= self._tap.values
-        if self._kept:
-            step = self._tap.values
-            self._last = {n: step[n] for n in self._kept if n in step}
+        self._values_now.note_step(self._tap.values)
         # What a step delivered is large, and may be let go with the step.
         self._tap.values = {}
         if self._steps is not None:
@@ -300,18 +290,19 @@ class HookRun:
                 training hold what the last epoch was worth, also where a
                 validation has refilled the metrics since.
         """
-        if self._is_idle:
-            self._last = {**self._tap.values}
+        values_now = self._values_now
+        if self._is_idle and self._tap.values:
+            values_now.note_step(self._tap.values)
         self._tap.disarm()
         self._tap.values = {}
-        self._outputs = {**self._outputs, **(logs or {})}
+        values_now.logs |= dict(logs or {})
         try:
             if self._failed is not None:
                 raise self._failed
             if self._begun:
                 self._runner.end()
         finally:
-            self._outputs, self._last = {}, {}
+            values_now.forget()
 
     def abort(self, error: BaseException) -> None:
         """Leaves the model as it was, after an exception.
@@ -396,54 +387,10 @@ class HookRun:
             asked = [*looked_up, *ALWAYS_THERE]
         elif self._is_pinned:
             asked = looked_up
-        self._kept = self._names.taken(kept)
-        watched = {**self._kept, **self._names.taken(asked)}
+        self._values_now.kept = self._names.taken(kept)
+        watched = {**self._values_now.kept, **self._names.taken(asked)}
         if watched or self._is_pinned:
             self._tap.watch(watched, is_optional=True)
-
-    def _values_now(self, names: Sequence[str]) -> Mapping[str, Any]:
-        """Returns what step tensors are worth outside of a step.
-
-        What a step delivers is worth what the last one delivered, and a
-        metric its result at this moment: in fit that of training, also after
-        a validation.
-        """
-        return {name: self._value_now(name) for name in names}
-
-    def _value_now(self, name: str) -> Any:
-        if name in self._last:
-            return self._last[name]
-        if name == LEARNING_RATE and self._phase == "train":
-            with eager_mode():
-                return _model.learning_rate_of(self._model)
-        source = self._names.source(name)
-        log = name.removeprefix(LOGS)
-        if source is None:
-            if log in self._outputs:
-                return self._outputs[log]
-            metrics = {m.name: m for m in _stack.metrics_of(self._model)}
-            if log in metrics:
-                with eager_mode():
-                    return metrics[log].result()
-        if self._has_run and source is not None:
-            raise StepTensorError(
-                f"nobody asked the last step for {name!r}",
-                "session.run outside of a step",
-                "Look it up when the hook begins (get_tensor_by_name), or "
-                f'declare it: step_tensors={{"{name}": tf.TensorSpec(...)}}.',
-            )
-        if self._has_run:
-            raise StepTensorError(
-                f"no step logs {log!r}",
-                "session.run outside of a step",
-                nearest(log, {*self._last, *self._outputs}),
-            )
-        raise StepTensorError(
-            f"{name!r} has a value only in a step and after it, and no step "
-            "has run",
-            "session.run outside of a step",
-            f"Ask for it in before_run: SessionRunArgs({name + ':0'!r}).",
-        )
 
     def _original_fetches(self) -> Any:
         """Returns what v1 itself fetched: the predictions, or an operation."""
@@ -496,7 +443,7 @@ class HookRun:
 
     def _do_nothing(self, data: Any) -> Any:
         _model.build_metrics(self._model, _model.data_spec(data))
-        return self._outputs
+        return self._values_now.logs
 
 
 @contextlib.contextmanager

@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
 from collections.abc import Mapping
 from collections.abc import Sequence
 from types import MappingProxyType
@@ -17,18 +16,19 @@ import tensorflow as tf
 # (tests/test_private_api.py notices a change).
 from tensorflow.python.client.session import _FetchHandler
 
+from final_ops_callback._control_flow import ControlFlow
 from final_ops_callback._eager import eager_mode
 from final_ops_callback._program import Program
-from final_ops_callback._program import Resources
 from final_ops_callback._reads import plain_read
 from final_ops_callback._reads import readable
 from final_ops_callback._reads import shadows
+from final_ops_callback._resources import Resources
+from final_ops_callback._split import dependent_on
+from final_ops_callback._split import frontier_of
+from final_ops_callback._split import has_effects
 from final_ops_callback._subgraph import needed_operations
 from final_ops_callback._to_host import to_host
 from final_ops_callback.errors import StepTensorError
-
-# Stateful operations that can run again: they only read.
-_PURE = ("ReadVariableOp", "VarHandleOp", "VarIsInitialized", "ResourceGather")
 
 
 class Plan:
@@ -118,6 +118,11 @@ class Plan:
         values = [_as_host(known[name]) for name in self._names]
         return self._handler.build_results(None, values)
 
+    def graphs(self) -> list[Any]:
+        """Returns what it runs as `GraphDef`s, one for each of its parts."""
+        parts = (self._before, self._after)
+        return [part.graph_def for part in parts if part is not None]
+
     @staticmethod
     def _run(program: _Part | None, known: dict[str, Any]) -> dict[str, Any]:
         if program is None:
@@ -148,9 +153,10 @@ class Plan:
         self.step_names = list(wanted)
         self._steps = list(wanted.values())
 
-        dependent = _dependent(needed, step_ops)
+        flow = ControlFlow(needed)
+        dependent = dependent_on(flow, step_ops)
         independent = {op for op in needed if op not in dependent}
-        frontier, remade = _frontier(dependent, given)
+        frontier, remade = frontier_of(dependent, given, flow)
         fetched = [t for t in self._tensors if t.ref() not in given]
         early = [t for t in fetched if t.op not in dependent]
         # What only reads a live variable needs no function.
@@ -167,7 +173,7 @@ class Plan:
                 before
                 for op in dependent | remade
                 for before in op.control_inputs
-                if before in independent
+                if before in independent and before not in remade
             ],
             self._feeds,
             (),
@@ -178,7 +184,7 @@ class Plan:
             [t for t in fetched if t.op in dependent],
             [op for op in targets if op in dependent],
             [*self._feeds, *self._steps, *frontier],
-            independent,
+            (independent | step_ops) - remade,
             self._resources,
             {
                 name: shadow.handle
@@ -186,10 +192,7 @@ class Plan:
             },
         )
         # Whether `before` may run a second time with no other effect.
-        self.is_pure = not any(
-            op.op_def.is_stateful and not op.type.startswith(_PURE)
-            for op in independent
-        )
+        self.is_pure = not any(map(has_effects, independent))
 
 
 class _Part:
@@ -204,6 +207,10 @@ class _Part:
         self._program = program
         self._inputs = [tensor.name for tensor in inputs]
         self._outputs = [tensor.name for tensor in outputs]
+
+    @property
+    def graph_def(self) -> Any:
+        return self._program.graph_def
 
     def __call__(self, known: Mapping[str, Any]) -> dict[str, Any]:
         values = self._program([known[name] for name in self._inputs])
@@ -223,58 +230,6 @@ def _part(
         return None
     program = Program(graph, fetches, targets, inputs, done, resources, shadows)
     return _Part(program, inputs, fetches)
-
-
-def _dependent(
-    needed: list[tf.Operation], step_ops: Collection[tf.Operation]
-) -> set[tf.Operation]:
-    """Returns the operations that wait for the step, of ordered ones."""
-    waiting = set(step_ops)
-    for op in needed:
-        if any(t.op in waiting for t in op.inputs) or not waiting.isdisjoint(
-            op.control_inputs
-        ):
-            waiting.add(op)
-    return waiting.difference(step_ops)
-
-
-def _frontier(
-    dependent: Collection[tf.Operation], given: Collection[Any]
-) -> tuple[list[tf.Tensor], set[tf.Operation]]:
-    """Finds what the later part takes over from the earlier one.
-
-    Args:
-        dependent: Collection of the operations that wait for the step.
-        given: Collection of references of tensors whose values are known.
-
-    Returns:
-        Pair of the tensors on the way from the one part to the other, and of
-        the operations that both parts run, because what they make can't be
-        handed on.
-    """
-    frontier: dict[Any, tf.Tensor] = {}
-    remade: set[tf.Operation] = set()
-    stack = list(dependent)
-    while stack:
-        for tensor in stack.pop().inputs:
-            if tensor.ref() in given or tensor.op in dependent:
-                continue
-            if not _is_made_anew(tensor):
-                frontier[tensor.ref()] = tensor
-            elif tensor.op not in remade:
-                remade.add(tensor.op)
-                stack.append(tensor.op)
-    return list(frontier.values()), remade
-
-
-def _is_made_anew(tensor: tf.Tensor) -> bool:
-    """Says whether both parts make a tensor, instead of handing it on.
-
-    A handle is no value, and a constant costs less than an input.
-    """
-    return tensor.dtype in (tf.resource, tf.variant) or (
-        tensor.op.type == "Const" and not tensor.op.control_inputs
-    )
 
 
 def _as_declared(name: str, value: Any, declared: tf.Tensor) -> tf.Tensor:

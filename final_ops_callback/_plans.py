@@ -10,7 +10,7 @@ from typing import Any
 import tensorflow as tf
 
 from final_ops_callback._plan import Plan
-from final_ops_callback._program import Resources
+from final_ops_callback._resources import Resources
 
 # A script that fetches something else each time would keep all of them.
 _MOST = 512

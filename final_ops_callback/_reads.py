@@ -14,6 +14,7 @@ from tensorflow.python.training.training_util import GLOBAL_STEP_READ_KEY
 
 from final_ops_callback._eager import eager_mode
 from final_ops_callback._live import LiveVariable
+from final_ops_callback._writes import source
 from final_ops_callback._writes import written_handles
 
 
@@ -38,7 +39,7 @@ def plain_read(
         # What the stock hooks fetch: the step, if it is initialized (a twin
         # always is), plus 0.
         step = tf.compat.v1.train.get_global_step(graph)
-        live = twins.get(step.handle.op.name)
+        live = twins.get(step.op.name)
     else:
         live = None
     if live is None:
@@ -59,13 +60,16 @@ def shadows(
     read: dict[str, LiveVariable] = {}
     written = written_handles(graph, dependent)
     for op in dependent:
-        names = [t.op.name for t in op.inputs if t.op.name in twins]
+        handles = [t for t in op.inputs if t.dtype == tf.resource]
+        names = {source(handle).name for handle in handles} & twins.keys()
         read |= {name: twins[name] for name in names}
     with eager_mode():
         return {
             name: (
                 live,
-                tf.Variable(live.read(), trainable=False),
+                tf.Variable(
+                    live.read(), trainable=False, shape=live.variable.shape
+                ),
             )
             for name, live in read.items()
             if name not in written

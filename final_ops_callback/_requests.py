@@ -103,6 +103,8 @@ class StepRequests:
         for _, live in self._step_inputs(plan):
             live.check_write()
         self._plan, self._fed = plan, fed
+        if self.options.output_partition_graphs:
+            self.run_metadata.partition_graphs.extend(plan.graphs())
 
     def before(self, warned: set[str]) -> None:
         """Runs what does not depend on the step.

@@ -7,30 +7,30 @@ import contextlib
 import threading
 import weakref
 from collections.abc import Callable
-from collections.abc import Iterator
 from collections.abc import Mapping
 from collections.abc import Sequence
 from typing import Any
 
-import numpy as np
 import tensorflow as tf
 
 # Nothing public says what a session is: Saver.save and QueueRunner check for
-# this type, and the table says how composite tensors are fed
-# (tests/test_private_api.py notices a change).
-from tensorflow.python.client.session import _REGISTERED_EXPANSIONS
+# this type (tests/test_private_api.py notices a change).
 from tensorflow.python.client.session import SessionInterface
 
+from final_ops_callback._fed import fed_arrays
 from final_ops_callback._plan import Plan
 from final_ops_callback._plans import Plans
-from final_ops_callback._program import Resources
+from final_ops_callback._resources import Resources
 from final_ops_callback._trace import traced_into
 from final_ops_callback.errors import ArgumentError
-from final_ops_callback.errors import HookError
 from final_ops_callback.errors import StepTensorError
 from final_ops_callback.errors import UnsupportedOpError
 
-_NO_CONTEXT = contextlib.nullcontext()
+_NOTHING = contextlib.nullcontext()
+# Who migrates a script may put this class in the place of that one.
+_V1_SESSION = tf.compat.v1.Session
+# All sessions that are open, for `reset`.
+_open: weakref.WeakSet[EagerSession] = weakref.WeakSet()
 
 # From the names of step tensors to their values at this moment.
 ValuesNow = Callable[[Sequence[str]], Mapping[str, Any]]
@@ -72,12 +72,7 @@ class EagerSession(SessionInterface):
         graph: tf.Graph | None = None,
         config: Any = None,
     ) -> None:
-        if target:
-            raise ArgumentError(
-                "there is no other process to connect to",
-                f"target={target!r}",
-                "Leave the target empty.",
-            )
+        _check_target(target)
         if graph is not None and not isinstance(graph, tf.Graph):
             raise TypeError(
                 f"Argument `graph` must be a tf.Graph, but got "
@@ -93,7 +88,9 @@ class EagerSession(SessionInterface):
         self._lock = threading.RLock()
         self._closed = False
         self.values_now: ValuesNow | None = None
+        self._was_reset = False
         self._contexts: contextlib.ExitStack | None = None
+        _open.add(self)
 
     @property
     def graph(self) -> tf.Graph:
@@ -106,9 +103,40 @@ class EagerSession(SessionInterface):
         return self._graph.as_graph_def()
 
     @property
-    def sess_str(self) -> str:
+    def sess_str(self) -> bytes:
         """The target that a v1 session would connect to."""
-        return ""
+        return b""
+
+    def list_devices(self) -> list[Any]:
+        """Lists the devices that operations can run on.
+
+        Returns:
+            List of objects with `name`, `device_type`, `memory_limit_bytes`
+            and `incarnation`, as v1's.
+        """
+        # A session of v1 in this process has the devices of this process.
+        with _V1_SESSION(graph=tf.Graph(), config=self._config) as session:
+            return list(session.list_devices())
+
+    @staticmethod
+    def reset(
+        target: str, containers: Sequence[str] | None = None, config: Any = None
+    ) -> None:
+        """Closes all sessions, as v1's did; their variables are freed.
+
+        Args:
+            target: String. Only `""`, this process.
+            containers: Sequence of strings or `None`. As in v1, it makes no
+                difference: all sessions are closed. Defaults to `None`.
+            config: A `tf.compat.v1.ConfigProto` or `None`. Not used.
+
+        Raises:
+            ArgumentError: Another target.
+        """
+        _check_target(target)
+        for session in list(_open):
+            session._was_reset = True
+            session.close()
 
     def as_default(self) -> contextlib.AbstractContextManager[EagerSession]:
         """Makes this the session of `Tensor.eval` and `Operation.run`.
@@ -117,7 +145,7 @@ class EagerSession(SessionInterface):
         default graph stays what it was.
         """
         # The method of v1 needs nothing of its own class.
-        return tf.compat.v1.Session.as_default(self)
+        return _V1_SESSION.as_default(self)
 
     def __enter__(self) -> EagerSession:
         if self._contexts is not None:
@@ -144,6 +172,7 @@ class EagerSession(SessionInterface):
         with self._lock:
             if not self._closed:
                 self._closed = True
+                _open.discard(self)
                 self._plans.clear()
                 self._resources.free()
 
@@ -165,10 +194,11 @@ class EagerSession(SessionInterface):
                 any nesting of lists, tuples, named tuples and dicts of them.
             feed_dict: Mapping from a tensor (or its name) to a value, or
                 `None`. Defaults to `None`.
-            options: A `tf.compat.v1.RunOptions` or `None`. Only its
-                `trace_level` has an effect.
+            options: A `tf.compat.v1.RunOptions` or `None`. Its `trace_level`
+                and its `output_partition_graphs` have an effect.
             run_metadata: A `tf.compat.v1.RunMetadata` or `None`. Filled with
-                the kernels of the run if `FULL_TRACE` is asked for.
+                what the options ask for: the kernels of the run, the graphs
+                that were executed.
 
         Returns:
             The values in the structure of `fetches`, as NumPy; `None` for an
@@ -179,17 +209,26 @@ class EagerSession(SessionInterface):
             TypeError: A fetch or a key of the feeds is of another kind.
             ValueError: A fetch or feed does not fit the graph.
             StepTensorError: A fetch needs a value of a training step.
+            CancelledError: `reset` has closed the session.
+            OpError: An operation fails. As in v1, its `op` is the operation
+                of the graph, and its message says where it was built.
         """
         plan, fed = self.prepare(fetches, feed_dict)
         values = self._step_values(plan) if plan.step_names else {}
-        wants_trace = (
-            options is not None
-            and run_metadata is not None
-            and options.trace_level == tf.compat.v1.RunOptions.FULL_TRACE
-        )
-        with traced_into(run_metadata) if wants_trace else _NO_CONTEXT:
-            known = plan.before(fed)
-            return plan.results(plan.after(known, values) if values else known)
+        if run_metadata is None:
+            return self._values(plan, fed, values)
+        run_metadata.Clear()
+        options = options or tf.compat.v1.RunOptions()
+        if options.output_partition_graphs:
+            run_metadata.partition_graphs.extend(plan.graphs())
+        traced = traced_into(run_metadata) if options.trace_level else _NOTHING
+        with traced:
+            return self._values(plan, fed, values)
+
+    @staticmethod
+    def _values(plan: Plan, fed: list[Any], values: Mapping[str, Any]) -> Any:
+        known = plan.before(fed)
+        return plan.results(plan.after(known, values) if values else known)
 
     def _step_values(self, plan: Plan) -> Mapping[str, Any]:
         if self.values_now is None:
@@ -211,20 +250,50 @@ class EagerSession(SessionInterface):
 
         Args:
             fetches: As in `run`.
-            feed_list: Sequence of tensors or names: what the arguments of
-                the function are fed to. Defaults to `None`.
+            feed_list: List or tuple of tensors or names: what the arguments
+                of the function are fed to, by their places. Defaults to
+                `None`.
             accept_options: Boolean. Whether the function takes `options` and
-                `run_metadata`. Defaults to `False`.
+                `run_metadata`. As in v1, one with a `feed_list` always does.
+                Defaults to `False`.
+
+        Returns:
+            The function.
+
+        Raises:
+            TypeError: The feeds are no list, or a fetch is of another kind.
         """
-        keys = list(feed_list or ())
+        if feed_list is None:
+            return self._callable(fetches, accept_options)
+        if not isinstance(feed_list, list | tuple):
+            raise TypeError(
+                "Argument `feed_list` must be a list or tuple. Received: "
+                f"feed_list={feed_list}"
+            )
+        keys = list(feed_list)
 
         def run(*values: Any, **options: Any) -> Any:
-            if options and not accept_options:
-                raise TypeError(f"unexpected arguments {sorted(options)}")
-            feeds = dict(zip(keys, values, strict=True))
+            # As in v1, a key without a value is not fed, and the other way.
+            feeds = dict(zip(keys, values, strict=False))
             return self.run(fetches, feeds, **options)
 
         return run
+
+    def _callable(
+        self, fetches: Any, accept_options: bool
+    ) -> Callable[..., Any]:
+        """Returns a function that is fed nothing; checks the fetches now."""
+        self.prepare(fetches, None)
+
+        def run_with_options(
+            options: Any = None, run_metadata: Any = None
+        ) -> Any:
+            return self.run(fetches, options=options, run_metadata=run_metadata)
+
+        def run() -> Any:
+            return self.run(fetches)
+
+        return run_with_options if accept_options else run
 
     def partial_run_setup(self, fetches: Any, feeds: Any = None) -> Any:
         """Refused: a run here is whole."""
@@ -252,6 +321,10 @@ class EagerSession(SessionInterface):
         Returns:
             Pair of the plan and the fed values as arrays, in its order.
         """
+        if self._was_reset:
+            raise tf.errors.CancelledError(
+                None, None, "Session has been closed."
+            )
         if self._closed:
             raise RuntimeError("Attempted to use a closed Session.")
         if self._graph.version == 0:
@@ -264,74 +337,16 @@ class EagerSession(SessionInterface):
                 "Argument `feed_dict` must be a mapping, but got "
                 f"{type(feed_dict).__name__!r}"
             )
-        feeds = dict(self._feeds(feed_dict)) if feed_dict else {}
+        feeds = fed_arrays(self._graph, feed_dict) if feed_dict else {}
         ordered = sorted(feeds, key=lambda tensor: tensor.name)
         plan = self._plans.plan(fetches, ordered)
         return plan, [feeds[tensor] for tensor in ordered]
 
-    def _feeds(
-        self, feed_dict: Mapping[Any, Any]
-    ) -> Iterator[tuple[tf.Tensor, Any]]:
-        # A feed asks the model for nothing: it makes no step tensor.
-        find = getattr(
-            self._graph, "existing_element", self._graph.as_graph_element
+
+def _check_target(target: str) -> None:
+    if target:
+        raise ArgumentError(
+            "there is no other process to connect to",
+            f"target={target!r}",
+            "Leave the target empty.",
         )
-        for key, value in _flat_items(feed_dict):
-            for part, part_value in _parts(key, value):
-                try:
-                    tensor = find(
-                        part, allow_tensor=True, allow_operation=False
-                    )
-                except HookError:
-                    raise
-                except Exception as error:
-                    raise TypeError(
-                        f"Cannot interpret feed_dict key as Tensor: "
-                        f"{error.args[0]}"
-                    ) from error
-                yield tensor, _fed_array(self._graph, tensor, part_value)
-
-
-def _flat_items(feed_dict: Mapping[Any, Any]) -> Iterator[tuple[Any, Any]]:
-    for key, value in feed_dict.items():
-        if isinstance(key, list | tuple) and not hasattr(key, "graph"):
-            tf.nest.assert_same_structure(key, value, check_types=False)
-            yield from zip(
-                tf.nest.flatten(key), tf.nest.flatten(value), strict=True
-            )
-        else:
-            yield key, value
-
-
-def _parts(key: Any, value: Any) -> Any:
-    for kind, _, feed, _ in _REGISTERED_EXPANSIONS:
-        if isinstance(key, kind) and feed is not None:
-            return feed(key, value)
-    raise TypeError(
-        f"{key} in argument `feed_dict` has invalid type {type(key).__name__!r}"
-    )
-
-
-def _fed_array(graph: tf.Graph, tensor: tf.Tensor, value: Any) -> np.ndarray:
-    if isinstance(value, tf.Tensor):
-        raise TypeError(
-            "The value of a feed cannot be a tf.Tensor object. Acceptable "
-            "feed values include Python scalars, strings, lists and numpy "
-            f"ndarrays. The tensor was {value}, fed to {tensor.name}."
-        )
-    dtype = tensor.dtype.as_numpy_dtype
-    if isinstance(value, int) and np.asarray(value).astype(dtype) != value:
-        raise TypeError(
-            f"Type of feed value {value} with type {type(value)} is not "
-            f"compatible with Tensor type {dtype}. Try explicitly setting the "
-            "type of the feed tensor to a larger type (e.g. int64)."
-        )
-    array = np.asarray(value, dtype)
-    if not tensor.shape.is_compatible_with(array.shape):
-        raise ValueError(
-            f"Cannot feed value of shape {array.shape} for Tensor "
-            f"{tensor.name}, which has shape {tensor.shape}"
-        )
-    if not graph.is_feedable(tensor):
-        raise ValueError(f"Tensor {tensor.name} may not be fed.")
-    return array

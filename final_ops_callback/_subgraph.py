@@ -12,20 +12,24 @@ from typing import Any
 
 import tensorflow as tf
 
-from final_ops_callback._writes import READS
-from final_ops_callback._writes import calls_a_function
-from final_ops_callback._writes import writes
+from final_ops_callback._control_flow import BACK_EDGES
+from final_ops_callback._control_flow import ControlFlow
+from final_ops_callback._library import library_of
+from final_ops_callback._library import written
+from final_ops_callback._writes import Accesses
+from final_ops_callback._writes import source
 from final_ops_callback.errors import UnsupportedOpError
 
 # Their state belongs to one kernel. Each set of fetches is a function with
 # kernels of its own, so what one puts in, another would never see.
 _PRIVATE_TO_A_KERNEL = re.compile(
-    r"(\w*Queue(V2)?|Barrier|Stack(V2)?|\w*Reader(V2)?"
-    r"|(Sparse|Resource)?ConditionalAccumulator|TemporaryVariable"
+    r"(\w*Queue(V2)?|Barrier|\w*Reader(V2)?"
+    r"|(Sparse|Resource)?ConditionalAccumulator"
     r"|RecordInput|(Ordered|Unordered)?Map(Stage|Unstage\w*)"
     r"|(Ordered|Unordered)?MapPeek|Stage|Unstage|StagePeek)"
 )
-_REFERENCE_VARIABLES = ("Variable", "VariableV2")
+# In v1 a value that is fed to them takes the place of the whole operation.
+_PLACEHOLDERS = ("Placeholder", "PlaceholderV2")
 
 
 def needed_operations(
@@ -81,7 +85,9 @@ def predecessors(
 
 
 def _is_given(op: tf.Operation, given: Collection[Any]) -> bool:
-    return bool(op.outputs) and all(t.ref() in given for t in op.outputs)
+    # As in v1, what waits for another operation waits also if that has been
+    # fed: the operation runs, and its value is not used.
+    return op.type in _PLACEHOLDERS and op.outputs[0].ref() in given
 
 
 def definition_of(
@@ -109,10 +115,11 @@ def definition_of(
     definition = tf.compat.v1.GraphDef()
     definition.versions.CopyFrom(graph.graph_def_versions)
     names = {op.name for op in operations}
+    known = written(graph)
     for op in operations:
         _check(op)
         node = definition.node.add()
-        node.CopyFrom(op.node_def)
+        node.CopyFrom(known.node(op))
         # Colocation names operations that may be left out here.
         node.attr.pop("_class", None)
         kept = [
@@ -128,42 +135,87 @@ def definition_of(
             kept = [name for name in kept if name.startswith("^")]
         node.input[:] = kept
         claim(op, node)
-    if any(calls_a_function(node) for node in definition.node):
-        definition.library.CopyFrom(graph.as_graph_def().library)
-    _read_first(operations, definition)
+    _read_first(graph, operations, definition)
+    if any(map(known.may_call, operations)):
+        library_of(graph).take_along(definition)
     return definition
 
 
-def _read_first(operations: list[tf.Operation], definition: Any) -> None:
+def _read_first(
+    graph: tf.Graph, operations: list[tf.Operation], definition: Any
+) -> None:
     """Lets a run read a variable before it writes it.
 
     v1 left the order of the two open, and in practice the read came first,
     because it waits for nothing. Here it always does, unless it waits for a
-    write itself.
+    write itself, or may not run where the write does.
     """
-    after_a_write: set[tf.Operation] = set()
-    reads: dict[Any, list[str]] = {}
+    accesses = Accesses(graph)
+    nodes = dict(zip(operations, definition.node, strict=True))
+    writes = {
+        op: {source(tensor) for tensor in written}
+        for op in operations
+        if nodes[op].op != "NoOp" and (written := accesses.written(op))
+    }
+    if not writes:
+        return
+    flow = ControlFlow(operations)
+    after_a_write = _after_a_write(writes, flow)
+    reads: dict[tf.Operation, list[tf.Operation]] = {}
     for op in operations:
-        if writes(op) or any(
-            before in after_a_write for before in predecessors(op, (), ())
+        for tensor in accesses.read(op):
+            reads.setdefault(source(tensor), []).append(op)
+    for op, variables in writes.items():
+        among = [read for v in variables for read in reads.get(v, ())]
+        for read in dict.fromkeys(among):
+            edge = _edge(op, read, flow, after_a_write)
+            if edge is not None:
+                first, then = edge
+                nodes[then].input.append(f"^{first.name}")
+
+
+def _after_a_write(
+    writes: Collection[tf.Operation], flow: ControlFlow
+) -> set[tf.Operation]:
+    after = flow.exits_of_loops_with(writes)
+    for op in flow.operations:
+        if op in writes or any(
+            before in after
+            for before in predecessors(op, (), ())
+            if before.type not in BACK_EDGES
         ):
-            after_a_write.add(op)
-        elif op.type in READS:
-            reads.setdefault(op.inputs[0].ref(), []).append(op.name)
-    for op, node in zip(operations, definition.node, strict=True):
-        if node.op != "NoOp" and writes(op):
-            node.input.extend(
-                f"^{name}" for name in reads.get(op.inputs[0].ref(), ())
-            )
+            after.add(op)
+    return after
+
+
+def _edge(
+    write: tf.Operation,
+    read: tf.Operation,
+    flow: ControlFlow,
+    after_a_write: Collection[tf.Operation],
+) -> tuple[tf.Operation, tf.Operation] | None:
+    """Returns what has to wait for what, so that a read comes first."""
+    first, then, after = read, write, {read}
+    if flow.frames(first) > flow.frames(then):
+        # Nothing outside of a loop may wait for what is in it.
+        way_out = flow.way_out(first, flow.frames(then))
+        if way_out is None:
+            return None
+        first, after = way_out
+    else:
+        # Nothing but the way into a loop may wait for what is outside.
+        while flow.frames(then) > flow.frames(first) and then.inputs:
+            then = then.inputs[0].op
+        if flow.frames(then) != flow.frames(first):
+            return None
+    if not after.isdisjoint(after_a_write):
+        return None
+    # What waits for an operation that does not run does not run either.
+    runs = flow.condition(first) <= flow.condition(then)
+    return (first, then) if runs else None
 
 
 def _check(op: tf.Operation) -> None:
-    if op.type in _REFERENCE_VARIABLES:
-        raise UnsupportedOpError(
-            f"{op.name!r} is a reference variable, which only a v1 session has",
-            f"operation {op.name!r} of type {op.type}",
-            "Make it a resource variable: use_resource=True.",
-        )
     if _PRIVATE_TO_A_KERNEL.fullmatch(op.type):
         raise UnsupportedOpError(
             f"{op.name!r} keeps its state in a kernel of a v1 session",

@@ -74,8 +74,9 @@ def _fill(step_stats: Any, space: Any) -> None:
 
 
 def _device(plane_name: str) -> str:
-    kind, _, index = plane_name.rpartition("/")[2].partition(":")
-    index = index if index.isdigit() else "0"
+    """Returns the name of a device: a plane is `/host:CPU`, `/device:GPU:0`."""
+    kind, _, index = re.sub("^.*/(host|device):", "", plane_name).partition(":")
+    index = re.sub("[^0-9].*", "", index) or "0"
     return f"/job:localhost/replica:0/task:0/device:{kind}:{index}"
 
 

@@ -4,14 +4,19 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from collections.abc import Mapping
 from typing import Any
 
 import tensorflow as tf
 
+from final_ops_callback._library import called_functions
+from final_ops_callback._library import library_of
+from final_ops_callback._library import written as written_out
+
 READS = ("ReadVariableOp", "ResourceGather", "ResourceGatherNd")
 _WRITES = ("Assign", "ResourceApply", "ResourceSparseApply", "ResourceScatter")
 # They hand on what they get.
-_FORWARDS = ("Identity", "Switch", "RefSwitch", "Enter", "RefEnter")
+_FORWARDS = ("Identity", "Switch", "Enter")
 # Which input of an operation is the first argument of the function it calls.
 _FIRST_ARGUMENT = {
     "Case": 1,
@@ -25,21 +30,45 @@ _FIRST_ARGUMENT = {
 }
 
 
-def writes(op: tf.Operation) -> bool:
-    """Says whether an operation writes the variable that it is given."""
-    return (
-        len(op.inputs) > 0
-        and op.inputs[0].dtype == tf.resource
-        and op.type.startswith(_WRITES)
-    )
+class Accesses:
+    """Which variables each operation of a graph reads and writes.
 
+    Args:
+        graph: The graph.
+    """
 
-def calls_a_function(node: Any) -> bool:
-    """Says whether a node calls a function of the graph's library."""
-    return node.op in ("PartitionedCall", "SymbolicGradient") or any(
-        value.HasField("func") or value.list.func
-        for value in node.attr.values()
-    )
+    def __init__(self, graph: tf.Graph) -> None:
+        self._graph = graph
+        self._written_out = written_out(graph)
+        self._functions: _Functions | None = None
+
+    def written(self, op: tf.Operation) -> list[tf.Tensor]:
+        """Returns the handles that an operation writes to."""
+        taken = self._written_out.handles(op)
+        if not taken:
+            return []
+        if op.type.startswith(_WRITES):
+            return taken
+        if not self._written_out.may_call(op):
+            return []
+        if self._functions is None:  # long to write out
+            self._functions = _Functions(library_of(self._graph).functions)
+        indices = self._functions.written_inputs(self._written_out.node(op))
+        inputs = [op.inputs[index] for index in indices]
+        return [tensor for tensor in inputs if tensor.dtype == tf.resource]
+
+    def read(self, op: tf.Operation) -> list[tf.Tensor]:
+        """Returns the handles of the variables whose values one takes.
+
+        What writes a variable is not said to read it, too.
+        """
+        if op.type in READS:
+            return [op.inputs[0]]
+        taken = self._written_out.handles(op)
+        if not taken or not self._written_out.may_call(op):
+            return []
+        written = {tensor.ref() for tensor in self.written(op)}
+        return [tensor for tensor in taken if tensor.ref() not in written]
 
 
 def written_handles(
@@ -52,40 +81,37 @@ def written_handles(
         operations: Iterable of its operations. The functions that they call
             count, too.
     """
-    library: _Library | None = None
-    found: set[str] = set()
-    for op in operations:
-        if not any(tensor.dtype == tf.resource for tensor in op.inputs):
-            continue
-        indices = {0} if writes(op) else set()
-        if not indices and calls_a_function(op.node_def):
-            library = library or _Library(graph)  # long to write
-            indices = library.written_inputs(op.node_def)
-        found |= {_source(op.inputs[index]) for index in indices}
-    return found
+    accesses = Accesses(graph)
+    return {
+        source(tensor).name
+        for op in operations
+        for tensor in accesses.written(op)
+    }
 
 
-def _source(tensor: tf.Tensor) -> str:
+def source(tensor: tf.Tensor) -> tf.Operation:
+    """Returns the operation that made the variable behind a tensor.
+
+    Args:
+        tensor: A handle, maybe one that was handed on.
+    """
     while tensor.op.type in _FORWARDS:
         tensor = tensor.op.inputs[0]
-    return str(tensor.op.name)
+    return tensor.op
 
 
-class _Library:
-    """The functions of a graph, and which of their arguments they write."""
+class _Functions:
+    """Which of their arguments functions write."""
 
-    def __init__(self, graph: tf.Graph) -> None:
-        self._functions = {
-            function.signature.name: function
-            for function in graph.as_graph_def().library.function
-        }
+    def __init__(self, functions: Mapping[str, Any]) -> None:
+        self._functions = functions
         self._written: dict[str, set[int]] = {}
 
     def written_inputs(self, node: Any) -> set[int]:
         """Returns the places of the inputs of a node that it writes."""
         if node.op.startswith(_WRITES):
             return {0}
-        called = _called_functions(node) & self._functions.keys()
+        called = called_functions(node) & self._functions.keys()
         written = {i for name in called for i in self._written_arguments(name)}
         first = 0 if node.op in called else _FIRST_ARGUMENT.get(node.op)
         if first is not None:
@@ -111,11 +137,3 @@ class _Library:
                     if source in places:
                         self._written[name].add(places[source])
         return self._written[name]
-
-
-def _called_functions(node: Any) -> set[str]:
-    names = {node.op}
-    for value in node.attr.values():
-        names.add(value.func.name)
-        names.update(function.name for function in value.list.func)
-    return names - {""}

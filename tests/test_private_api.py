@@ -12,7 +12,10 @@ import pytest
 import tensorflow as tf
 
 from final_ops_callback import _counters
+from final_ops_callback import _fed
+from final_ops_callback import _function_def
 from final_ops_callback import _model
+from final_ops_callback import _op_errors
 from final_ops_callback import _optimizer_stack
 from final_ops_callback import _plan
 from final_ops_callback import _reads
@@ -52,7 +55,7 @@ def test_the_table_of_feeds() -> None:
         value = v1.SparseTensorValue([[0]], [1.0], [2])
         feed = next(
             feed
-            for kind, _, feed, _ in _session._REGISTERED_EXPANSIONS
+            for kind, _, feed, _ in _fed._REGISTERED_EXPANSIONS
             if isinstance(sparse, kind)
         )
         pairs = list(feed(sparse, value))
@@ -100,6 +103,33 @@ def test_the_value_of_indexed_slices() -> None:
         value = session.run(slices)
 
     assert type(value) is _to_host.IndexedSlicesValue
+
+
+def test_the_definition_of_a_function() -> None:
+    """The eager runtime takes one, calls it by its name, and lets it go."""
+    with tf.Graph().as_default() as graph:
+        total = tf.add(v1.placeholder(tf.float32, [], "x"), 1.0)
+        definition = graph.as_graph_def()
+        del definition.node[0]
+        function = _function_def.Function(
+            graph, definition, {"x:0": tf.float32}, [total], [], [0]
+        )
+    name, known = function._name, _function_def.context.context()
+    found = function([tf.constant(2.0)])
+    before = known.has_function(name)
+    del function
+
+    assert [value.numpy() for value in found] == [3.0, 0]
+    assert (before, known.has_function(name)) == (True, False)
+
+
+def test_where_an_operation_was_built() -> None:
+    """A text that names a node is told with the lines that built it."""
+    with tf.Graph().as_default() as graph:
+        tf.constant(1.0, name="built_here")
+        text = _op_errors.interpolate_graph("at {{node built_here}}", graph)
+
+    assert "in test_where_an_operation_was_built" in text
 
 
 def test_what_the_profiler_writes() -> None:
