@@ -52,7 +52,7 @@ def test_every_python_block_runs(
 
     namespace = run(python_blocks)
 
-    assert len(python_blocks) == 10
+    assert len(python_blocks) == 11
     assert namespace["matrix"].sum() == len(namespace["y_test"])
     assert namespace["hook"].last.keys() == {"loss", "norm"}
     assert {p.suffix for p in tmp_path.iterdir()} == {".json", ""}
