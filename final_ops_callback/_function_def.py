@@ -2,8 +2,8 @@
 """Part of a v1 graph as the definition of a function, and calling it.
 
 `tf.compat.v1.wrap_function` would do it by building each operation anew, in
-Python, and calls what it made through several layers. To write the definition
-takes a quarter of the time for a large graph, and to call it half of it.
+Python. To write the definition takes a fraction of that time, which is most
+of what the first run of some fetches costs in a large graph.
 """
 
 from __future__ import annotations

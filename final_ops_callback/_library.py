@@ -164,7 +164,8 @@ class Written:
         self.version = graph.version
         self._nodes: dict[str, Any] = {}
         self._may_call: dict[str, bool] = {}
-        self._handles: dict[str, list[tf.Tensor]] = {}
+        # Not the tensors themselves: they would keep the graph alive.
+        self._handles: dict[str, list[int]] = {}
         self.places: dict[str, str] = {}
         self.library: Library | None = None
 
@@ -177,11 +178,14 @@ class Written:
 
     def handles(self, op: tf.Operation) -> list[tf.Tensor]:
         """Returns the inputs of an operation that are handles."""
-        handles = self._handles.get(op.name)
-        if handles is None:
-            handles = [t for t in op.inputs if t.dtype == tf.resource]
-            self._handles[op.name] = handles
-        return handles
+        indices = self._handles.get(op.name)
+        if indices is None:
+            indices = self._handles[op.name] = [
+                index
+                for index, tensor in enumerate(op.inputs)
+                if tensor.dtype == tf.resource
+            ]
+        return [op.inputs[index] for index in indices]
 
     def may_call(self, op: tf.Operation) -> bool:
         """Says whether an operation calls a function of the library."""

@@ -139,7 +139,7 @@ class Plan:
         step_ops = {tensor.op for tensor in steps.values()}
         targets = [op for op in targets if op not in step_ops]
         given = fed | {tensor.ref() for tensor in steps.values()}
-        needed = needed_operations(self._tensors, targets, given)
+        needed = needed_operations(self._tensors, targets, given, step_ops)
         consumed = {t.ref() for op in needed for t in op.inputs}
         consumed |= {tensor.ref() for tensor in self._tensors}
         waited_for = {b for op in needed for b in op.control_inputs}

@@ -285,21 +285,22 @@ def queue() -> Any:
     return tf.queue.FIFOQueue(2, [tf.float32], shapes=[[]]).dequeue()
 
 
-def reference_variable() -> Any:
-    return v1.get_variable("v", [], use_resource=False)
+def barrier() -> Any:
+    made = tf.raw_ops.Barrier(component_types=[tf.float32])
+    return tf.raw_ops.BarrierReadySize(handle=made)
 
 
 @pytest.mark.parametrize(
     ("make", "match"),
     [
         (queue, r"keeps its state in a kernel.*FIFOQueueV2.*Feed the values"),
-        (reference_variable, r"reference variable.*use_resource=True"),
+        (barrier, r"keeps its state in a kernel.*Barrier.*Feed the values"),
     ],
 )
 def test_what_only_a_v1_session_can_run(
     make: Callable[[], Any], match: str
 ) -> None:
-    """Queues and reference variables are refused with a way out."""
+    """What keeps its state in one kernel is refused with a way out."""
     with tf.Graph().as_default(), EagerSession() as session:
         fetch = make()
 

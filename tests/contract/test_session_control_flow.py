@@ -490,9 +490,17 @@ def a_branch_that_needs_the_step():
     ]
 
 
+def an_operation_that_waits_for_the_step():
+    """A constant that control dependencies make wait for the loss."""
+    loss, _ = loss_and_weight()
+    with tf.control_dependencies([loss]):
+        return tf.constant(7.0)
+
+
 @pytest.mark.parametrize(
     ("build", "expected"),
     [
+        (an_operation_that_waits_for_the_step, 7.0),
         # The weight is 2.0 before the step, the loss of the step is 3.0.
         (a_loop_that_needs_the_step, (2.0 * 2.0 + 3.0) * 2.0 + 3.0),
         (a_gradient_that_needs_the_step, [3.0 * 3.0 * 2.0**2]),

@@ -1,6 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """EagerSession put in the place of tf.compat.v1.Session, and its options."""
 
+import gc
+import weakref
+
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -336,6 +339,22 @@ def test_an_error_inside_of_a_function():
 
     assert actual.args[0] is expected.args[0]
     assert "bad : Tensor had NaN values" in actual.args[1]
+
+
+def test_a_graph_is_let_go():
+    """When a session is gone, nothing keeps its graph."""
+    with tf.Graph().as_default() as graph:
+        v = v1.get_variable("v", initializer=1.0, use_resource=True)
+        with EagerSession() as session:
+            session.run(v.initializer)
+            session.run(
+                [v, tf.function(lambda x: x * 2.0)(v), v.assign_add(1.0)]
+            )
+    kept = weakref.ref(graph)
+    del graph, v, session
+    gc.collect()
+
+    assert kept() is None
 
 
 class Fails(v1.train.SessionRunHook):
