@@ -17,6 +17,7 @@ from typing import Any
 import tensorflow as tf
 
 from final_ops_callback._graph import HookGraph
+from final_ops_callback.errors import ForeignTensorError
 from final_ops_callback.errors import HookUsageError
 
 # What TensorFlow says of a tensor of another graph...
@@ -73,7 +74,8 @@ def explain(
             `"scaffold"`. Defaults to `"hooks"`.
 
     Raises:
-        HookUsageError: It is about one.
+        ForeignTensorError: It is about one.
+        HookUsageError: It is about an operation that comes too late.
     """
     message = str(error)
     maker = f"{_MAKERS[argument]}: {_INSIDE}."
@@ -90,16 +92,16 @@ def explain(
             quoted = [v for v in foreign if f'"{_base_of(v)}' in message]
             value = (quoted or foreign)[0]
             what, way_out = _of_another_graph(value, graph, maker)
-            raise HookUsageError(what, where, way_out) from error
+            raise ForeignTensorError(what, where, way_out) from error
     if any(sign in message for sign in _OF_NO_GRAPH):
         for value in _elements(held):
             if _graph_of(value) is None:
                 what, way_out = _of_no_graph(value)
-                raise HookUsageError(what, where, way_out) from error
+                raise ForeignTensorError(what, where, way_out) from error
     if is_finalized:
         raise HookUsageError(message, where, _TOO_LATE) from error
     if any(sign in message for sign in _OF_ANOTHER_GRAPH):
-        raise HookUsageError(
+        raise ForeignTensorError(
             message, where, f"Give tensors by their names, or {maker}"
         ) from error
 

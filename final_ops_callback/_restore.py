@@ -12,7 +12,7 @@ from typing import Any
 
 import tensorflow as tf
 
-from final_ops_callback.errors import HookUsageError
+from final_ops_callback.errors import CheckpointError
 
 # The most names that an error lists.
 _LONGEST = 20
@@ -26,7 +26,7 @@ def explain(error: BaseException, where: str) -> None:
         where: String. The hook and the moment.
 
     Raises:
-        HookUsageError: The checkpoint lacks variables.
+        CheckpointError: The checkpoint lacks variables.
     """
     if not isinstance(error, tf.errors.NotFoundError):
         return
@@ -35,7 +35,7 @@ def explain(error: BaseException, where: str) -> None:
         there = tf.train.load_checkpoint(path).get_variable_to_shape_map()
         missing = sorted(wanted - there.keys())
         if missing:
-            raise HookUsageError(
+            raise CheckpointError(
                 f"the checkpoint {path!r} lacks {len(missing)} of the "
                 f"{len(wanted)} variables that the saver restores: "
                 f"{_listed(missing)}",

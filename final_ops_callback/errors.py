@@ -6,6 +6,8 @@ Every message has three parts: what is wrong, where, and the way out.
 
 from __future__ import annotations
 
+import tensorflow as tf
+
 
 class HookError(Exception):
     """The base of every error that this package raises by itself.
@@ -91,6 +93,24 @@ class FeedConflictError(HookError, RuntimeError):
 
 class HookUsageError(HookError, RuntimeError):
     """A hook that does what can't be done at that moment."""
+
+
+class ForeignTensorError(HookUsageError, ValueError, TypeError):
+    """A hook that holds a tensor which is not of its graph.
+
+    v1 raised a `ValueError` for a fetch and a `TypeError` for a feed.
+    """
+
+
+class CheckpointError(HookUsageError, tf.errors.NotFoundError):
+    """A checkpoint that lacks variables which a saver restores.
+
+    It is the `NotFoundError` of v1, too; `op` and `node_def` are `None`.
+    """
+
+    def __init__(self, what: str, where: str, way_out: str) -> None:
+        tf.errors.NotFoundError.__init__(self, None, None, what)
+        HookUsageError.__init__(self, what, where, way_out)
 
 
 class WorkerError(HookError, RuntimeError):

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """A saver that finds no slots in an old checkpoint says how to go on."""
 
+import pickle
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -160,3 +161,13 @@ def test_what_a_hook_does_not_find_is_its_own_error() -> None:
         models.fit(make(), SessionRunHookCallback(Fails()))
 
     assert caught.value.__notes__ == ["raised by begin of Fails"]
+
+
+def test_it_is_the_error_of_v1_too() -> None:
+    """Code that caught v1's error catches this one, with all its parts."""
+    error = errors.CheckpointError("what", "where", "way out")
+
+    assert isinstance(error, tf.errors.NotFoundError)
+    assert str(error) == "what (at where). way out"
+    assert (error.op, error.node_def) == (None, None)
+    assert str(pickle.loads(pickle.dumps(error))) == str(error)
