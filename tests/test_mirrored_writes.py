@@ -131,6 +131,34 @@ class Metric(v1.train.SessionRunHook):
         self.seen.append((before, session.run(self.total)))
 
 
+prefix = folder + "/old.ckpt"
+with tf.Graph().as_default(), v1.Session() as session:
+    v1.get_variable("old", initializer=np.full((2, 3), 0.5, "float32"))
+    session.run(v1.global_variables_initializer())
+    v1.train.Saver().save(session, prefix)
+
+
+class Starts(v1.train.SessionRunHook):
+    \"""Begins from a checkpoint, and doubles the momentum of v1.\"""
+
+    def begin(self):
+        self.first = v1.trainable_variables()[0]
+        v1.train.init_from_checkpoint(prefix, {"old": self.first})
+        self.slot = [v for v in v1.global_variables()
+                     if "momentum" in v.name or "/m/" in v.name][0]
+        self.double = self.slot.assign(2.0 * self.slot)
+        self.seen = []
+
+    def after_create_session(self, session, coord):
+        self.start = session.run(self.first)
+
+    def after_run(self, run_context, run_values):
+        session = run_context.session
+        before = session.run(self.slot)
+        session.run(self.double)
+        self.seen.append((before, session.run(self.slot)))
+
+
 def fit(model, *callbacks):
     model.fit(X, Y, batch_size=4, shuffle=False, verbose=0,
               callbacks=list(callbacks))
@@ -168,6 +196,12 @@ for index in (0, 2):
 _, seen = both(Metric, lambda hook: hook.seen)
 for before, after in seen:
     assert before > 0 and abs(after - 2 * before) < 1e-4 * before, seen
+alone, mirrored = both(Starts, lambda hook: hook)
+for hook in (alone, mirrored):
+    assert (hook.start == 0.5).all(), hook.start
+    for before, after in hook.seen:
+        assert (before != 0).any()
+        np.testing.assert_allclose(after, 2 * before, rtol=1e-6)
 
 strategy = tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"])
 stock = {
