@@ -52,6 +52,7 @@ def model() -> Any:
     return made
 
 
+PREVIOUS = {name: name.replace("new/", "old/") for name in SHAPES}
 NAMES = {name.removeprefix("new/"): name for name in SHAPES}
 
 CALLS: dict[str, Callable[[str], Any]] = {
@@ -72,6 +73,16 @@ CALLS: dict[str, Callable[[str], Any]] = {
         v1.train.init_from_checkpoint(old, {"old/": "new/"}),
         v1.train.init_from_checkpoint(old, {"old/first/": "new/first/"}),
     ],
+    "a list of patterns": lambda old: v1.train.warm_start(
+        old,
+        ["new/first/.*", ".*last/bias"],
+        var_name_to_prev_var_name=PREVIOUS,
+    ),
+    "a list of variables": lambda old: v1.train.warm_start(
+        old,
+        v1.trainable_variables()[1:3],
+        var_name_to_prev_var_name=PREVIOUS,
+    ),
     "warm start": lambda old: v1.train.warm_start(
         old,
         vars_to_warm_start=".*kernel.*",

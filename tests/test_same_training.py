@@ -57,6 +57,9 @@ RANDOM: dict[str, Callable[[], Any]] = {
     "dropout": lambda: LAYERS.Dropout(0.5),
     "dropout with a seed": lambda: LAYERS.Dropout(0.5, seed=3),
     "gaussian noise": lambda: LAYERS.GaussianNoise(0.5),
+    "activation": lambda: LAYERS.Activation(
+        lambda x: x * tf.random.uniform(tf.shape(x))
+    ),
     "lambda": lambda: LAYERS.Lambda(
         lambda x: x + tf.random.normal(tf.shape(x))
     ),
@@ -156,7 +159,9 @@ def is_same(one: list[np.ndarray], other: list[np.ndarray]) -> bool:
 
 
 @pytest.mark.parametrize("hooks", HOOKS)
-@pytest.mark.parametrize("layer", ["tf.random", "dropout with a seed"])
+@pytest.mark.parametrize(
+    "layer", ["tf.random", "dropout with a seed", "activation"]
+)
 def test_random_layers(layer: str, hooks: str) -> None:
     """Hooks leave the numbers alone that a layer draws."""
     with_hooks = weights_after(layer, "sgd", HOOKS[hooks]())

@@ -756,3 +756,22 @@ def test_one_trace_serves_all_steps(generation: ModuleType) -> None:
     # A step whose class is the user's own may draw random numbers: it has one
     # function, with all that the hooks look up when they begin.
     assert len(traces) == 1
+
+
+def test_many_traces_are_said_once(
+    model: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A step that is compiled again and again is said, with the way out."""
+
+    class Changes(v1.train.SessionRunHook):
+        names = ("loss", "features", "predictions", "labels", "hidden")
+        step = 0
+
+        def before_run(self, run_context: Any) -> Any:
+            name = self.names[self.step % len(self.names)]
+            self.step += 1
+            return v1.train.SessionRunArgs(f"{name}:0")
+
+    fit(model, Changes(), epochs=6)
+
+    assert caplog.text.count("was compiled 4 times") == 1
