@@ -52,8 +52,14 @@ def model() -> Any:
     return made
 
 
-PREVIOUS = {name: name.replace("new/", "old/") for name in SHAPES}
 NAMES = {name.removeprefix("new/"): name for name in SHAPES}
+
+
+def previous(*indices: int) -> dict[str, str]:
+    """Returns the old names of some of the variables."""
+    names = [list(SHAPES)[index] for index in indices]
+    return {name: name.replace("new/", "old/") for name in names}
+
 
 CALLS: dict[str, Callable[[str], Any]] = {
     "a scope": lambda old: v1.train.init_from_checkpoint(old, {"old/": "new/"}),
@@ -76,21 +82,17 @@ CALLS: dict[str, Callable[[str], Any]] = {
     "a list of patterns": lambda old: v1.train.warm_start(
         old,
         ["new/first/.*", ".*last/bias"],
-        var_name_to_prev_var_name=PREVIOUS,
+        var_name_to_prev_var_name=previous(0, 1, 3),
     ),
     "a list of variables": lambda old: v1.train.warm_start(
         old,
         v1.trainable_variables()[1:3],
-        var_name_to_prev_var_name=PREVIOUS,
+        var_name_to_prev_var_name=previous(1, 2),
     ),
     "warm start": lambda old: v1.train.warm_start(
         old,
         vars_to_warm_start=".*kernel.*",
-        var_name_to_prev_var_name={
-            name: name.replace("new/", "old/")
-            for name in SHAPES
-            if "kernel" in name
-        },
+        var_name_to_prev_var_name=previous(0, 2),
     ),
 }
 
