@@ -150,11 +150,13 @@ class HookRun:
             self._tap.begin_with(self._begin_late)
             return
         runner = self._runner
+        if getattr(self._model, "optimizer", None) is not self._optimizer:
+            self._guarded(self._refuse_other_optimizer)
+        if self._steps is not None:
+            self._steps.before_step()
         if self._is_idle:
             self._arm_first_trace()
             return
-        if getattr(self._model, "optimizer", None) is not self._optimizer:
-            self._guarded(self._refuse_other_optimizer)
         if not self._stopping and runner.should_stop():
             self._stop()
         if not self._stopping:
@@ -235,8 +237,6 @@ class HookRun:
         if self._counts_too_many:
             counter = _model.step_counter(self._model)
             self._step_before = value_now(_stack.components(counter)[0])
-        if self._steps is not None:
-            self._steps.before_step()
 
     def after_batch(self, logs: Mapping[str, Any] | None) -> None:
         """Calls `after_run` with what the step delivered.
@@ -246,6 +246,7 @@ class HookRun:
         """
         if self._is_idle:
             self._values_now.has_run = True
+            self._count()
             return
         self._values_now.logs = dict(logs or {})
         self._tap.settle()
@@ -268,11 +269,15 @@ class HookRun:
         self._values_now.note_step(self._tap.values)
         # What a step delivered is large, and may be let go with the step.
         self._tap.values = {}
+        self._count()
+        self._runner.after_run(values)
+
+    def _count(self) -> None:
+        """Counts a step that ran, where no optimizer of `compile` does."""
         if self._steps is not None:
             counter = self._steps.after_step()
             if counter is not None:
                 self._runner.count_by(counter)
-        self._runner.after_run(values)
 
     @property
     def ends_the_loop(self) -> bool:

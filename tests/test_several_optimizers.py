@@ -254,6 +254,22 @@ def test_an_update_that_a_loss_scale_skips_is_none() -> None:
     assert steps.seen == [(0, skip())]
 
 
+def test_a_hook_with_nothing_but_an_end_gets_the_step() -> None:
+    """FinalOpsHook gets the number of steps that ran."""
+    made: list[Any] = []
+
+    def make() -> Any:
+        made.append(v1.train.FinalOpsHook(v1.train.get_global_step()))
+        return made[0]
+
+    model = gan()
+    x = np.random.default_rng(0).random((24, 3), "f")
+    callback = SessionRunHookCallback(make)
+    model.fit(x, batch_size=4, verbose=0, callbacks=[callback])
+
+    assert made[0].final_ops_values == 6
+
+
 def test_final_ops_tell_the_step() -> None:
     """FinalOpsCallback gets the step that the hooks have counted."""
     steps: list[int] = []
