@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-import re
+from collections.abc import Collection
 from collections.abc import Iterable
 from collections.abc import Iterator
 from types import CodeType
@@ -21,7 +21,6 @@ _QUIET_AT_THE_END = (
     _STOCK.StepCounterHook,
     _STOCK.ProfilerHook,
 )
-_TENSOR_NAME = re.compile(r"(?P<name>[\w./>-]+):0")
 
 
 def may_ask_late(hooks: list[Any]) -> bool:
@@ -55,7 +54,7 @@ def _may_ask(hook: Any) -> bool:
     return type(hook) not in _QUIET_AT_THE_END
 
 
-def names_written(hooks: Iterable[Any]) -> list[str]:
+def names_written(hooks: Iterable[Any], known: Collection[str]) -> list[str]:
     """Returns the names of tensors that stand in hooks, or in their code.
 
     A hook that fetches by name in `end` (`FinalOpsHook({"loss": "loss:0"})`),
@@ -64,15 +63,17 @@ def names_written(hooks: Iterable[Any]) -> list[str]:
 
     Args:
         hooks: Iterable of hooks.
+        known: Collection of the names that a step delivers.
     """
     found: dict[str, None] = {}
     for hook in hooks:
-        values = [*getattr(hook, "__dict__", {}).values(), *_code(hook)]
-        for text in _texts(values):
-            match = _TENSOR_NAME.fullmatch(text)
-            if match:
-                found[match["name"]] = None
-    return list(found)
+        # What a hook was given may be a name without its output.
+        held = _texts(list(getattr(hook, "__dict__", {}).values()))
+        found |= dict.fromkeys(text.removesuffix(":0") for text in held)
+        for text in _texts(list(_code(hook))):
+            if text.endswith(":0"):
+                found[text.removesuffix(":0")] = None
+    return [name for name in found if name in known]
 
 
 def _code(hook: Any) -> Iterator[Any]:

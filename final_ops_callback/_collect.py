@@ -24,6 +24,7 @@ import tensorflow as tf
 
 from final_ops_callback import _model
 from final_ops_callback import _optimizer_stack
+from final_ops_callback import _optimizers
 from final_ops_callback._graph import LOSS
 from final_ops_callback._replicas import BATCH
 from final_ops_callback._replicas import SAME
@@ -125,10 +126,10 @@ class Collector:
         for path, layer in self._layers.items():
             yield layer, "call", functools.partial(self._wrapped_call, path)
         if GRADIENTS in self._kinds:
-            optimizer = self._model.optimizer
-            name, values_of = _optimizer_stack.gradients_given(optimizer)
-            wrap = functools.partial(self._wrapped_apply, values_of)
-            yield optimizer, name, wrap
+            for optimizer in _optimizers.optimizers_of(self._model).values():
+                name, values_of = _optimizer_stack.gradients_given(optimizer)
+                wrap = functools.partial(self._wrapped_apply, values_of)
+                yield optimizer, name, wrap
 
     def _wrapped_step(self, step: Callable[..., Any]) -> Callable[..., Any]:
         def collecting_step(*args: Any) -> Any:

@@ -9,6 +9,7 @@ of what the first run of some fetches costs in a large graph.
 from __future__ import annotations
 
 import itertools
+import threading
 import weakref
 from collections.abc import Mapping
 from collections.abc import Sequence
@@ -30,6 +31,9 @@ _OURS = "final_ops_callback."
 # How the functions are called in errors, which are told without it.
 NAME = "final_ops_callback_function_"
 _numbers = itertools.count()
+# How many functions call a function that was taken along from a graph.
+_users: dict[str, int] = {}
+_lock = threading.RLock()
 
 
 class Function:
@@ -86,17 +90,23 @@ class Function:
             signature.control_output.append(name)
             function.control_ret[name] = name
         known = context.context()
-        for called in definition.library.function:
-            if not known.has_function(called.signature.name):
-                known.add_function_def(called)
-        known.add_function_def(function)
+        called = [one.signature.name for one in definition.library.function]
+        with _lock:
+            for one in definition.library.function:
+                if not known.has_function(one.signature.name):
+                    known.add_function_def(one)
+                    _users[one.signature.name] = 0
+            for name in called:
+                if name in _users:  # others are not ours to remove
+                    _users[name] += 1
+            known.add_function_def(function)
         self._attributes = (
             "executor_type",
             "",
             "config_proto",
             known.function_call_options.config_proto_serialized,
         )
-        weakref.finalize(self, _forget, self._name).atexit = False
+        weakref.finalize(self, _forget, self._name, called).atexit = False
 
     def __call__(self, values: list[Any]) -> list[Any]:
         """Calls the function with tensors, one for each input."""
@@ -180,5 +190,14 @@ class _Places:
         raise ValueError(f"{name!r} has fewer outputs")
 
 
-def _forget(name: str) -> None:
-    context.context().remove_function(name)
+def _forget(name: str, called: list[str]) -> None:
+    """Removes a function, and those that nobody else calls."""
+    known = context.context()
+    with _lock:
+        known.remove_function(name)
+        for one in called:
+            if one in _users:
+                _users[one] -= 1
+                if not _users[one]:
+                    del _users[one]
+                    known.remove_function(one)

@@ -9,6 +9,7 @@ and `Saver` willing.
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import logging
 import re
 from collections.abc import Iterable
@@ -93,6 +94,7 @@ class HookGraph(tf.Graph):
         self._weights: list[tf.Tensor] = []
         self._variables: dict[str, Any] = {}
         self._told: set[str] = set()
+        self._taken: dict[str, bool] = {}
         with self.as_default():
             # Of a variable that a hook makes, a run reads the value and not
             # the memory, whatever disable_resource_variables() has set.
@@ -203,6 +205,13 @@ class HookGraph(tf.Graph):
 
     def _is_taken(self, name: str) -> bool:
         """Returns whether a hook made an operation of this name."""
+        if not self.finalized:
+            return self._has_operation(name)
+        if name not in self._taken:  # which nothing changes any more
+            self._taken[name] = self._has_operation(name)
+        return self._taken[name]
+
+    def _has_operation(self, name: str) -> bool:
         try:
             super().as_graph_element(name, False, True)
         except (KeyError, ValueError):
@@ -228,15 +237,14 @@ class HookGraph(tf.Graph):
 
         Args:
             twin: String. The name of its handle operation.
-            variable: A `tf.Variable`.
+            variable: A `tf.Variable`, with a part on each replica maybe.
         """
-        live = self.twins[twin]
-        self.twins[twin] = LiveVariable(
-            live.name,
-            variable,
-            live.role,
-            path=live.path,
-            why_read_only=live.why_read_only,
+        self.twins[twin] = dataclasses.replace(
+            self.twins[twin],
+            variable=variable,
+            components=tuple(getattr(variable, "values", None) or (variable,)),
+            compute=None,
+            meaning=None,
         )
 
     @property

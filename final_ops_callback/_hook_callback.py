@@ -225,7 +225,9 @@ class SessionRunHookCallback(_callback.Callback):
         self._runs[mode] = run
 
     def _end_phase(self, phase: _callback.Phase, logs: Any) -> None:
-        run = self._runs.pop("test" if phase == "validation" else phase, None)
+        mode = "test" if phase == "validation" else phase
+        self._resume(mode)
+        run = self._runs.pop(mode, None)
         LateLookup.remove(self.model)
         if phase in ("test", "predict"):
             self._runs.update(self._outer_runs)
@@ -279,8 +281,21 @@ class SessionRunHookCallback(_callback.Callback):
         )
 
     def _before_batch(self, mode: str) -> None:
+        self._resume(mode)
         if mode in self._runs:
             self._guarded(mode, self._runs[mode].before_batch)
+
+    def _resume(self, mode: str) -> None:
+        """Goes on with the outer run, if one inside of it has failed.
+
+        Somebody caught its exception, and Keras tells nobody of its end.
+        """
+        if mode in self._runs or mode not in self._outer_runs:
+            return
+        _give_up(self._runs)
+        self._return_hooks()
+        self._runs.update(self._outer_runs)
+        self._outer_runs.clear()
 
     def _after_batch(self, mode: str, logs: Any) -> None:
         if mode in self._runs:

@@ -24,6 +24,7 @@ from final_ops_callback._graph import LOSS
 from final_ops_callback._live import LiveVariable
 from final_ops_callback._model_state import live_variables
 from final_ops_callback._offers import Offers
+from final_ops_callback._optimizers import Momentum
 from final_ops_callback._randomness import may_be_random
 from final_ops_callback._resource import value_now
 from final_ops_callback._runner import END_OF_INPUT
@@ -97,6 +98,8 @@ class HookRun:
         self._variable_names = variable_names
         self._why_read_only = _WHY_READ_ONLY if is_alone else None
         self._first_trace: FirstTrace | None = None
+        # The slots that hooks have written since the last step.
+        self._written: list[Momentum] = []
         self._runner = HookRunner(
             hooks,
             self._live_variables,
@@ -142,10 +145,12 @@ class HookRun:
             self._variable_names,
             self._why_read_only,
             _model.kept_counter(self._model),
+            self._written,
         )
 
     def before_batch(self) -> None:
         """Calls `before_run` and prepares the step, or lets it be skipped."""
+        self._tap.is_due = True
         if not self._begun and self._failed is None:
             self._tap.begin_with(self._begin_late)
             return
@@ -161,6 +166,8 @@ class HookRun:
             self._stop()
         if not self._stopping:
             self._guarded(self._before_run)
+        while self._written:
+            self._written.pop().complete()
         self._agree()
         if self._stopping:
             self._skip()
@@ -316,6 +323,7 @@ class HookRun:
             error: The exception that ends the call.
         """
         self._tap.disarm()
+        self._values_now.forget()
         self._runner.abort(error)
 
     def _begin_late(self, data: Any) -> None:
@@ -380,12 +388,11 @@ class HookRun:
         numbers has to be in its one function from the start.
         """
         hooks = self._runner.hooks
-        known = self._names.known()
-        written = [name for name in names_written(hooks) if name in known]
+        written = names_written(hooks, self._names.known())
         looked_up = [*self._runner.looked_up, *self._declared, *written]
         kept: list[str] = []
         if may_ask_at_the_end(hooks):
-            kept = [*looked_up, LOSS]
+            kept = looked_up
         asked: list[str] = []
         self._is_pinned = not self._is_idle and may_be_random(self._model)
         if self._is_pinned and may_ask_late(hooks):
@@ -404,7 +411,7 @@ class HookRun:
             try:
                 return self._names.predictions(graph.get_tensor_by_name)
             except (KeyError, StepTensorError):
-                pass  # not known before the first step
+                logger.debug("the predictions are not known before a step")
         name = "train_op" if self._phase == "train" else "update_op"
         return tf.no_op(name=name)
 

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from collections.abc import Iterable
 from collections.abc import Mapping
 from typing import Any
-from typing import NamedTuple
+from typing import Protocol
 
 import tensorflow as tf
 
@@ -19,17 +19,14 @@ from final_ops_callback.errors import UnsupportedOpError
 GLOBAL_STEP = "global_step"
 
 
-class Meaning(NamedTuple):
-    """How a value is converted that v1 kept in another way.
+class Meaning(Protocol):
+    """How a value is converted that v1 kept in another way."""
 
-    Attributes:
-        to_v1: Function from the value of the variable to the value that v1
-            kept, of the same shape and dtype.
-        from_v1: Function that does the reverse.
-    """
+    def to_v1(self, value: tf.Tensor) -> tf.Tensor:
+        """Returns what v1 kept, for the value of the variable."""
 
-    to_v1: Callable[[tf.Tensor], tf.Tensor]
-    from_v1: Callable[[tf.Tensor], tf.Tensor]
+    def from_v1(self, value: tf.Tensor) -> tf.Tensor:
+        """Returns the value of the variable, for what v1 kept."""
 
 
 @dataclasses.dataclass(frozen=True)

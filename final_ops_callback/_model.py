@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import logging
+import weakref
 from typing import Any
 
 import tensorflow as tf
@@ -14,7 +15,7 @@ from final_ops_callback import _stack
 
 logger = logging.getLogger("final_ops_callback")
 
-_COUNTER = "_final_ops_callback_steps"
+_COUNTER = "final_ops_callback_steps"
 
 
 def step_of(model: Any) -> int:
@@ -23,7 +24,7 @@ def step_of(model: Any) -> int:
     The batch index is no step count (it jumps with `steps_per_execution`),
     `optimizer.iterations` is. A model without an optimizer is at step 0.
     """
-    counter = kept_counter(model)
+    counter = kept_counter(model) if hasattr(model, "__dict__") else None
     if counter is not None:
         return int(counter.numpy())
     iterations = getattr(getattr(model, "optimizer", None), "iterations", None)
@@ -31,26 +32,38 @@ def step_of(model: Any) -> int:
 
 
 def kept_counter(model: Any) -> Any:
-    """Returns the variable that counts the steps in place of an optimizer.
+    """Returns the variable that counts the steps in place of the optimizer.
 
     Args:
         model: A Keras model of any generation.
 
     Returns:
-        The `tf.Variable`, or `None`: nearly always the optimizer counts.
+        The `tf.Variable`, or `None`: nearly always the optimizer that
+        `compile` was given counts. After another `compile`, it has to be
+        found out anew.
     """
-    return getattr(model, "__dict__", {}).get(_COUNTER)
+    counter, compiled_with = vars(model).get(_COUNTER, (None, None))
+    if counter is None or compiled_with() is not model.optimizer:
+        return None
+    return counter
 
 
 def keep_counter(model: Any, counter: Any) -> None:
-    """Keeps such a variable with the model, or lets it go (`None`).
+    """Keeps such a variable with the model, until it is compiled anew.
 
     Not by `setattr`, because Keras tracks what is set on a model.
     """
-    if counter is None:
-        vars(model).pop(_COUNTER, None)
-    else:
-        vars(model)[_COUNTER] = counter
+    vars(model)[_COUNTER] = counter, weakref.ref(model.optimizer)
+
+
+def made_counter(value: int) -> tf.Variable:
+    """Makes a variable that counts, where no optimizer has one."""
+    return tf.Variable(value, dtype=tf.int64, trainable=False, name=_COUNTER)
+
+
+def is_made_counter(counter: tf.Variable) -> bool:
+    """Returns whether nobody but us moves a variable that counts."""
+    return counter.name.partition(":")[0] == _COUNTER
 
 
 def step_counter(model: Any) -> Any:
@@ -171,7 +184,8 @@ def _trace_step(model: Any, phase: str, batch_spec: Any) -> None:
     autograph = not _stack.looks_up_late(model)
     with _stack.strategy_scope(model):
         tf.function(run, autograph=autograph).get_concrete_function(batch_spec)
-    _optimizers.note_traced(model)
+    if phase == "train":
+        _optimizers.note_traced(model)
 
 
 def build_metrics(model: Any, batch_spec: Any) -> None:

@@ -18,6 +18,7 @@ from final_ops_callback._graph import unique_names
 from final_ops_callback._live import GLOBAL_STEP
 from final_ops_callback._live import LiveVariable
 from final_ops_callback._live import Meaning
+from final_ops_callback._optimizers import Momentum
 from final_ops_callback._stack import is_variable
 from final_ops_callback.errors import ArgumentError
 
@@ -62,6 +63,7 @@ def live_variables(
     variable_names: Mapping[str, str],
     why_read_only: ReadOnly = None,
     step_counter: Any = None,
+    written: list[Momentum] | None = None,
 ) -> list[LiveVariable]:
     """Lists the variables of a model, its optimizers and its metrics.
 
@@ -73,6 +75,7 @@ def live_variables(
         why_read_only: As in `LiveVariable`, for all twins.
         step_counter: A `tf.Variable` that counts the steps, where no
             optimizer of `compile` does it. Defaults to `None`.
+        written: As in `_optimizers.meanings_of`. Defaults to a new list.
 
     Returns:
         List of live variables, each once.
@@ -81,9 +84,13 @@ def live_variables(
         ArgumentError: `variable_names` has a path that the model has not, or
             gives one name twice.
     """
-    found: dict[int, _Found] = {}
-    for item in _variables(model, step_counter):
-        found.setdefault(id(_stack.backing(item.variable)), item)
+    found: dict[Any, _Found] = {}
+    written = [] if written is None else written
+    for item in _variables(model, step_counter, written):
+        # The step may be the count of an optimizer that has a name, too.
+        is_counter = item.variable is step_counter
+        key = id(_stack.backing(item.variable)), is_counter
+        found.setdefault(key, item)
     # As in v1: the weights, the step, and what the optimizer adds to them.
     ordered = sorted(found.values(), key=lambda item: ROLES.index(item.role))
     names = _names(ordered, variable_names)
@@ -102,16 +109,20 @@ def live_variables(
     ]
 
 
-def _variables(model: Any, step_counter: Any) -> Iterator[_Found]:
+def _variables(
+    model: Any, step_counter: Any, written: list[Momentum]
+) -> Iterator[_Found]:
     if step_counter is not None:
         yield _Found(step_counter, GLOBAL_STEP, GLOBAL_STEP)
     optimizers = _optimizers.optimizers_of(model)
     own = getattr(model, "optimizer", None)
     for owner, optimizer in optimizers.items():
         is_own = optimizer is own
-        is_step = is_own and step_counter is None
-        role = GLOBAL_STEP if is_step else "slot"
-        yield _of_optimizer(optimizer.iterations, role, optimizer, owner)
+        if not is_own:
+            yield _of_optimizer(optimizer.iterations, "slot", optimizer, owner)
+        elif step_counter is None:
+            step = optimizer.iterations
+            yield _of_optimizer(step, GLOBAL_STEP, optimizer, owner)
         rate = getattr(optimizer, "learning_rate", None)
         if is_variable(rate) and not _optimizer_stack.schedule_of(optimizer):
             role = LEARNING_RATE if is_own else "other_learning_rate"
@@ -124,8 +135,10 @@ def _variables(model: Any, step_counter: Any) -> Iterator[_Found]:
     for variable in model.variables:
         yield _Found(variable, "weight", _model.path_of(variable))
     for owner, optimizer in optimizers.items():
-        meanings = _optimizers.meanings_of(optimizer)
+        meanings = _optimizers.meanings_of(optimizer, written)
         for variable in _optimizers.variables_of(optimizer):
+            if variable is optimizer.iterations:
+                continue  # above, or that of an optimizer that counts nothing
             meaning = meanings.get(id(_stack.backing(variable)))
             yield _of_optimizer(variable, "slot", optimizer, owner, meaning)
 

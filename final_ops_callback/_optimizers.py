@@ -4,7 +4,9 @@
 from __future__ import annotations
 
 import logging
+import operator
 import re
+import weakref
 from collections.abc import Iterator
 from typing import Any
 
@@ -12,7 +14,6 @@ import tensorflow as tf
 
 from final_ops_callback import _optimizer_stack
 from final_ops_callback import _stack
-from final_ops_callback._live import Meaning
 
 logger = logging.getLogger("final_ops_callback")
 
@@ -145,73 +146,105 @@ def unbuilt(model: Any) -> bool:
     optimizers = optimizers_of(model)
     return (
         len(optimizers) > 1
-        and vars(model).get(_TRACED) != _identities(optimizers)
+        and not _was_traced(model, optimizers)
         and not all(map(_optimizer_stack.is_built, optimizers.values()))
     )
 
 
 def note_traced(model: Any) -> None:
     """Notes that a trace of the step has made all slots that it will use."""
-    vars(model)[_TRACED] = _identities(optimizers_of(model))
+    optimizers = optimizers_of(model).values()
+    vars(model)[_TRACED] = [weakref.ref(one) for one in optimizers]
 
 
-def _identities(optimizers: dict[str, Any]) -> list[int]:
-    return [id(optimizer) for optimizer in optimizers.values()]
+def _was_traced(model: Any, optimizers: dict[str, Any]) -> bool:
+    # By identity: Keras 3 compares optimizers by nothing else.
+    traced = [ref() for ref in vars(model).get(_TRACED, ())]
+    now = list(optimizers.values())
+    return len(traced) == len(now) and all(map(operator.is_, traced, now))
 
 
-def meanings_of(optimizer: Any) -> dict[int, Meaning]:
+def meanings_of(optimizer: Any, written: list[Momentum]) -> dict[int, Momentum]:
     """Returns how slots are converted that v1 kept with another value.
 
-    v1's momentum added up gradients, and its update multiplied the sum by the
-    rate. Keras adds up updates: minus the rate times what v1 kept. The slots
-    of the other optimizers that both have hold the same values
+    The slots of all other optimizers that both have hold the same values
     (tests/test_v1_slots.py compares them).
 
     Args:
         optimizer: An optimizer of any generation.
+        written: List to which the ones are added that are written. Each has
+            to be completed right before the next step.
 
     Returns:
-        Dict from the identity of a variable of the optimizer to its
-        `Meaning`.
+        Dict from the identity of a variable of the optimizer to its meaning.
     """
     inner = _optimizer_stack.inner_of(optimizer)
-    momentums = _optimizer_stack.momentums_of(inner)
-    if not momentums:
-        return {}
-    rate_now = _rate_reader(inner)
+    return {
+        id(_stack.backing(variable)): Momentum(inner, variable, written)
+        for variable in _optimizer_stack.momentums_of(inner)
+    }
 
-    def to_v1(value: tf.Tensor) -> tf.Tensor:
-        rate = tf.cast(rate_now(), value.dtype)
-        if _has_no_rate(rate, value):
-            logger.warning(
-                "The learning rate of %r is 0: what v1 kept of its momentum "
-                "can't be computed from what Keras keeps (the rate times it), "
-                "and is given as 0.",
-                inner.name,
-            )
+
+class Momentum:
+    """The momentum of Keras's SGD, as v1 kept it.
+
+    v1's momentum added up gradients, and its update multiplied the sum by the
+    rate. Keras adds up updates: minus the rate times what v1 kept. So what a
+    hook writes is worth the rate of the step that comes.
+
+    Args:
+        optimizer: The optimizer.
+        variable: The slot.
+        written: As in `meanings_of`.
+    """
+
+    def __init__(
+        self, optimizer: Any, variable: Any, written: list[Momentum]
+    ) -> None:
+        self._optimizer = optimizer
+        self._parts = _stack.components(variable)
+        self._written = written
+        self._value: tf.Tensor | None = None
+
+    def to_v1(self, value: tf.Tensor) -> tf.Tensor:
+        """Returns what v1 kept, for what Keras keeps."""
+        rate = self._rate(value.dtype)
+        self._warn_of_no_rate(rate, value, "is given as 0")
         return tf.math.divide_no_nan(-value, rate)
 
-    def from_v1(value: tf.Tensor) -> tf.Tensor:
-        rate = tf.cast(rate_now(), value.dtype)
-        if _has_no_rate(rate, value):
+    def from_v1(self, value: tf.Tensor) -> tf.Tensor:
+        """Returns what Keras keeps, for what v1 kept."""
+        self._value = value
+        self._written.append(self)
+        return -self._rate(value.dtype) * value
+
+    def complete(self) -> None:
+        """Converts what was written with the rate of the step that comes.
+
+        It may be another one than when it was written: a checkpoint is
+        restored before a scheduler has set the rate of the first epoch.
+        """
+        value, self._value = self._value, None
+        if value is not None:
+            rate = self._rate(value.dtype)
+            self._warn_of_no_rate(rate, value, "is lost")
+            for part in self._parts:
+                part.assign(-rate * value)
+
+    def _rate(self, dtype: tf.DType) -> tf.Tensor:
+        schedule = _optimizer_stack.schedule_of(self._optimizer)
+        if schedule is not None:
+            return tf.cast(schedule(self._optimizer.iterations), dtype)
+        return tf.cast(self._optimizer.learning_rate, dtype)
+
+    def _warn_of_no_rate(
+        self, rate: tf.Tensor, value: tf.Tensor, what_happens: str
+    ) -> None:
+        if rate == 0 and tf.reduce_any(value != 0):
             logger.warning(
                 "The learning rate of %r is 0, and Keras keeps the rate times "
-                "what v1 kept of the momentum: the restored momentum is lost. "
-                "Restore it while the rate is that of the first step.",
-                inner.name,
+                "what v1 kept of the momentum: it %s. Save and restore while "
+                "there is a rate.",
+                self._optimizer.name,
+                what_happens,
             )
-        return -rate * value
-
-    meaning = Meaning(to_v1, from_v1)
-    return {id(_stack.backing(variable)): meaning for variable in momentums}
-
-
-def _rate_reader(optimizer: Any) -> Any:
-    schedule = _optimizer_stack.schedule_of(optimizer)
-    if schedule is not None:
-        return lambda: schedule(optimizer.iterations)
-    return lambda: optimizer.learning_rate
-
-
-def _has_no_rate(rate: tf.Tensor, value: tf.Tensor) -> bool:
-    return bool(rate == 0) and bool(tf.reduce_any(value != 0))

@@ -67,7 +67,8 @@ def _is_of_the_user(part: Any) -> bool:
     """Returns whether code that nobody here knows belongs to a part."""
     if part is None or isinstance(part, str | dict):
         return False
-    if type(part).__name__ == "Lambda":
+    # Keras makes them of any function, also of `tf.nn.dropout`.
+    if type(part).__name__.endswith(("Lambda", "ClassMethod")):
         return True
     kind = part if hasattr(part, "__qualname__") else type(part)
     return str(kind.__module__).partition(".")[0] not in _KNOWN

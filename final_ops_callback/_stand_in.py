@@ -27,6 +27,7 @@ class Tap(Protocol):
 
     ran: bool
     values: dict[str, Any]
+    is_due: bool
 
     @property
     def watched(self) -> Mapping[str, Source]:
@@ -86,6 +87,7 @@ class StandIn:
         self._name = name
         self._on_batch = name.replace("_function", "_on_batch")
         self._model = weakref.ref(model)
+        self._instead = self._apart  # one object, to be known again
         self._history = self._own.get("history")
 
     @property
@@ -108,12 +110,12 @@ class StandIn:
             return
         method = getattr(type(self._model()), self._on_batch, None)
         if method is not None and self._on_batch not in self._own:
-            self._own[self._on_batch] = self._apart
+            self._own[self._on_batch] = self._instead
         self._own[self._name] = self
 
     def remove(self) -> None:
         """Puts the model's own function back."""
-        if self._own.get(self._on_batch) == self._apart:
+        if self._own.get(self._on_batch) is self._instead:
             del self._own[self._on_batch]
         if self._own.get(self._name) is self:
             self._own[self._name] = self.function
@@ -149,7 +151,7 @@ class StandIn:
         first, self.first = self.first, []
         instead, self.instead = self.instead, None
         wishes, self.wishes = self.wishes, []
-        watching = [tap for ref in self.watchers if (tap := ref())]
+        watching = self._due()
         if first:
             return self._begin(data, first, wishes, watching)
         if instead is not None:
@@ -158,6 +160,14 @@ class StandIn:
             outputs = self._run(data, wishes, watching)
         self._stay(watching)
         return outputs
+
+    def _due(self) -> list[Tap]:
+        """Returns the taps that watch this step; others are let go."""
+        watching = [tap for ref in self.watchers if (tap := ref())]
+        if all(tap.is_due for tap in watching):
+            return watching
+        self.watchers = [r for r in self.watchers if (t := r()) and t.is_due]
+        return [tap for tap in watching if tap.is_due]
 
     def _begin(
         self,
@@ -199,6 +209,7 @@ class StandIn:
             raise
         for tap in (*watching, *(tap for tap, _ in wishes)):
             tap.ran, tap.values = True, values
+            tap.is_due = not tap.is_optional
         return outputs
 
     def _run_tapped(

@@ -46,6 +46,9 @@ class StepTap:
             not if there was no data for it.
         values: Dict from the names of step tensors to their values in the
             last step.
+        is_due: Boolean. Whether the next step is one that it watches. Who
+            has batch methods says so before each step of its call: another
+            call, after this one has failed, is none of its business.
     """
 
     def __init__(self, model: Any, phase: str) -> None:
@@ -56,6 +59,7 @@ class StepTap:
         self._phase = phase
         self._watched: Mapping[str, Source] = {}
         self._is_optional = False
+        self.is_due = True
         self._traces = 0
         self._collector: Collector | None = None
         self._tapped: Callable[..., Any] | None = None

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Counting the steps of a model whose compiled optimizer does not."""
+"""Finding what counts the steps of a training."""
 
 from __future__ import annotations
 
@@ -18,11 +18,12 @@ logger = logging.getLogger("final_ops_callback")
 
 
 class StepCount:
-    """Finds out in the first step who counts the steps of a training.
+    """Finds out in the first step which variable counts the steps.
 
     Nearly always it is `optimizer.iterations` of the optimizer that `compile`
-    was given. A `train_step` of the user's own may train with others; then a
-    counter that is kept with the model takes over.
+    was given. A `train_step` of the user's own may train with others: then it
+    is that of the one which moves least, once for each step, as a rule. If
+    none moves, a variable is made that counts the steps that run.
 
     Args:
         model: A Keras model of any generation.
@@ -33,12 +34,14 @@ class StepCount:
         self._model = model
         self._stride = stride
         self._is_known = False
-        self._before: Any = None
+        self._before: list[int] = []
+        # A variable that nobody moves but this.
+        self._own_counter: Any = None
 
     def before_step(self) -> None:
-        """Notes the count of `compile`'s optimizer before the first step."""
+        """Notes all counts before the first step."""
         if not self._is_known:
-            self._before = self._own_count()
+            self._before = [_now(variable) for variable in self._counts()]
 
     def after_step(self) -> Any:
         """Counts a step that ran.
@@ -47,50 +50,70 @@ class StepCount:
             The variable that counts from now on, if it is another one than
             before the first step; else `None`.
         """
-        counter = _model.kept_counter(self._model)
         if self._is_known:
-            if counter is not None:
-                counter.assign_add(self._stride)
+            if self._own_counter is not None:
+                self._own_counter.assign_add(self._stride)
             return None
         self._is_known = True
-        before, after = self._before, self._own_count()
-        if before is not None and before != after:
-            _model.keep_counter(self._model, None)
-            return None if counter is None else self._own()
-        if counter is not None:
-            counter.assign_add(self._stride)
+        counts = self._counts()
+        moved = {
+            index: _now(variable) - before
+            for index, (variable, before) in enumerate(
+                zip(counts, self._before, strict=False)
+            )
+        }
+        if not counts or moved.get(0):
+            return None  # what the hooks have for the step counts already
+        found = [index for index, steps in moved.items() if steps > 0]
+        if found:
+            counter = counts[min(found, key=lambda index: moved[index])]
+        elif self._may_have_skipped():
             return None
-        if before is not None and self._may_have_skipped():
-            return None
+        else:
+            counter = self._made_counter(self._before[0])
         self._say_so()
-        counter = tf.Variable(
-            (before or 0) + self._stride, dtype=tf.int64, trainable=False
-        )
         _model.keep_counter(self._model, counter)
         return counter
 
-    def _own(self) -> Any:
-        return _stack.components(_model.step_counter(self._model))[0]
+    def _counts(self) -> list[Any]:
+        """Returns what may count; the one that the hooks have comes first."""
+        kept = _model.kept_counter(self._model)
+        found = [] if kept is None else [kept]
+        if getattr(self._model, "optimizer", None) is not None:
+            found.append(_model.step_counter(self._model))
+        for optimizer in _optimizers.optimizers_of(self._model).values():
+            if _stack.is_variable(optimizer.iterations):
+                found.append(optimizer.iterations)
+        backing = [_stack.backing(variable) for variable in found]
+        return list({id(variable): variable for variable in backing}.values())
 
-    def _own_count(self) -> int | None:
-        if getattr(self._model, "optimizer", None) is None:
-            return None
-        return int(value_now(self._own()))
+    def _made_counter(self, before: int) -> tf.Variable:
+        """Returns a counter of our own, that of an earlier fit if it is one."""
+        kept = _model.kept_counter(self._model)
+        if kept is None or not _model.is_made_counter(kept):
+            kept = _model.made_counter(before)
+        kept.assign(before + self._stride)
+        self._own_counter = kept
+        return kept
 
     def _may_have_skipped(self) -> bool:
         """Returns whether a loss scale may have left the update out."""
         optimizer = self._model.optimizer
         others = len(_optimizers.optimizers_of(self._model)) > 1
-        return (
-            not others and _optimizer_stack.inner_of(optimizer) is not optimizer
-        )
+        is_scaled = _optimizer_stack.inner_of(optimizer) is not optimizer
+        return is_scaled and not others
 
     def _say_so(self) -> None:
-        names = list(_optimizers.optimizers_of(self._model))
-        logger.warning(
-            "The first step of %r did not move the step of the optimizer that "
-            "compile was given: global_step counts the steps that ran, and "
-            "learning_rate:0 trains nothing. Its optimizers are %s.",
-            self._model.name,
-            names,
-        )
+        if _model.kept_counter(self._model) is None:
+            logger.warning(
+                "The first step of %r did not move the step of the optimizer "
+                "that compile was given: global_step counts the steps that "
+                "ran, and learning_rate:0 trains nothing. Its optimizers are "
+                "%s.",
+                self._model.name,
+                list(_optimizers.optimizers_of(self._model)),
+            )
+
+
+def _now(variable: Any) -> int:
+    return int(value_now(_stack.components(variable)[0]))

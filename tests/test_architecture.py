@@ -34,7 +34,7 @@ ROOMS: dict[str, set[str]] = {
     "_callback": set(),
     "_stack": set(),
     "_optimizer_stack": {"_stack"},
-    "_optimizers": {"_live", "_optimizer_stack", "_stack"},
+    "_optimizers": {"_optimizer_stack", "_stack"},
     "_randomness": {"_model", "_optimizer_stack", "_stack"},
     "_step_count": {
         "_model",
@@ -56,6 +56,7 @@ ROOMS: dict[str, set[str]] = {
         "_graph",
         "_model",
         "_optimizer_stack",
+        "_optimizers",
         "_replicas",
         "_step_names",
         "_wrapping",

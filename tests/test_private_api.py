@@ -248,3 +248,26 @@ def test_what_a_model_was_compiled_with() -> None:
     model.compile("sgd", "mse", metrics=["mae", metric], weighted_metrics=["a"])
 
     assert _stack.compiled_metrics_of(model) == ["mae", metric, "a"]
+
+
+def test_a_layer_of_keras_2_that_draws_is_known_by_its_base() -> None:
+    """Dropout and the cells that drop out have a base of this name."""
+    layers = KERAS_2.layers
+    for layer in (layers.Dropout(0.5), layers.LSTMCell(1)):
+        assert "BaseRandomLayer" in {k.__name__ for k in type(layer).__mro__}
+
+
+def test_the_timers_of_hooks_have_a_base() -> None:
+    """The timers of the stock hooks, which hold moments, have one base."""
+    base = v1.train.SecondOrStepTimer.__mro__[1]
+
+    assert base is not object
+    assert isinstance(v1.train.StepCounterHook(1)._timer, base)
+
+
+def test_a_logging_hook_says_whether_it_logs_at_the_end() -> None:
+    """LoggingTensorHook keeps whether `end` fetches."""
+    for at_end in (True, False):
+        hook = v1.train.LoggingTensorHook(["a"], 1, at_end=at_end)
+
+        assert hook._log_at_end is at_end

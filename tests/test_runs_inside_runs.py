@@ -165,6 +165,31 @@ def test_a_failure_of_the_inner_run_gives_the_hooks_back() -> None:
     assert [i[:2] for i in hook.seen[3:]] == [*steps, ("end", 1), ("end", 2)]
 
 
+def test_an_inner_run_that_fails_and_is_caught() -> None:
+    """Fit goes on with its hooks when an evaluate inside of it has failed."""
+    hook = Watches()
+    callback = SessionRunHookCallback(hook)
+    model, data = models.tiny_model(), models.tiny_data()
+
+    class Fails(keras.callbacks.Callback):
+        def on_test_batch_end(self, batch: int, logs: Any = None) -> None:
+            raise ValueError("in the evaluate")
+
+    class Evaluates(keras.callbacks.Callback):
+        def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
+            callbacks = [callback, Fails()]
+            with pytest.raises(ValueError, match="in the evaluate"):
+                model.evaluate(data.x, data.y, verbose=0, callbacks=callbacks)
+
+    models.fit(model, callback, Evaluates(), epochs=2)
+
+    inner = ("step", 1)  # fails after its first step
+    of_fit = [("step", step) for step in (1, 2, 3, 4)]
+    expected = [*of_fit[:2], inner, *of_fit[2:], inner, ("end", 4)]
+    assert [item[:2] for item in hook.seen] == expected
+    assert not {name for name in vars(model) if name.endswith("_on_batch")}
+
+
 def test_the_values_of_both_are_those_of_plain_keras() -> None:
     """Hooks in both phases leave training and validation alone."""
     plain, hooked = models.tiny_model(), models.tiny_model()

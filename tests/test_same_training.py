@@ -223,11 +223,20 @@ def test_what_was_not_known_in_time_is_said(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     """A name that comes late has the step compiled anew, with a warning."""
-    weights_after("tf.random", "sgd", Asks("predictions:0", first=4))
 
-    assert (
-        "is compiled anew, and its random operations start over" in caplog.text
-    )
+    class Spells(Asks):
+        def __init__(self) -> None:
+            super().__init__("", first=4)
+
+        def before_run(self, run_context: Any) -> Any:
+            self.name = ":".join(["first", "0"])  # stands nowhere before
+            return super().before_run(run_context)
+
+    hook = Spells()
+    weights_after("tf.random", "sgd", hook)
+
+    assert len(hook.results) == 8
+    assert "compiled anew, and its random operations start over" in caplog.text
 
 
 def test_what_is_known_in_time_is_not_said(

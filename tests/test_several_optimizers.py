@@ -217,6 +217,77 @@ def test_an_optimizer_that_never_moves_is_said(
     assert caplog.text == ""
 
 
+def test_an_incomplete_execution_counts_the_steps_that_ran() -> None:
+    """With several steps per execution, the last one may have fewer."""
+    model, steps = gan(), Steps()
+    adam = keras.optimizers.Adam
+    model.compile(
+        adam(0.01), adam(0.01), jit_compile=False, steps_per_execution=4
+    )
+    train(model, steps, epochs=1)  # 4 steps, then 2
+
+    assert [after for _, after in steps.seen] == [4, 6]
+
+
+def test_a_fit_without_hooks_counts_too() -> None:
+    """The step goes on where the training is, also after a plain fit."""
+    model, steps = gan(), Steps()
+    train(model, steps, epochs=1)
+    train(model, epochs=1)
+    train(model, steps, epochs=1)
+
+    assert steps.seen == counted(12, 18)
+
+
+def test_another_compile_starts_anew() -> None:
+    """After another compile, the step starts from that of its optimizers."""
+    model, steps = gan(), Steps()
+    train(model, steps)
+    model.compile(
+        keras.optimizers.Adam(0.01),
+        keras.optimizers.Adam(0.01),
+        jit_compile=False,
+    )
+    train(model, steps, v1.train.StopAtStepHook(num_steps=3))
+
+    assert steps.seen == counted(0, 3)
+
+
+def test_an_evaluate_before_it_hides_no_slots() -> None:
+    """Slots are there in fit, also if hooks have run in an evaluate before."""
+
+    class Tested(Gan):
+        def test_step(self, data: Any) -> dict[str, Any]:
+            return {"zero": tf.constant(0.0)}
+
+    keras.utils.set_random_seed(3)
+    model, steps = Tested(), Steps()
+    adam = keras.optimizers.Adam
+    model.compile(adam(0.01), adam(0.01), jit_compile=False)
+    x = np.ones((4, 3), "f")
+    callback = SessionRunHookCallback(Steps())
+    model.evaluate(x, verbose=0, callbacks=[callback])
+    train(model, steps)
+
+    assert sum("critic_optimizer" in name for name in steps.names) == 5
+
+
+def test_gradients_of_all_optimizers() -> None:
+    """Gradients are those of the optimizers that train."""
+
+    class Fetches(v1.train.SessionRunHook):
+        def before_run(self, run_context: Any) -> Any:
+            return v1.train.SessionRunArgs("gradients/global_norm:0")
+
+        def after_run(self, run_context: Any, run_values: Any) -> None:
+            self.norm = run_values.results
+
+    hook = Fetches()
+    train(gan(), hook, epochs=1)
+
+    assert hook.norm > 0
+
+
 def test_updates_without_any_optimizer_count() -> None:
     """A step that updates by hand counts, too."""
 

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Models whose names are what nobody would choose."""
 
+from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -43,6 +44,14 @@ NAMES = [
     "x" * 300,
     "Loss",
 ]
+
+
+@pytest.fixture(autouse=True)
+def _no_open_scopes() -> Iterator[None]:
+    """A model that Keras refuses leaves its name scopes open behind it."""
+    yield
+    for generation in GENERATIONS.values():
+        generation.backend.clear_session()
 
 
 @pytest.fixture(params=GENERATIONS.values(), ids=GENERATIONS.keys())

@@ -5,8 +5,10 @@ The oracle is v1 itself: its training goes on from a checkpoint of ours with
 the weights that it would have had, and ours from one of v1.
 """
 
+import functools
 import logging
 from collections.abc import Callable
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 from typing import NamedTuple
@@ -201,7 +203,11 @@ class Checkpoint(v1.train.SessionRunHook):
 
 
 def ours(
-    pair: Pair, steps: int, first: int = 0, **checkpoint: str
+    pair: Pair,
+    steps: int,
+    first: int = 0,
+    callbacks: Sequence[Any] = (),
+    **checkpoint: str,
 ) -> np.ndarray:
     """Trains under Keras; returns the kernel after the steps."""
     model, names = model_of(pair)
@@ -210,7 +216,7 @@ def ours(
         Checkpoint(**checkpoint), variable_names=names
     )
     options = {"batch_size": BATCH, "shuffle": False, "verbose": 0}
-    model.fit(X[rows], Y[rows], callbacks=[callback], **options)
+    model.fit(X[rows], Y[rows], callbacks=[callback, *callbacks], **options)
     return np.asarray(model.get_weights()[0])
 
 
@@ -246,7 +252,7 @@ def test_the_guard_can_fail(
     original(pair.original, 3, save=prefix)
     whole = original(pair.original, STEPS)
     monkeypatch.setattr(
-        "final_ops_callback._optimizers.meanings_of", lambda optimizer: {}
+        "final_ops_callback._optimizers.meanings_of", lambda *_: {}
     )
 
     trained = ours(pair, STEPS - 3, first=3, restore=prefix)
@@ -290,7 +296,28 @@ def test_a_rate_of_zero_is_said(
     with caplog.at_level(logging.WARNING, "final_ops_callback"):
         ours(pair, 1, first=3, restore=prefix)
 
-    assert "the restored momentum is lost" in caplog.text
+    assert "kept of the momentum: it is lost" in caplog.text
+
+
+class Rate(keras.callbacks.Callback):
+    """Sets the rate when an epoch begins, as a scheduler does."""
+
+    def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
+        self.model.optimizer.learning_rate = 0.1
+
+
+def test_a_scheduler_may_set_the_rate_after_the_restore(tmp_path: Path) -> None:
+    """The momentum is worth the rate of the step, not that of the restore."""
+    pair, prefix = PAIRS["momentum"], str(tmp_path / "model.ckpt")
+    original(pair.original, 3, save=prefix)
+    whole = original(pair.original, STEPS)
+    for first_rate in (1.0, 0.0):
+        late = pair._replace(
+            ours=functools.partial(OPTIMIZERS.SGD, first_rate, momentum=0.9)
+        )
+        trained = ours(late, STEPS - 3, 3, callbacks=[Rate()], restore=prefix)
+
+        np.testing.assert_allclose(trained, whole, rtol=0, atol=1e-6)
 
 
 def test_what_is_read_and_written_in_a_step() -> None:

@@ -1,8 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
 """Conditionals, loops and functions of v1 run on both sessions alike."""
 
+import gc
+
 import pytest
 import tensorflow as tf
+from tensorflow.python.eager import context
 from tensorflow.python.framework import function
 from tensorflow.python.ops import control_flow_ops
 
@@ -527,3 +530,22 @@ def test_a_write_in_a_branch_that_needs_the_step_is_refused():
 
     with pytest.raises(UnsupportedOpError, match="before the step and after"):
         seen_by(build)
+
+
+def test_functions_of_a_graph_are_freed_with_its_session() -> None:
+    """What a loop of v2 is made of does not stay in the process."""
+
+    def run() -> None:
+        with tf.Graph().as_default(), EagerSession() as session:
+            loop = tf.while_loop(lambda i: i < 3, lambda i: i + 1, [0])
+            assert session.run(loop) == [3]
+
+    def left() -> set[str]:
+        gc.collect()
+        return set(context.context().list_function_names())
+
+    run()
+    before = left()
+    run()
+
+    assert left() <= before
