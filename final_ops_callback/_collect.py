@@ -231,7 +231,9 @@ class Collector:
             except StepTensorError as error:
                 if name not in self._optional:
                     raise
-                self._missing[name], self._raised = error, None
+                # Without the frames, which would keep the callback alive.
+                self._missing[name] = error.with_traceback(None)
+                self._raised = None
         return {OUTPUTS: outputs, COLLECTED: joined(shares, norms)}
 
     def _share_of(self, name: str, source: Source, step: _Collected) -> Share:
