@@ -116,7 +116,7 @@ class Collector:
         if self._missing:
             for name in names:
                 if name in self._missing:
-                    raise self._missing[name]
+                    raise StepTensorError(*self._missing[name].args)
 
     def _places(self) -> Iterator[Place]:
         """Yields the methods to wrap, and with what."""
