@@ -138,8 +138,12 @@ class HookRun:
             self._begun = True
 
     def _live_variables(self) -> list[LiveVariable]:
-        if _optimizers.build(self._model) and self._phase == "train":
-            self._first_trace = FirstTrace.needed(self._model)
+        # In Keras 2, slots that are made early change the first trace of a
+        # training, and an evaluation has no use for them.
+        if self._phase == "train" or _stack.looks_up_late(self._model):
+            was_built = _optimizers.build(self._model)
+            if was_built and self._phase == "train":
+                self._first_trace = FirstTrace.needed(self._model)
         return live_variables(
             self._model,
             self._variable_names,
@@ -403,6 +407,15 @@ class HookRun:
         watched = {**self._values_now.kept, **self._names.taken(asked)}
         if watched or self._is_pinned:
             self._tap.watch(watched, is_optional=True)
+        if watched and may_be_random(self._model) and self._tap.is_compiled:
+            logger.warning(
+                "The step of %r, which may draw random numbers, was compiled "
+                "before hooks asked for %s. It is compiled anew, and its "
+                "random operations start over: the training differs from one "
+                "without hooks. Use the hooks from the first fit on.",
+                self._model.name,
+                sorted(watched),
+            )
 
     def _original_fetches(self) -> Any:
         """Returns what v1 itself fetched: the predictions, or an operation."""

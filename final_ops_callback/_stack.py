@@ -148,6 +148,24 @@ def components(variable: Any) -> list[Any]:
     return list(getattr(backing, "values", None) or (backing,))
 
 
+def was_traced(function: Any) -> bool:
+    """Returns whether a step function of a model was ever traced.
+
+    That of Keras 3 calls a `tf.function` of its own, which nothing public
+    leads to (tests/test_private_api.py notices a change).
+
+    Args:
+        function: What a model has as `train_function`, say.
+    """
+    cells = getattr(function, "__closure__", None) or ()
+    inner = [cell.cell_contents for cell in cells]
+    return any(
+        one.experimental_get_tracing_count() > 0
+        for one in (function, *inner)
+        if hasattr(one, "experimental_get_tracing_count")
+    )
+
+
 def backing(variable: Any) -> Any:
     """Returns the `tf.Variable` behind a variable of any generation."""
     is_own = isinstance(variable, tf.Variable | tf.Tensor)

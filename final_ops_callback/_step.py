@@ -15,6 +15,7 @@ from collections.abc import Collection
 from collections.abc import Mapping
 from typing import Any
 
+from final_ops_callback import _stack
 from final_ops_callback._collect import COLLECTED
 from final_ops_callback._collect import OUTPUTS
 from final_ops_callback._collect import Collector
@@ -93,6 +94,12 @@ class StepTap:
     def watch_also(self, sources: Mapping[str, Source]) -> None:
         """Takes more out of every step that comes, as `watch` does."""
         self._watched = {**self._watched, **sources}
+
+    @property
+    def is_compiled(self) -> bool:
+        """Whether the function of the step was compiled without taps."""
+        own = self._stand_in().function
+        return _stack.was_traced(own) and not self._made(own)
 
     @property
     def is_optional(self) -> bool:

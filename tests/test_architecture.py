@@ -63,7 +63,7 @@ ROOMS: dict[str, set[str]] = {
         "errors",
     },
     "_stand_in": {"_step_names", "_trace"},
-    "_step": {"_collect", "_stand_in", "_step_names", "_workers"},
+    "_step": {"_collect", "_stack", "_stand_in", "_step_names", "_workers"},
     "_late_lookup": {"_stack"},
     # FinalOpsCallback
     "_last_step": {

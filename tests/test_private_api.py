@@ -271,3 +271,14 @@ def test_a_logging_hook_says_whether_it_logs_at_the_end() -> None:
         hook = v1.train.LoggingTensorHook(["a"], 1, at_end=at_end)
 
         assert hook._log_at_end is at_end
+
+
+@pytest.mark.parametrize("generation", [keras, KERAS_2])
+def test_a_step_function_tells_whether_it_was_traced(generation: Any) -> None:
+    """The function of a model leads to its traces, before and after a fit."""
+    model = models.tiny_model(generation)
+    model.make_train_function()
+    assert not _stack.was_traced(model.train_function)
+    models.fit(model)
+
+    assert _stack.was_traced(model.train_function)

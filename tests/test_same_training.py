@@ -256,6 +256,47 @@ def test_what_is_known_in_time_is_not_said(
     assert is_same(with_hooks, without_hooks("tf.random", "sgd"))
 
 
+def test_a_step_that_was_compiled_before_is_said(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """Hooks that come in a later fit have the step compiled anew: a warning."""
+    x = np.ones((4, 3), "f")
+    text = "was compiled before hooks asked for"
+    for layers, is_said in (([Noise()], True), ([], False)):
+        model = keras.Sequential([keras.Input((3,)), *layers, LAYERS.Dense(1)])
+        model.compile("sgd", "mse", jit_compile=False)
+        model.fit(x, x[:, :1], verbose=0)
+        for _ in range(2):
+            caplog.clear()
+            hook = SessionRunHookCallback(HOOKS["log"]())
+            model.fit(x, x[:, :1], verbose=0, callbacks=[hook])
+            assert (text in caplog.text) is is_said
+            is_said = False  # from then on, its function is the hooks' own
+
+
+@pytest.mark.parametrize("layer", ["dropout with a seed", "tf.random"])
+def test_hooks_in_an_evaluate_before(layer: str) -> None:
+    """Hooks in an evaluate leave the fit alone that comes after it."""
+
+    def weights(*callbacks: Any) -> list[np.ndarray]:
+        keras.utils.set_random_seed(7)
+        model = keras.Sequential(
+            [
+                keras.Input((3,)),
+                LAYERS.Dense(4),
+                RANDOM[layer](),
+                LAYERS.Dense(1),
+            ]
+        )
+        model.compile(OPTIMIZERS.Nadam(), "mse", jit_compile=False)
+        x = np.ones((8, 3), "f")
+        model.evaluate(x, x[:, :1], verbose=0, callbacks=list(callbacks))
+        model.fit(x, x[:, :1], batch_size=2, verbose=0, shuffle=False)
+        return model.get_weights()
+
+    assert is_same(weights(), weights(SessionRunHookCallback(HOOKS["log"]())))
+
+
 def test_the_guard_can_fail(monkeypatch: pytest.MonkeyPatch) -> None:
     """Two functions for the steps of one run give other weights."""
     monkeypatch.setattr(_hook_run, "may_be_random", lambda model: False)
