@@ -3,6 +3,7 @@
 
 import contextlib
 import dataclasses
+import functools
 import itertools
 from collections.abc import Callable
 from collections.abc import Iterator
@@ -15,6 +16,7 @@ from tests.generations import IS_KERAS_3
 from tests.generations import keras
 from tests.generations import path_of
 from tests.generations import to_numpy
+from tests.generations import value_of
 from tests.generations import variables_of
 from tests.scenarios.drawn import Scenario
 from tests.scenarios.steppers import STEPPERS
@@ -97,6 +99,40 @@ class Witness(keras.callbacks.Callback):
         self._end(None)
 
 
+class Uncounts(keras.callbacks.Callback):
+    """Takes back the step that Keras counts where it finds no data any more.
+
+    With hooks it is taken back, too (tests/scenarios/test_acts.py shows what
+    that changes).
+    """
+
+    def on_train_begin(self, logs: Any = None) -> None:
+        self.counter: Any = None
+
+    def on_train_batch_begin(self, batch: int, logs: Any = None) -> None:
+        optimizer = self.model.optimizer
+        counter = optimizer.iterations
+        if not isinstance(counter, tf.Variable) and IS_KERAS_3:
+            # With accumulation it counts batches.
+            counter = next(
+                v for v in optimizer.variables if v.path.endswith("iteration")
+            )
+        self.counter, self.before = value_of(counter), int(counter.numpy())
+
+    def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
+        self.counter = None
+
+    def _take_back(self) -> None:
+        if self.counter is not None:
+            self.counter.assign(self.before)
+
+    def on_test_begin(self, logs: Any = None) -> None:
+        self._take_back()
+
+    def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
+        self._take_back()
+
+
 @dataclasses.dataclass
 class Outcome:
     """What a run leaves: bit for bit, with hooks and without."""
@@ -106,6 +142,12 @@ class Outcome:
     state: list[np.ndarray]
     slots: list[tuple[str, np.ndarray]]
     model: Any
+
+
+@functools.lru_cache(maxsize=4)
+def run_plain(one: Scenario, steps: int | None = None) -> Outcome:
+    """Runs a scenario as Keras alone does."""
+    return run(one, steps=steps, with_hooks=False)
 
 
 @contextlib.contextmanager
@@ -219,6 +261,7 @@ def run(
     callbacks: Callable[[Any], list[Any]] = lambda model: [],
     *,
     prepare: Prepare = lambda phase: None,
+    with_hooks: bool = True,
     steps: int | None = None,
 ) -> Outcome:
     """Runs the calls of a scenario.
@@ -227,13 +270,16 @@ def run(
         one: The scenario.
         callbacks: Makes the callbacks, given the model.
         prepare: Called with the phase, before each call of Keras.
+        with_hooks: Whether hooks are among the callbacks.
         steps: The steps of an execution, if others than the scenario's.
     """
     with policy_of(one):
         model, witness = model_of(one, steps), Witness(one.has("adversaries"))
         made = [*callbacks(model), witness, *_companion(one, model)]
+        if one.data == "unknown length" and not with_hooks:
+            made.insert(0, Uncounts())
         returned: list[Any] = []
-        for phase, epochs in _PLANS[one.plan]:
+        for number, (phase, epochs) in enumerate(_PLANS[one.plan]):
             args, more = _data_of(one, phase)
             if phase == "train":
                 more |= epochs
@@ -250,10 +296,15 @@ def run(
                         more["validation_data"] = valid[0]
                         if one.data in ("generator", "steps per epoch"):
                             more["validation_steps"] = 3
+            here = [
+                callback
+                for callback in made
+                if getattr(callback, "only_in", number) == number
+            ]
             prepare(phase)
             witness.call += 1
             returned.append(
-                _called(model, phase, args, {**more, "callbacks": made})
+                _called(model, phase, args, {**more, "callbacks": here})
             )
         return Outcome(
             # Data of unknown length end when a step has begun.
@@ -279,6 +330,12 @@ _PLANS: dict[str, list[tuple[str, dict[str, Any]]]] = {
     ],
     "fit then evaluate": [("train", {"epochs": 1}), ("test", {})],
     "fit then predict": [("train", {"epochs": 1}), ("predict", {})],
+    "calls: fit, fit": [("train", {}), ("train", {})],
+    "calls: evaluate, fit": [("test", {}), ("train", {})],
+    "calls: predict, fit": [("predict", {}), ("train", {})],
+    "calls: fit, predict": [("train", {}), ("predict", {})],
+    "first half": [("train", {"epochs": 1})],
+    "second half": [("train", {"epochs": 2, "initial_epoch": 1})],
     "evaluate": [("test", {})],
     "predict": [("predict", {})],
 }
