@@ -113,6 +113,7 @@ def _of_step(
     one: Scenario, model: Any, batch: tuple[Any, ...], phase: str
 ) -> Values:
     weight = _weight_of(one, batch, phase)
+    weight = None if weight is None else tf.constant(weight)
     x, y, *_ = tf.nest.map_structure(tf.constant, batch)
     outputs: dict[str, Any] = {}
     trained = phase == "train"

@@ -16,6 +16,7 @@ import pytest
 import tensorflow as tf
 
 from final_ops_callback import SessionRunHookCallback
+from tests.generations import IS_KERAS_3
 from tests.generations import keras
 from tests.generations import value_of
 from tests.scenarios.drawn import FEATURES
@@ -220,7 +221,10 @@ def act_scenarios() -> list[tuple[str, Scenario]]:
         one = plain_fit(
             model,
             draw.choice(optimizers),
-            plan=draw.choice(["fit", "fit with validation"]),
+            # A batch that is begun and does not run is seen by callbacks.
+            plan="fit"
+            if act == "stop before"
+            else draw.choice(["fit", "fit with validation"]),
             data=draw.choice([d for d in FEATURES["data"] if "length" not in d]),
             steps=1 if act in _OF_STEPS else draw.choice([1, 1, 2]),
             compiled=draw.choice(FEATURES["compiled"]),
@@ -281,15 +285,36 @@ MODELS_OF_CALLS = (
 CALLS = ("fit, fit", "evaluate, fit", "predict, fit", "fit, predict")
 
 
-@pytest.mark.parametrize("which", [0, 1])
-@pytest.mark.parametrize("calls", CALLS)
-@pytest.mark.parametrize("model", MODELS_OF_CALLS)
-def test_hooks_in_one_of_two_calls(model: str, calls: str, which: int) -> None:
+def calls_with_hooks_in_one() -> list[Any]:
+    """Lists models, calls, and which of the calls has hooks."""
+    return [
+        pytest.param(model, calls, which, id=f"{model}-{calls}-{which}")
+        for model in MODELS_OF_CALLS
+        for calls in CALLS
+        for which in (0, 1)
+        # A GAN can't be evaluated. After a fit with hooks, one without has a
+        # function of its own: README says so.
+        if not (model == "gan" and "evaluate" in calls)
+        and not (draws(model) and calls == "fit, fit" and which == 0)
+    ]
+
+
+def draws(model: str) -> bool:
+    """Says whether the random state of a model is that of its function."""
+    return "own random" in ZOO[model].traits or (
+        not IS_KERAS_3 and model == "dropout"
+    )
+
+
+@pytest.mark.parametrize(
+    ("model", "calls", "which"), calls_with_hooks_in_one()
+)
+def test_hooks_in_one_of_two_calls(
+    model: str, calls: str, which: int, caplog: pytest.LogCaptureFixture
+) -> None:
     """The call without hooks is as if there were none in the other."""
     optimizer = "nadam" if calls == "evaluate, fit" else "adam"
     one = plain_fit(model, optimizer, plan=f"calls: {calls}")
-    if one.has("adversaries") and "evaluate" in calls:
-        pytest.skip("it can't be evaluated")
 
     def hooks(_: Any) -> list[Any]:
         phase = calls.split(", ")[which]
@@ -308,7 +333,11 @@ def test_hooks_in_one_of_two_calls(model: str, calls: str, which: int) -> None:
 
     found = same_training(one, plain, hooked)
 
-    assert not found, "\n".join(found)
+    if draws(model) and calls == "fit, fit":
+        assert found  # that is said
+        assert "random operations start over" in caplog.text
+    else:
+        assert not found, "\n".join(found)
 
 
 class Restores(Hook):
@@ -326,7 +355,11 @@ class Restores(Hook):
         self.saver.restore(session, tf.train.latest_checkpoint("kept"))
 
 
-@pytest.mark.parametrize("optimizer", STEPPERS)
+@pytest.mark.parametrize(
+    "optimizer",
+    # That of Keras 2 keeps some of its state in numbers of Python.
+    [name for name in STEPPERS if IS_KERAS_3 or name != "nadam"],
+)
 def test_a_training_goes_on(
     optimizer: str, tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

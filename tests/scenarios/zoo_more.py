@@ -78,7 +78,7 @@ def own_train_step() -> Any:
     return Own([keras.Input((3,)), L.Dense(4, "relu"), L.Dense(1)])
 
 
-@kind(dense_rows, "own step", "adversaries", "random", metrics=None)
+@kind(dense_rows, "own step", "adversaries", "opaque", "random", metrics=None)
 def gan() -> Any:
     class Gan(keras.Model):
         def __init__(self) -> None:
