@@ -86,7 +86,9 @@ class Scenario:
         values = dataclasses.asdict(self).items()
         dull = ("no", "none", 1, 0, "graph", "arrays", "strings", "all", ())
         return "-".join(
-            "+".join(v) if isinstance(v, tuple) else f"{k} {v}"
+            "+".join(v)
+            if isinstance(v, tuple)
+            else f"{k} {v}"
             if isinstance(v, int)
             else v
             for k, v in values
@@ -107,9 +109,9 @@ def fitting(one: Scenario) -> Scenario:
     """Takes back what can't go together."""
     changes: dict[str, Any] = {}
     traits = one.kind.traits
-    if one.data in ("arrays", "shuffled", "sequence", "generator"):
-        if "data set" in traits:
-            changes["data"] = "data set"
+    of_arrays = one.data in ("arrays", "shuffled", "sequence", "generator")
+    if of_arrays and "data set" in traits:
+        changes["data"] = "data set"
     if one.weights == "class" and one.model != "classifier":
         changes["weights"] = "sample"
     if one.model in ("bidirectional", "autoencoder"):

@@ -38,6 +38,4 @@ def same_training(one: Scenario, plain: Outcome, hooked: Outcome) -> list[str]:
 
 def bits(value: Any) -> Any:
     """Returns a structure of arrays with their bytes in their place."""
-    return tf.nest.map_structure(
-        lambda leaf: np.asarray(leaf).tobytes(), value
-    )
+    return tf.nest.map_structure(lambda leaf: np.asarray(leaf).tobytes(), value)

@@ -36,7 +36,9 @@ STEPPERS: dict[str, Callable[[], Any]] = {
     ),
     "decay": lambda: O.SGD(S.ExponentialDecay(0.1, 2, 0.5), momentum=0.5),
     "cosine": lambda: O.Adam(S.CosineDecay(0.02, 6)),
-    "pieces": lambda: O.RMSprop(S.PiecewiseConstantDecay([2, 5], [0.1, 0.01, 1e-3])),
+    "pieces": lambda: O.RMSprop(
+        S.PiecewiseConstantDecay([2, 5], [0.1, 0.01, 1e-3])
+    ),
     "scaled loss": lambda: LossScaleOptimizer(O.Adam(0.01)),
     "by name": lambda: "rmsprop",
 }

@@ -225,7 +225,9 @@ def act_scenarios() -> list[tuple[str, Scenario]]:
             plan="fit"
             if act == "stop before"
             else draw.choice(["fit", "fit with validation"]),
-            data=draw.choice([d for d in FEATURES["data"] if "length" not in d]),
+            data=draw.choice(
+                [d for d in FEATURES["data"] if "length" not in d]
+            ),
             steps=1 if act in _OF_STEPS else draw.choice([1, 1, 2]),
             compiled=draw.choice(FEATURES["compiled"]),
         )
@@ -256,7 +258,8 @@ def plain_fit(model: str, optimizer: str, **more: Any) -> Scenario:
 
 
 @pytest.mark.parametrize(
-    ("act", "one"), [pytest.param(*p, id=f"{p[0]}-{p[1]}") for p in act_scenarios()]
+    ("act", "one"),
+    [pytest.param(*p, id=f"{p[0]}-{p[1]}") for p in act_scenarios()],
 )
 def test_act(act: str, one: Scenario) -> None:
     """A hook does to the model what a callback would do."""
@@ -306,9 +309,7 @@ def draws(model: str) -> bool:
     )
 
 
-@pytest.mark.parametrize(
-    ("model", "calls", "which"), calls_with_hooks_in_one()
-)
+@pytest.mark.parametrize(("model", "calls", "which"), calls_with_hooks_in_one())
 def test_hooks_in_one_of_two_calls(
     model: str, calls: str, which: int, caplog: pytest.LogCaptureFixture
 ) -> None:

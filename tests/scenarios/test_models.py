@@ -33,7 +33,7 @@ from tests.scenarios.watching import stock_hooks
 
 pytestmark = pytest.mark.scenarios
 
-SCENARIOS = drawn(80, seed=12)
+SCENARIOS = drawn(75, seed=12)
 
 
 @pytest.mark.parametrize("one", SCENARIOS, ids=str)
@@ -107,13 +107,11 @@ class Asked:
         made: list[Any] = []
         if one.seen != "nothing":
             made.append(
-                SessionRunHookCallback(
-                    self._sees, on=on, step_tensors=declared
-                )
+                SessionRunHookCallback(self._sees, on=on, step_tensors=declared)
             )
         stock = stock_hooks(one)
         if stock is not None or not made:
-            made.append(SessionRunHookCallback(stock or (lambda: []), on=on))
+            made.append(SessionRunHookCallback(stock or (list), on=on))
         if "two callbacks" in one.other:
             made.append(SessionRunHookCallback(Sees(one), on=on))
         if "final ops callback" in one.other:

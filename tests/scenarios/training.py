@@ -222,7 +222,9 @@ class _Batches(_BASE):
         return self._batches[index]
 
 
-def _data_of(one: Scenario, phase: str) -> tuple[tuple[Any, ...], dict[str, Any]]:
+def _data_of(
+    one: Scenario, phase: str
+) -> tuple[tuple[Any, ...], dict[str, Any]]:
     """Returns what a call of Keras gets: arguments, and those by name."""
     data, batches = arrays_of(one), batches_of(one)
     if phase == "predict":
@@ -314,10 +316,7 @@ def run(
             [row for row in witness.rows if row.after],
             returned,
             state_of(model),
-            [
-                (path_of(v), to_numpy(v))
-                for v in variables_of(model.optimizer)
-            ],
+            [(path_of(v), to_numpy(v)) for v in variables_of(model.optimizer)],
             model,
         )
 

@@ -49,7 +49,9 @@ class Sees(train.SessionRunHook):
             f"variable {variable.op.name}": variable
             for variable in v1.global_variables()
         }
-        self._at_end = {n: graph.get_tensor_by_name(f"{n}:0") for n in self.at_end}
+        self._at_end = {
+            n: graph.get_tensor_by_name(f"{n}:0") for n in self.at_end
+        }
         self.seen.append({})
 
     def before_run(self, run_context: Any) -> Any:

@@ -2,7 +2,6 @@
 """Models of each kind with the data that they train on."""
 
 import dataclasses
-import functools
 from collections.abc import Callable
 from typing import Any
 
@@ -162,7 +161,10 @@ def subclass() -> Any:
 
 @kind(named)
 def inputs_by_name() -> Any:
-    inputs = {"a": keras.Input((2,), name="a"), "b": keras.Input((3,), name="b")}
+    inputs = {
+        "a": keras.Input((2,), name="a"),
+        "b": keras.Input((3,), name="b"),
+    }
     both = L.Concatenate(name="both")([inputs["a"], inputs["b"]])
     return keras.Model(inputs, L.Dense(1, name="out")(both))
 
@@ -177,7 +179,10 @@ def listed_inputs() -> Any:
 def _left_and_right() -> Any:
     x = keras.Input((3,), name="x")
     hidden = L.Dense(4, "gelu", name="hidden")(x)
-    return x, [L.Dense(1, name="left")(hidden), L.Dense(2, name="right")(hidden)]
+    return x, [
+        L.Dense(1, name="left")(hidden),
+        L.Dense(2, name="right")(hidden),
+    ]
 
 
 TWO = {"left": "mse", "right": "mae"}

@@ -23,7 +23,11 @@ def low_rank_adaptation() -> Any:
     embedding = L.Embedding(7, 3, name="embedding")
     dense = L.Dense(4, "relu", name="adapted")
     model = stack(
-        keras.Input((5,), dtype="int32"), embedding, dense, L.Flatten(), L.Dense(1)
+        keras.Input((5,), dtype="int32"),
+        embedding,
+        dense,
+        L.Flatten(),
+        L.Dense(1),
     )
     embedding.enable_lora(2)
     dense.enable_lora(1)
