@@ -106,7 +106,10 @@ def graph_path(path: str, optimizer: Any, name: str) -> str:
         # Keras 2 counts the scopes of its slots, if a step makes them.
         if rest and _is_counted(head, given):
             return f"{name if one is inner else graph_name(one, '')}/{rest}"
-    return path if "/" in path else f"{name}/{path}"
+    if "/" in path:
+        return path
+    # One of Nadam has no name in Keras 3, which counts those that have none.
+    return f"{name}/{re.sub(r'^variable_[0-9]+$', 'variable', path)}"
 
 
 def variables_of(optimizer: Any) -> list[Any]:
