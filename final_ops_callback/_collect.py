@@ -80,7 +80,8 @@ class Collector:
         self._wrappers = Wrappers(self._places())
         self._raised: StepTensorError | None = None
         self._optional = frozenset(optional)
-        self._missing: dict[str, StepTensorError] = {}
+        # What an error would say of what a step has not delivered.
+        self._missing: dict[str, tuple[Any, ...]] = {}
         # Replicas trace in threads of their own.
         self._local = threading.local()
 
@@ -116,7 +117,7 @@ class Collector:
         if self._missing:
             for name in names:
                 if name in self._missing:
-                    raise StepTensorError(*self._missing[name].args)
+                    raise StepTensorError(*self._missing[name])
 
     def _places(self) -> Iterator[Place]:
         """Yields the methods to wrap, and with what."""
@@ -231,9 +232,8 @@ class Collector:
             except StepTensorError as error:
                 if name not in self._optional:
                     raise
-                # Without the frames, which would keep the callback alive.
-                self._missing[name] = error.with_traceback(None)
-                self._raised = None
+                # Not the error, whose frames would keep the callback alive.
+                self._missing[name], self._raised = error.args, None
         return {OUTPUTS: outputs, COLLECTED: joined(shares, norms)}
 
     def _share_of(self, name: str, source: Source, step: _Collected) -> Share:
