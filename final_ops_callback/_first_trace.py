@@ -68,4 +68,5 @@ class FirstTrace:
     @unconverted
     def _make(self) -> None:
         if not self._made:
-            self._made.append(tf.Variable(0.0, trainable=False))
+            with tf.init_scope():  # as Keras makes its own
+                self._made.append(tf.Variable(0.0, trainable=False))
