@@ -315,7 +315,9 @@ class HookGraph(tf.Graph):
                 dtype=variable.dtype,
                 # Never run: see `twin_initializers`.
                 initializer=tf.compat.v1.zeros_initializer(),
-                trainable=live.role == "weight" and variable.trainable,
+                trainable=live.role == "weight"
+                and live.is_trained
+                and variable.trainable,
                 collections=list(COLLECTIONS[live.role]),
                 use_resource=True,
             )

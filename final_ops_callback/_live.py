@@ -52,6 +52,8 @@ class LiveVariable:
             is that of no variable; `None` otherwise.
         meaning: A `Meaning`, where v1 kept another value under the same name
             than the variable holds; `None` otherwise.
+        is_trained: Boolean. Whether the model trains it, if it is a weight: a
+            frozen layer does not say so on its variables.
     """
 
     name: str
@@ -62,6 +64,7 @@ class LiveVariable:
     why_read_only: tuple[str, str] | None = None
     compute: Callable[[], Any] | None = None
     meaning: Meaning | None = None
+    is_trained: bool = True
     _stage: Any = dataclasses.field(init=False, default=None, repr=False)
 
     def __post_init__(self) -> None:

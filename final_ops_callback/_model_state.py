@@ -91,6 +91,7 @@ def live_variables(
         is_counter = item.variable is step_counter
         key = id(_stack.backing(item.variable)), is_counter
         found.setdefault(key, item)
+    trained = {id(_stack.backing(v)) for v in model.trainable_weights}
     # As in v1: the weights, the step, and what the optimizer adds to them.
     ordered = sorted(found.values(), key=lambda item: ROLES.index(item.role))
     names = _names(ordered, variable_names)
@@ -104,6 +105,7 @@ def live_variables(
             _COMPUTED if item.compute else why_read_only,
             item.compute,
             item.meaning,
+            id(_stack.backing(item.variable)) in trained,
         )
         for name, item in zip(names, ordered, strict=True)
     ]

@@ -19,10 +19,10 @@ from tests.generations import keras
 from tests.generations import path_of
 from tests.generations import to_numpy
 from tests.generations import value_of
+from tests.scenarios.data import CLASS_WEIGHTS
+from tests.scenarios.data import batches_of
 from tests.scenarios.drawn import Scenario
-from tests.scenarios.training import CLASS_WEIGHTS
 from tests.scenarios.training import Row
-from tests.scenarios.training import batches_of
 from tests.scenarios.training import model_of
 from tests.scenarios.training import policy_of
 from tests.scenarios.training import variables_in

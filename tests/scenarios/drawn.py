@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from tests.scenarios import zoo_more  # noqa: F401  # it registers kinds
+from tests.scenarios import zoo_preprocessing  # noqa: F401  # so does it
 from tests.scenarios.steppers import STEPPERS
 from tests.scenarios.zoo import ZOO
 from tests.scenarios.zoo import Kind

@@ -18,6 +18,7 @@ from final_ops_callback import SessionRunHookCallback
 from tests.generations import path_of
 from tests.scenarios.by_hand import Values
 from tests.scenarios.by_hand import steps_by_hand
+from tests.scenarios.data import steps_of_epoch
 from tests.scenarios.drawn import Scenario
 from tests.scenarios.drawn import drawn
 from tests.scenarios.same import same_training
@@ -25,7 +26,6 @@ from tests.scenarios.training import Outcome
 from tests.scenarios.training import Row
 from tests.scenarios.training import run
 from tests.scenarios.training import run_plain
-from tests.scenarios.training import steps_of_epoch
 from tests.scenarios.training import variables_in
 from tests.scenarios.watching import Sees
 from tests.scenarios.watching import chosen

@@ -4,7 +4,6 @@
 import contextlib
 import dataclasses
 import functools
-import itertools
 from collections.abc import Callable
 from collections.abc import Iterator
 from typing import Any
@@ -18,14 +17,13 @@ from tests.generations import path_of
 from tests.generations import to_numpy
 from tests.generations import value_of
 from tests.generations import variables_of
+from tests.scenarios.data import BATCH
+from tests.scenarios.data import CLASS_WEIGHTS
+from tests.scenarios.data import arrays_of
+from tests.scenarios.data import as_keras_takes
+from tests.scenarios.data import data_of
 from tests.scenarios.drawn import Scenario
 from tests.scenarios.steppers import STEPPERS
-from tests.scenarios.zoo import FIXED_ROWS
-from tests.scenarios.zoo import ROWS
-
-BATCH = 4
-CLASS_WEIGHTS = {0: 0.5, 1: 2.0, 2: 1.5}
-_BASE: Any = keras.utils.PyDataset if IS_KERAS_3 else keras.utils.Sequence
 
 
 @dataclasses.dataclass
@@ -184,79 +182,6 @@ def model_of(one: Scenario, steps: int | None = None) -> Any:
     return model
 
 
-def arrays_of(one: Scenario) -> tuple[Any, ...]:
-    """Returns features, labels and, if it has some, sample weights."""
-    rows = FIXED_ROWS if one.has("fixed") else ROWS
-    data = one.kind.data(rows)
-    if one.weights != "sample":
-        return data
-    return (*data, np.linspace(0.5, 2, rows, dtype="float32"))
-
-
-def batches_of(one: Scenario) -> list[tuple[Any, ...]]:
-    """Returns the batches in their order, as eager tensors."""
-    data = tf.data.Dataset.from_tensor_slices(arrays_of(one))
-    return [
-        tf.nest.map_structure(lambda value: value.numpy(), batch)
-        for batch in data.batch(BATCH)
-    ]
-
-
-def steps_of_epoch(one: Scenario) -> int:
-    """Returns how many batches a pass over the data has."""
-    return 3 if one.data == "steps per epoch" else len(batches_of(one))
-
-
-class _Batches(_BASE):
-    """Batches by number."""
-
-    def __init__(self, batches: list[Any]) -> None:
-        if IS_KERAS_3:
-            super().__init__()
-        self._batches = batches
-
-    def __len__(self) -> int:
-        return len(self._batches)
-
-    def __getitem__(self, index: int) -> Any:
-        return self._batches[index]
-
-
-def _data_of(
-    one: Scenario, phase: str
-) -> tuple[tuple[Any, ...], dict[str, Any]]:
-    """Returns what a call of Keras gets: arguments, and those by name."""
-    data, batches = arrays_of(one), batches_of(one)
-    if phase == "predict":
-        data, batches = data[:1], [batch[:1] for batch in batches]
-    as_set = tf.data.Dataset.from_tensor_slices(data).batch(BATCH)
-    if one.data in ("arrays", "shuffled"):
-        more: dict[str, Any] = {"batch_size": BATCH}
-        if len(data) == 3:
-            more["sample_weight"] = data[2]
-        if phase == "train":
-            more["shuffle"] = one.data == "shuffled"
-        return tuple(map(_as_keras_takes, data[:2])), more
-    more = {"shuffle": False} if phase == "train" else {}
-    number = "steps_per_epoch" if phase == "train" else "steps"
-    if one.data == "unknown length":
-        return (as_set.filter(lambda *row: True),), more
-    if one.data == "sequence":
-        return (_Batches(batches),), more
-    if one.data == "generator":
-        # A generator of Python is used up by the first epoch.
-        endless = itertools.cycle(batches)
-        return ((b for b in endless),), {**more, number: len(batches)}
-    if one.data == "steps per epoch":
-        return (as_set.repeat(),), {**more, number: 3}
-    return (as_set,), more
-
-
-def _as_keras_takes(part: Any) -> Any:
-    """Returns arrays of several inputs or outputs as a list."""
-    return list(part) if isinstance(part, tuple) else part
-
-
 Prepare = Callable[[str], None]
 
 
@@ -285,16 +210,16 @@ def run(
             made.insert(0, Uncounts())
         returned: list[Any] = []
         for number, (phase, epochs) in enumerate(_PLANS[one.plan]):
-            args, more = _data_of(one, phase)
+            args, more = data_of(one, phase)
             if phase == "train":
                 more |= epochs
                 if one.weights == "class":
                     more["class_weight"] = CLASS_WEIGHTS
                 if one.plan in ("fit with validation", "seen validation"):
-                    valid = _data_of(one, "test")[0]
+                    valid = data_of(one, "test")[0]
                     if one.data in ("arrays", "shuffled"):
                         more["validation_data"] = tuple(
-                            map(_as_keras_takes, arrays_of(one))
+                            map(as_keras_takes, arrays_of(one))
                         )
                         more["validation_batch_size"] = BATCH
                     else:

@@ -88,13 +88,6 @@ def words(rows: int) -> tuple[Any, Any]:
     return x, (x.sum(axis=1, keepdims=True) / 10).astype("f")
 
 
-def texts(rows: int) -> tuple[Any, Any]:
-    """Gives short texts and labels."""
-    known = ["red", "green blue", "blue red red", "unheard"]
-    x = np.array([[known[row % 4]] for row in range(rows)], object)
-    return tf.constant(x.tolist()), np.arange(rows, dtype="f")[:, None] / rows
-
-
 def named(rows: int) -> tuple[Any, Any]:
     """Gives two named features and labels."""
     x, y = rows_of((5,))(rows)
@@ -291,49 +284,3 @@ def attention() -> Any:
     seen = L.MultiHeadAttention(2, 2, dropout=0.0, name="heads")(x, x)
     normal = L.LayerNormalization(name="norm")(L.Add(name="add")([x, seen]))
     return keras.Model(x, L.Dense(1)(L.GlobalAveragePooling1D()(normal)))
-
-
-@kind(dense_rows)
-def adapted_normalization() -> Any:
-    normal = L.Normalization(name="normal")
-    normal.adapt(dense_rows(ROWS)[0])
-    return stack(keras.Input((3,)), normal, L.Dense(1))
-
-
-@kind(images, "random", "no xla")
-def augmented_images() -> Any:
-    return stack(
-        keras.Input((6, 6, 1)),
-        L.Rescaling(0.5, name="scale"),
-        L.RandomFlip(seed=3, name="flip"),
-        L.RandomTranslation(0.2, 0.2, seed=4),
-        L.Flatten(),
-        L.Dense(1),
-    )
-
-
-@kind(rows_of((1,)), "no xla")
-def discretization() -> Any:
-    x = keras.Input((1,), name="x")
-    bins = L.Discretization(bin_boundaries=[-0.5, 0.0, 0.5], name="bins")(x)
-    code = L.Flatten()(L.Embedding(4, 2, name="code")(bins))
-    return keras.Model(x, L.Dense(1)(code))
-
-
-@kind(texts, "data set", "no xla")
-def text_vectorization() -> Any:
-    vocabulary = ["red", "green", "blue"]
-    vector = L.TextVectorization(
-        vocabulary=vocabulary, output_sequence_length=3, name="vector"
-    )
-    x = keras.Input((1,), dtype="string", name="x")
-    code = L.Embedding(5, 2, mask_zero=True, name="code")(vector(x))
-    return keras.Model(x, L.Dense(1)(L.GlobalAveragePooling1D()(code)))
-
-
-@kind(texts, "data set", "no xla")
-def string_lookup() -> Any:
-    x = keras.Input((1,), dtype="string", name="x")
-    lookup = L.StringLookup(vocabulary=["red", "green blue"], name="lookup")
-    code = L.Embedding(4, 2, name="code")(lookup(x))
-    return keras.Model(x, L.Dense(1)(L.Flatten()(code)))
