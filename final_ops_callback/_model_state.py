@@ -94,7 +94,7 @@ def live_variables(
     trained = {id(_stack.backing(v)) for v in model.trainable_weights}
     # As in v1: the weights, the step, and what the optimizer adds to them.
     ordered = sorted(found.values(), key=lambda item: ROLES.index(item.role))
-    names = _names(ordered, variable_names)
+    names = _names(ordered, variable_names, _scopes_to_come(model))
     return [
         LiveVariable(
             name,
@@ -169,9 +169,31 @@ def _of_optimizer(
     return _Found(variable, role, in_graph, path, meaning)
 
 
-def _names(found: list[_Found], variable_names: Mapping[str, str]) -> list[str]:
+def _scopes_to_come(model: Any) -> tuple[str, ...]:
+    """Returns before what the slots stand that will be made in a step.
+
+    An evaluation of Keras 2 makes none. The callback that renames them may be
+    that of the training.
+    """
+    return tuple(
+        f"{scope}/"
+        for name, optimizer in _optimizers.optimizers_of(model).items()
+        if not _optimizer_stack.is_built(optimizer)
+        for scope in (name, _optimizer_stack.name_of(optimizer))
+    )
+
+
+def _names(
+    found: list[_Found],
+    variable_names: Mapping[str, str],
+    to_come: tuple[str, ...],
+) -> list[str]:
     paths = {item.path for item in found} | {item.alias for item in found}
-    unknown = sorted(set(variable_names) - paths)
+    unknown = sorted(
+        path
+        for path in set(variable_names) - paths
+        if not path.startswith(to_come)
+    )
     if unknown:
         raise ArgumentError(
             f"the model has no variable {unknown[0]!r}",

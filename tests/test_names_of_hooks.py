@@ -14,6 +14,8 @@ from final_ops_callback import SessionRunHookCallback
 from final_ops_callback import errors
 from tests import models
 from tests.generations import keras
+from tests.generations import path_of
+from tests.generations import variables_of
 
 v1 = tf.compat.v1
 NAMES = ["loss", "learning_rate", "mae", "predictions", "features", "train_op"]
@@ -170,6 +172,52 @@ def test_gradients_are_called_as_their_variables(model: Any) -> None:
 
     assert new.shape == (3, 1)
     np.testing.assert_array_equal(new, old)
+
+
+def model_with_slots() -> Any:
+    """Returns a model whose optimizer has a name, and will have slots."""
+    inputs = keras.Input((3,), name="x")
+    outputs = keras.layers.Dense(1, name="out")(inputs)
+    model = keras.Model(inputs, outputs)
+    optimizer = keras.optimizers.SGD(0.1, momentum=0.5, name="opt")
+    model.compile(optimizer, "mse", jit_compile=False)
+    return model
+
+
+def test_slots_are_renamed_before_they_are_there() -> None:
+    """The callback of a training serves an evaluation before it, too."""
+    built = model_with_slots()
+    models.fit(built)
+    paths = [path_of(v) for v in variables_of(built.optimizer)]
+    slot = next(path for path in paths if path.endswith(("kernel", "momentum")))
+    names: list[str] = []
+
+    class Lists(v1.train.SessionRunHook):
+        def begin(self) -> None:
+            names[:] = [v.op.name for v in v1.global_variables()]
+
+    callback = SessionRunHookCallback(
+        Lists(), variable_names={slot: "old/slot", "out/kernel": "old/kernel"}
+    )
+    model, x = model_with_slots(), models.tiny_data().x
+    model.evaluate(x, x[:, :1], verbose=0, callbacks=[callback])
+    assert "old/kernel" in names
+    model.predict(x, verbose=0, callbacks=[callback])
+    assert "old/kernel" in names
+
+    models.fit(model, callback)
+
+    assert {"old/kernel", "old/slot"} <= set(names)
+
+
+@pytest.mark.parametrize("path", ["opt/none", "other/none"])
+def test_slots_that_never_come_are_an_error(path: str) -> None:
+    """A training knows all paths that variable_names may have."""
+    hook = v1.train.StopAtStepHook(last_step=9)
+    callback = SessionRunHookCallback(hook, variable_names={path: "old"})
+
+    with pytest.raises(errors.ArgumentError, match=f"no variable '{path}'"):
+        models.fit(model_with_slots(), callback)
 
 
 def test_metrics_are_known_before_the_first_step() -> None:
