@@ -71,6 +71,8 @@ def is_unknown(one: Scenario, phase: str) -> bool:
         return True
     if one.data == "shuffled" and phase == "train":
         return True
+    if one.has("fixed") and phase != "train" and "fit" in one.plan:
+        return True  # the state of the layer is that of the training's end
     return phase == "train" and one.has("random") and not IS_KERAS_3
 
 

@@ -15,6 +15,8 @@ import tensorflow as tf
 
 from final_ops_callback import FinalOpsCallback
 from final_ops_callback import SessionRunHookCallback
+from final_ops_callback.testing import RecordingHook
+from tests.generations import keras
 from tests.generations import path_of
 from tests.scenarios.by_hand import Values
 from tests.scenarios.by_hand import steps_by_hand
@@ -51,6 +53,31 @@ def test_scenario(
     found = same_training(one, plain, hooked) + asked.lies()
 
     assert not found, "\n".join(found)
+
+
+@pytest.mark.parametrize("activation", ["swish", "gelu", "softplus", "mish"])
+def test_what_leaves_the_step_costs_the_last_bit_at_most(
+    activation: str,
+) -> None:
+    """TensorFlow may compute in another order what it can't fuse then."""
+
+    def train(*callbacks: Any) -> list[np.ndarray]:
+        keras.utils.set_random_seed(1)
+        layers = [
+            keras.Input((3,)),
+            keras.layers.Dense(5, activation, name="hidden"),
+            keras.layers.Dense(1),
+        ]
+        model = keras.Sequential(layers)
+        model.compile("sgd", "mse", jit_compile=False)
+        x = np.random.default_rng(0).normal(size=(14, 3)).astype("f")
+        model.fit(x, x[:, :1], 4, verbose=0, callbacks=list(callbacks))
+        return model.get_weights()
+
+    hook = train(SessionRunHookCallback(RecordingHook("hidden:0")))
+
+    for value, other in zip(hook, train(), strict=True):
+        np.testing.assert_array_max_ulp(value, other, maxulp=4)
 
 
 class Asked:

@@ -216,7 +216,11 @@ def run(
                 if one.weights == "class":
                     more["class_weight"] = CLASS_WEIGHTS
                 if one.plan in ("fit with validation", "seen validation"):
-                    valid = data_of(one, "test")[0]
+                    # What is read ahead of a generator is lost: a validation
+                    # would not begin where the last one ended.
+                    steady = dataclasses.replace(one, data="steps per epoch")
+                    is_endless = one.data in ("generator", "steps per epoch")
+                    valid = data_of(steady if is_endless else one, "test")[0]
                     if one.data in ("arrays", "shuffled"):
                         more["validation_data"] = tuple(
                             map(as_keras_takes, arrays_of(one))
@@ -224,7 +228,7 @@ def run(
                         more["validation_batch_size"] = BATCH
                     else:
                         more["validation_data"] = valid[0]
-                        if one.data in ("generator", "steps per epoch"):
+                        if is_endless:
                             more["validation_steps"] = 3
             here = [
                 callback

@@ -27,8 +27,8 @@ class Kind:
         traits: What it can't do, or costs: "random" draws numbers by itself,
             "own step" has a step of its own, "opaque" does not know its
             tensors, "fixed" needs full batches, "slow", "several" has more
-            than one output, "data set" takes no arrays, "half" computes in
-            half precision, "no xla".
+            than one output, "data set" takes no arrays, "mixed_float16" and
+            "mixed_bfloat16" are the policy, "no xla".
     """
 
     make: Callable[[], Any]

@@ -135,25 +135,22 @@ def own_compute_loss() -> Any:
     return Own([L.Dense(4, "relu", name="a"), L.Dense(1, name="b")])
 
 
-def _half(name: str) -> Any:
-    def layer(kind: Any, *args: Any, **more: Any) -> Any:
-        return kind(*args, dtype=name, **more)
-
+def _half() -> Any:
     return stack(
         keras.Input((3,)),
-        layer(L.Dense, 4, activation="relu", name="half"),
-        layer(L.Dense, 1, name="out"),
+        L.Dense(4, "relu", name="half"),
+        L.Dense(1, name="out"),
     )
 
 
-@kind(dense_rows, "half")
+@kind(dense_rows, "mixed_bfloat16")
 def mixed_bfloat16() -> Any:
-    return _half("mixed_bfloat16")
+    return _half()
 
 
-@kind(dense_rows, "half")
+@kind(dense_rows, "mixed_float16")
 def mixed_float16() -> Any:
-    return _half("mixed_float16")
+    return _half()
 
 
 @kind(lambda rows: tuple(v.astype("float64") for v in dense_rows(rows)))
@@ -198,7 +195,7 @@ def _classifier_metrics() -> list[Any]:
 )
 def classifier() -> Any:
     return stack(
-        keras.Input((3,)), L.Dense(5, "swish"), L.Dense(3, "softmax", name="p")
+        keras.Input((3,)), L.Dense(5, "relu"), L.Dense(3, "softmax", name="p")
     )
 
 
