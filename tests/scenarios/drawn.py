@@ -161,3 +161,21 @@ def drawn(count: int, seed: int) -> list[Scenario]:
             one = dataclasses.replace(one, model=slow.pop())
         scenarios[fitting(one)] = None
     return list(scenarios)
+
+
+def plain_fit(model: str, optimizer: str, **more: Any) -> Scenario:
+    """Returns a scenario with dull values where none are given."""
+    dull: dict[str, Any] = {
+        "plan": "fit",
+        "data": "arrays",
+        "weights": "no",
+        "steps": 1,
+        "compiled": "graph",
+        "seen": "nothing",
+        "every": 1,
+        "first": 0,
+        "written": "strings",
+        "other": (),
+        "companion": "none",
+    }
+    return fitting(Scenario(model, optimizer, **{**dull, **more}))

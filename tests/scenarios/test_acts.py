@@ -19,7 +19,7 @@ from tests.generations import IS_KERAS_3
 from tests.scenarios.acts import ACTS
 from tests.scenarios.drawn import FEATURES
 from tests.scenarios.drawn import Scenario
-from tests.scenarios.drawn import fitting
+from tests.scenarios.drawn import plain_fit
 from tests.scenarios.same import bits
 from tests.scenarios.same import same_training
 from tests.scenarios.steppers import STEPPERS
@@ -73,24 +73,6 @@ def act_scenarios() -> list[tuple[str, Scenario]]:
             continue  # Keras has no weights when the first batch begins
         found.append((act, one))
     return found
-
-
-def plain_fit(model: str, optimizer: str, **more: Any) -> Scenario:
-    """Returns a scenario with dull values where none are given."""
-    dull: dict[str, Any] = {
-        "plan": "fit",
-        "data": "arrays",
-        "weights": "no",
-        "steps": 1,
-        "compiled": "graph",
-        "seen": "nothing",
-        "every": 1,
-        "first": 0,
-        "written": "strings",
-        "other": (),
-        "companion": "none",
-    }
-    return fitting(Scenario(model, optimizer, **{**dull, **more}))
 
 
 @pytest.mark.parametrize(

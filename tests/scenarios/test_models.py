@@ -23,6 +23,8 @@ from tests.scenarios.by_hand import steps_by_hand
 from tests.scenarios.data import steps_of_epoch
 from tests.scenarios.drawn import Scenario
 from tests.scenarios.drawn import drawn
+from tests.scenarios.drawn import plain_fit
+from tests.scenarios.same import bits
 from tests.scenarios.same import same_training
 from tests.scenarios.training import Outcome
 from tests.scenarios.training import Row
@@ -53,6 +55,29 @@ def test_scenario(
     found = same_training(one, plain, hooked) + asked.lies()
 
     assert not found, "\n".join(found)
+
+
+def test_what_is_not_so_is_noticed() -> None:
+    """A loss, a slot and a value at the end that differ are told."""
+    one = plain_fit("functional", "adam", seen="all", written="tensors")
+    plain = run_plain(one)
+    asked = Asked(one, plain)
+    run(one, asked.callbacks, prepare=asked.prepare)
+    assert asked.lies() == []
+
+    expected = asked.expected["train"]
+    expected[0]["loss"] = expected[0]["loss"] + 1
+    expected[-1]["mae"] += 1
+    slots = plain.rows[1].slots
+    path = next(path for path in slots if "kernel" in path)
+    slots[path] = slots[path] + 1
+    told = "\n".join(asked.lies())
+    run_plain.cache_clear()
+
+    assert "train 0 loss" in told
+    assert "train 7 mae" in told
+    assert "end of train mae" in told
+    assert f"1: variable {path}" in told
 
 
 @pytest.mark.parametrize("activation", ["swish", "gelu", "softplus", "mish"])
@@ -86,14 +111,14 @@ class Asked:
     def __init__(self, one: Scenario, plain: Outcome) -> None:
         self._one, self._plain = one, plain
         self._sees = Sees(one)
-        self._expected: dict[str, list[Values]] = {}
+        self.expected: dict[str, list[Values]] = {}
         self._phases: list[str] = []
         if one.seen == "nothing":
             return
         steps = plain if one.steps == 1 else run_plain(one, 1)
         for phase in {row.phase for row in plain.rows}:
             if phase == self._seen_phase(phase):
-                self._expected[phase] = self._of_phase(steps.rows, phase)
+                self.expected[phase] = self._of_phase(steps.rows, phase)
 
     def _seen_phase(self, phase: str) -> str:
         """Returns the phase that hooks see, of a call of Keras."""
@@ -123,7 +148,7 @@ class Asked:
     def callbacks(self, model: Any) -> list[Any]:
         """Makes the callbacks of the scenario."""
         one, declared = self._one, {}
-        for values in self._expected.values():
+        for values in self.expected.values():
             for found in values:
                 declared |= {
                     name: tf.TensorSpec(None, np.asarray(value).dtype)
@@ -156,29 +181,37 @@ class Asked:
         """Tells the hook what to fetch in the call that comes."""
         phase = self._seen_phase(phase)
         self._phases.append(phase)
-        values = self._expected.get(phase) or [{}]
+        values = self.expected.get(phase) or [{}]
         names = set(values[-1])
         self._sees.names = chosen(self._one, names)
+        self._sees.at_end = []
+        if self._one.written == "tensors":
+            # The rate and the step have moved on by then.
+            moved = ("global_step", "learning_rate")
+            self._sees.at_end = [n for n in self._sees.names if n not in moved]
 
     def lies(self) -> list[str]:
         """Lists what the hook saw and was not so."""
         found: list[str] = []
         if self._one.plan == "seen validation":
             self._phases = ["test"] * len(self._sees.seen)
-        at = dict.fromkeys(self._phases, 0)
+        at, ends = dict.fromkeys(self._phases, 0), iter(self._sees.ends)
         for phase, seen in zip(self._phases, self._sees.seen, strict=False):
-            expected = self._expected.get(phase, [])
+            expected = self.expected.get(phase, [])
             for number, results in seen.items():
                 values = expected[at[phase] + number]
                 where = f"{phase} {number}"
                 found += differences(self._one, values, results, where)
             rows = [r for r in self._plain.rows if r.phase == phase]
             found += self._lies_about_variables(rows[at[phase] :], seen)
-            at[phase] += len(seen) and self._steps_of_call(phase)
+            if expected:
+                at[phase] += self._steps_of_call(phase)
+                last, end = expected[at[phase] - 1], next(ends)
+                found += differences(self._one, last, end, f"end of {phase}")
         return found
 
     def _steps_of_call(self, phase: str) -> int:
-        total = len(self._expected[phase])
+        total = len(self.expected[phase])
         return total // self._phases.count(phase)
 
     def _lies_about_variables(
@@ -187,6 +220,10 @@ class Asked:
         paths = [path_of(v) for v in variables_in(self._plain.model)]
         found = []
         for number, results in seen.items():
+            for path, value in rows[number].slots.items():
+                name = f"variable {path}"
+                if name in results and bits(value) != bits(results[name]):
+                    found.append(f"{number}: {name}")
             for before, state in (
                 ("", rows[number].state),
                 ("after ", rows[number].after),

@@ -35,6 +35,7 @@ class Row:
     state: list[np.ndarray]
     step: int
     rate: Any
+    slots: dict[str, np.ndarray]
     logs: dict[str, Any] = dataclasses.field(default_factory=dict)
     after: list[np.ndarray] = dataclasses.field(default_factory=list)
 
@@ -57,6 +58,16 @@ def rate_of(optimizer: Any) -> Any:
     return to_numpy(rate(optimizer.iterations) if callable(rate) else rate)
 
 
+def slots_of(optimizer: Any) -> dict[str, np.ndarray]:
+    """Returns the slots, less those of which v1 kept another value."""
+    of_updates = ("sgd", "rms_prop", "rm_sprop", "rmsprop")
+    return {
+        path_of(variable): to_numpy(variable)
+        for variable in variables_of(optimizer)
+        if not path_of(variable).lower().startswith(of_updates)
+    }
+
+
 class Witness(keras.callbacks.Callback):
     """Keeps what plain Keras shows a callback."""
 
@@ -72,7 +83,8 @@ class Witness(keras.callbacks.Callback):
         if self.has_others:  # which train in its place
             step = self.trained
         state, rate = state_of(self.model), rate_of(optimizer)
-        self.rows.append(Row(self.call, phase, state, step, rate))
+        slots = slots_of(optimizer)
+        self.rows.append(Row(self.call, phase, state, step, rate, slots))
 
     def _end(self, logs: Any) -> None:
         row = self.rows[-1]
