@@ -16,6 +16,9 @@ from final_ops_callback._wrapping import Wrappers
 from final_ops_callback._wrapping import take_off
 from final_ops_callback._wrapping import unconverted
 
+# Kept with a model from an evaluation with hooks to its first training.
+_EARLY = "_final_ops_callback_early_slots"
+
 
 class FirstTrace:
     """Lets Keras 2 trace the first step of a training as often as it does.
@@ -35,19 +38,23 @@ class FirstTrace:
         self._wrappers = Wrappers([(model, "train_step", self._wrapped)])
         self._made: list[tf.Variable] = []
 
-    @classmethod
-    def needed(cls, model: Any) -> FirstTrace | None:
-        """Returns one for a model that needs it.
+    @staticmethod
+    def note_early_slots(model: Any) -> None:
+        """Notes that slots were made before the first step of a training.
 
         Args:
-            model: A Keras model of any generation, whose slots were made
-                before its first step.
+            model: A Keras model of any generation.
         """
         # Keras 3 makes nothing in a trace. Replicas trace in threads of their
         # own, and a variable that one of them makes, all would have to make.
-        if _stack.looks_up_late(model) or _model.replicas(model) > 1:
-            return None
-        return None if model.run_eagerly else cls(model)
+        is_keras_2 = not _stack.looks_up_late(model)
+        if is_keras_2 and _model.replicas(model) == 1 and not model.run_eagerly:
+            vars(model)[_EARLY] = True
+
+    @classmethod
+    def needed(cls, model: Any) -> FirstTrace | None:
+        """Returns one for the first training of a model with early slots."""
+        return cls(model) if vars(model).pop(_EARLY, False) else None
 
     @contextlib.contextmanager
     def installed(self) -> Iterator[None]:

@@ -138,12 +138,10 @@ class HookRun:
             self._begun = True
 
     def _live_variables(self) -> list[LiveVariable]:
-        # In Keras 2, slots that are made early change the first trace of a
-        # training, and an evaluation has no use for them.
-        if self._phase == "train" or _stack.looks_up_late(self._model):
-            was_built = _optimizers.build(self._model)
-            if was_built and self._phase == "train":
-                self._first_trace = FirstTrace.needed(self._model)
+        if _optimizers.build(self._model):
+            FirstTrace.note_early_slots(self._model)
+        if self._phase == "train":
+            self._first_trace = FirstTrace.needed(self._model)
         return live_variables(
             self._model,
             self._variable_names,

@@ -276,25 +276,21 @@ def test_a_step_that_was_compiled_before_is_said(
 
 @pytest.mark.parametrize("layer", ["dropout with a seed", "tf.random"])
 def test_hooks_in_an_evaluate_before(layer: str) -> None:
-    """Hooks in an evaluate leave the fit alone that comes after it."""
+    """Hooks in an evaluate, and then in a fit, leave the fit alone."""
 
-    def weights(*callbacks: Any) -> list[np.ndarray]:
+    def weights(*hooks: str) -> list[np.ndarray]:
         keras.utils.set_random_seed(7)
-        model = keras.Sequential(
-            [
-                keras.Input((3,)),
-                LAYERS.Dense(4),
-                RANDOM[layer](),
-                LAYERS.Dense(1),
-            ]
-        )
+        layers = [LAYERS.Dense(4), RANDOM[layer](), LAYERS.Dense(1)]
+        model = keras.Sequential([keras.Input((3,)), *layers])
         model.compile(OPTIMIZERS.Nadam(), "mse", jit_compile=False)
         x = np.ones((8, 3), "f")
-        model.evaluate(x, x[:, :1], verbose=0, callbacks=list(callbacks))
-        model.fit(x, x[:, :1], batch_size=2, verbose=0, shuffle=False)
+        callbacks = [SessionRunHookCallback(HOOKS[name]()) for name in hooks]
+        model.evaluate(x, x[:, :1], verbose=0, callbacks=callbacks)
+        options = {"batch_size": 2, "verbose": 0, "shuffle": False}
+        model.fit(x, x[:, :1], callbacks=callbacks, **options)
         return model.get_weights()
 
-    assert is_same(weights(), weights(SessionRunHookCallback(HOOKS["log"]())))
+    assert is_same(weights(), weights("log"))
 
 
 def test_the_guard_can_fail(monkeypatch: pytest.MonkeyPatch) -> None:
