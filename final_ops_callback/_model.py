@@ -118,7 +118,16 @@ def data_spec(data: Any) -> Any:
             of Keras 3) a list of batches.
     """
     spec = getattr(data, "element_spec", None)
-    return data[0] if spec is None else spec
+    if spec is not None:
+        return spec
+    # A batch itself: those that come may have other numbers of rows.
+    return tf.nest.map_structure(_of_any_length, data[0])
+
+
+def _of_any_length(value: Any) -> Any:
+    if not tf.is_tensor(value) or not is_dense(value) or not value.shape.rank:
+        return value
+    return tf.TensorSpec([None, *value.shape[1:]], value.dtype)
 
 
 def build_for(model: Any, phase: str, batch_spec: Any) -> None:
