@@ -1,16 +1,18 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The first trace of a step in Keras 2, made as it is without hooks."""
+"""The first step in Keras 2, made as it is without hooks."""
 
 from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable
+from collections.abc import Iterable
 from collections.abc import Iterator
 from typing import Any
 
 import tensorflow as tf
 
 from final_ops_callback import _model
+from final_ops_callback import _optimizers
 from final_ops_callback import _stack
 from final_ops_callback._wrapping import Wrappers
 from final_ops_callback._wrapping import take_off
@@ -21,7 +23,7 @@ _EARLY = "_final_ops_callback_early_slots"
 
 
 class FirstTrace:
-    """Lets Keras 2 trace the first step of a training as often as it does.
+    """Lets Keras 2 begin a training as it does where the step makes the slots.
 
     Without hooks, the first step makes the slots of the optimizer, and
     TensorFlow traces a function that makes variables twice. With hooks the
@@ -30,12 +32,21 @@ class FirstTrace:
     and its Nadam counts them: the training would be another one. So a
     variable that nobody uses is made in the first trace.
 
+    Moving averages begin with what the weights are when they are made. A hook
+    or a callback may have set those since, and then the averages follow.
+
     Args:
         model: A model of Keras 2.
+        averages: Iterable of moving averages, each with its weight and with
+            what it was when it was made.
     """
 
-    def __init__(self, model: Any) -> None:
-        self._wrappers = Wrappers([(model, "train_step", self._wrapped)])
+    def __init__(
+        self, model: Any, averages: Iterable[tuple[Any, Any, tf.Tensor]]
+    ) -> None:
+        places = [(model, "train_step", self._wrapped)]
+        self._wrappers = Wrappers([] if model.run_eagerly else places)
+        self._averages = list(averages)
         self._made: list[tf.Variable] = []
 
     @staticmethod
@@ -48,17 +59,26 @@ class FirstTrace:
         # Keras 3 makes nothing in a trace. Replicas trace in threads of their
         # own, and a variable that one of them makes, all would have to make.
         is_keras_2 = not _stack.looks_up_late(model)
-        if is_keras_2 and _model.replicas(model) == 1 and not model.run_eagerly:
-            vars(model)[_EARLY] = True
+        if is_keras_2 and _model.replicas(model) == 1:
+            vars(model)[_EARLY] = [
+                (average, weight, average.read_value())
+                for average, weight in _optimizers.averages_of(model)
+            ]
 
     @classmethod
     def needed(cls, model: Any) -> FirstTrace | None:
         """Returns one for the first training of a model with early slots."""
-        return cls(model) if vars(model).pop(_EARLY, False) else None
+        averages = vars(model).pop(_EARLY, None)
+        return None if averages is None else cls(model, averages)
 
     @contextlib.contextmanager
     def installed(self) -> Iterator[None]:
         """Wraps the step of the model, for the time of its first call."""
+        while self._averages:
+            average, weight, made = self._averages.pop()
+            # What somebody restored is no longer what it was.
+            if bool(tf.reduce_all(tf.equal(average, made))):
+                average.assign(weight)
         before = self._wrappers.put_on()
         try:
             yield

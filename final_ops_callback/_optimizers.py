@@ -140,6 +140,22 @@ def build(model: Any) -> bool:
     return True
 
 
+def averages_of(model: Any) -> list[tuple[Any, Any]]:
+    """Returns the moving averages that an optimizer of Keras 2 keeps.
+
+    Args:
+        model: A model of Keras 2 whose optimizer has its slots.
+
+    Returns:
+        List of pairs of an average and the weight that it follows.
+    """
+    optimizer = _optimizer_stack.inner_of(model.optimizer)
+    if not getattr(optimizer, "use_ema", False):
+        return []
+    averages = [v for v in variables_of(optimizer) if "/average/" in v.name]
+    return list(zip(averages, model.trainable_variables, strict=True))
+
+
 def unbuilt(model: Any) -> bool:
     """Returns whether only a step of the model can make some of its slots.
 

@@ -51,7 +51,7 @@ ROOMS: dict[str, set[str]] = {
     "_step_names": {"_graph", "_live", "_model", "_structure", "errors"},
     "_replicas": {"errors"},
     "_wrapping": set(),
-    "_first_trace": {"_model", "_stack", "_wrapping"},
+    "_first_trace": {"_model", "_optimizers", "_stack", "_wrapping"},
     "_collect": {
         "_graph",
         "_model",
