@@ -132,7 +132,10 @@ def test_hooks_in_one_of_two_calls(
     model: str, calls: str, which: int, caplog: pytest.LogCaptureFixture
 ) -> None:
     """The call without hooks is as if there were none in the other."""
-    optimizer = "nadam" if calls == "evaluate, fit" else "adam"
+    # That of Keras 2 counts its traces, of which an evaluation with hooks
+    # leaves one (README).
+    is_nadam = IS_KERAS_3 and calls == "evaluate, fit"
+    optimizer = "nadam" if is_nadam else "adam"
     one = plain_fit(model, optimizer, plan=f"calls: {calls}")
 
     def hooks(_: Any) -> list[Any]:
