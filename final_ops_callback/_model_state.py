@@ -172,8 +172,8 @@ def _of_optimizer(
 def _scopes_to_come(model: Any) -> tuple[str, ...]:
     """Returns before what the slots stand that will be made in a step.
 
-    An evaluation of Keras 2 makes none. The callback that renames them may be
-    that of the training.
+    Where a model has several optimizers, only its train step makes them. The
+    callback that renames them may serve in an evaluation, too.
     """
     return tuple(
         f"{scope}/"
