@@ -132,6 +132,9 @@ def fitting(one: Scenario) -> Scenario:
             changes["plan"] = "fit"
     if one.optimizer == "muon" and "slow" in traits:
         changes["optimizer"] = "lamb"
+    if one.data in ("generator", "steps per epoch") and one.steps > 1:
+        # Of data that don't end, Keras 3 takes the whole of each execution.
+        changes["data"] = "data set"
     if one.data == "unknown length" and one.steps > 1:
         # Keras 3 warns of it, or stops in the middle of an execution.
         changes["steps"] = 1

@@ -59,12 +59,17 @@ def rate_of(optimizer: Any) -> Any:
 
 
 def slots_of(optimizer: Any) -> dict[str, np.ndarray]:
-    """Returns the slots, less those of which v1 kept another value."""
+    """Returns the slots by their paths.
+
+    Not those of which v1 kept another value, and not those that share a path.
+    """
     of_updates = ("sgd", "rms_prop", "rm_sprop", "rmsprop")
+    variables = variables_of(optimizer)
+    paths = [path_of(variable) for variable in variables]
     return {
-        path_of(variable): to_numpy(variable)
-        for variable in variables_of(optimizer)
-        if not path_of(variable).lower().startswith(of_updates)
+        path: to_numpy(variable)
+        for path, variable in zip(paths, variables, strict=True)
+        if not path.lower().startswith(of_updates) and paths.count(path) == 1
     }
 
 
