@@ -21,6 +21,7 @@ from tests.generations import path_of
 from tests.scenarios.by_hand import Values
 from tests.scenarios.by_hand import steps_by_hand
 from tests.scenarios.data import steps_of_epoch
+from tests.scenarios.drawn import SEED
 from tests.scenarios.drawn import Scenario
 from tests.scenarios.drawn import drawn
 from tests.scenarios.drawn import plain_fit
@@ -37,7 +38,7 @@ from tests.scenarios.watching import stock_hooks
 
 pytestmark = pytest.mark.scenarios
 
-SCENARIOS = drawn(75, seed=12)
+SCENARIOS = drawn(75, SEED)
 
 
 @pytest.mark.parametrize("one", SCENARIOS, ids=str)

@@ -15,6 +15,7 @@ from tests.contract.suite import Suite
 from tests.contract.suite import disagreements
 from tests.contract.suite import kernel
 from tests.contract.suite import tensor
+from tests.scenarios.drawn import SEED
 
 pytestmark = pytest.mark.scenarios
 
@@ -251,7 +252,7 @@ def drawn(count: int, seed: int) -> Suite:
     return suite
 
 
-SUITE = drawn(80, seed=12)
+SUITE = drawn(80, SEED)
 
 
 @pytest.mark.parametrize("name", SUITE)
