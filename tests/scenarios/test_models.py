@@ -259,6 +259,7 @@ def in_one_execution(steps: list[Values], phase: str) -> Values:
     return {
         name: np.concatenate([step[name] for step in steps])
         for name in steps[-1]
+        if all(name in step for step in steps)  # not of an unbuilt model
     }
 
 
