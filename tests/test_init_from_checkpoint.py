@@ -81,7 +81,7 @@ CALLS: dict[str, Callable[[str], Any]] = {
     ],
     "a list of patterns": lambda old: v1.train.warm_start(
         old,
-        ["new/first/.*", ".*last/bias"],
+        ["new/first/.*", "new/last/b"],
         var_name_to_prev_var_name=previous(0, 1, 3),
     ),
     "a list of variables": lambda old: v1.train.warm_start(
