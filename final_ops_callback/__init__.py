@@ -12,11 +12,11 @@ from typing import TYPE_CHECKING
 from typing import Any
 
 if TYPE_CHECKING:
-    from final_ops_callback._final_ops import FinalOpsCallback
-    from final_ops_callback._hook_callback import SessionRunHookCallback
-    from final_ops_callback._interactive import EagerInteractiveSession
-    from final_ops_callback._runner import HookRunner
-    from final_ops_callback._session import EagerSession
+    from final_ops_callback._final_ops.callback import FinalOpsCallback
+    from final_ops_callback._hooks.callback import SessionRunHookCallback
+    from final_ops_callback._hooks.runner import HookRunner
+    from final_ops_callback._session.interactive import EagerInteractiveSession
+    from final_ops_callback._session.session import EagerSession
 
 __all__ = [
     "EagerInteractiveSession",
@@ -27,11 +27,11 @@ __all__ = [
 ]
 
 _ROOMS = {
-    "EagerInteractiveSession": "_interactive",
-    "EagerSession": "_session",
-    "FinalOpsCallback": "_final_ops",
-    "HookRunner": "_runner",
-    "SessionRunHookCallback": "_hook_callback",
+    "EagerInteractiveSession": "_session.interactive",
+    "EagerSession": "_session.session",
+    "FinalOpsCallback": "_final_ops.callback",
+    "HookRunner": "_hooks.runner",
+    "SessionRunHookCallback": "_hooks.callback",
     "errors": "errors",
     "testing": "testing",
 }

@@ -8,12 +8,7 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-# IndexedSlicesValue is what Session.run gives for IndexedSlices, and has no
-# public name (tests/test_to_host.py notices when it moves).
-from tensorflow.python.framework.indexed_slices import IndexedSlicesValue
-
-from final_ops_callback import _stack
-from final_ops_callback import _structure
+from final_ops_callback._tf_private import IndexedSlicesValue
 
 
 def to_host(value: Any) -> Any:
@@ -48,23 +43,8 @@ def to_host(value: Any) -> Any:
             to_host(value.indices),
             to_host(value.dense_shape),
         )
-    if _stack.is_variable(value) or _stack.is_backend_tensor(value):
-        return _stack.to_numpy(value)
+    if isinstance(value, tf.Tensor | tf.Variable):
+        return value.numpy()
     if isinstance(value, np.ndarray):
         return np.array(value, subok=True)
     return value
-
-
-def to_host_structure(structure: Any) -> Any:
-    """Applies `to_host` to each leaf of a structure."""
-    return _structure.map_with_path(lambda _, leaf: to_host(leaf), structure)
-
-
-def widened(array: np.ndarray) -> np.ndarray:
-    """Widens the number types that NumPy lacks (bfloat16, float8) to float32.
-
-    Files and summaries can't name them; float32 holds each value exactly.
-    """
-    if array.dtype.isbuiltin == 2:  # a type that was registered with NumPy
-        return array.astype(np.float32)
-    return array

@@ -15,8 +15,8 @@ import tensorflow as tf
 
 from final_ops_callback import FinalOpsCallback
 from final_ops_callback import SessionRunHookCallback
-from final_ops_callback import _callback
-from final_ops_callback import _stack
+from final_ops_callback._keras import callback_base
+from final_ops_callback._keras import compat
 from tests import models
 from tests import original
 from tests.generations import GENERATIONS
@@ -43,7 +43,7 @@ def model(generation: ModuleType) -> Any:
 
 def mae_of(model: Any) -> Any:
     """The metric that the model was compiled with."""
-    return next(m for m in _stack.metrics_of(model) if m.name == "mae")
+    return next(m for m in compat.metrics_of(model) if m.name == "mae")
 
 
 def test_fit_gives_training_values(model: Any) -> None:
@@ -74,7 +74,7 @@ def test_fit_gives_training_values(model: Any) -> None:
 def test_evaluate_and_predict_have_their_phases(model: Any) -> None:
     """The values of each phase are kept apart."""
     x, _, validation = models.tiny_data()
-    callback = FinalOpsCallback(mae_of(model), on=_callback.PHASES)
+    callback = FinalOpsCallback(mae_of(model), on=callback_base.PHASES)
     options = {"verbose": 0, "callbacks": [callback]}
 
     history = models.fit(model, callback, validate=True)
@@ -97,7 +97,7 @@ def test_the_metrics_of_a_model_are_those_that_have_a_log(model: Any) -> None:
         held.metrics = [package.metrics.Mean(name="inside")]
     model.held = held
 
-    names = [metric.name for metric in _stack.metrics_of(model)]
+    names = [metric.name for metric in compat.metrics_of(model)]
 
     logs = models.fit(model)
     assert set(names) - {"inside"} == {*logs, "held"}
@@ -181,7 +181,7 @@ MIRRORED = """
     with strategy.scope():
         model = models.tiny_model(generation)
     mae = lambda model: next(
-        m for m in _stack.metrics_of(model) if m.name == "mae"
+        m for m in compat.metrics_of(model) if m.name == "mae"
     )
     models.fit(model)
     ops = [mae(model), lambda model: mae(model).result(), "val_mae"]
@@ -189,7 +189,7 @@ MIRRORED = """
     shares = []
 
     def take_shares(_):
-        parts = [_stack.components(v) for v in mae(model).variables]
+        parts = [compat.components(v) for v in mae(model).variables]
         assert {{len(part) for part in parts}} == {{2}}
         shares.append([[p.numpy() for p in part] for part in parts])
 
@@ -203,7 +203,7 @@ MIRRORED = """
     assert shares[0] == shares[1], shares
     *metrics, kernel = callback.final_ops_values
     expected = [history[n][-1] for n in ("mae", "mae", "val_mae")]
-    assert len(_stack.components(model.layers[-1].kernel)) == 2
+    assert len(compat.components(model.layers[-1].kernel)) == 2
     assert all(abs(a - b) < 1e-5 for a, b in zip(metrics, expected)), (
         metrics, expected
     )

@@ -246,7 +246,9 @@ def test_chief_only_runs_on_the_chief(
 ) -> None:
     """On another worker, hooks that are for the chief do not run."""
     hook, everywhere = Steps(), Steps()
-    monkeypatch.setattr("final_ops_callback._stack.is_chief", lambda _: False)
+    monkeypatch.setattr(
+        "final_ops_callback._keras.compat.is_chief", lambda _: False
+    )
     call(
         model,
         "fit",

@@ -14,9 +14,9 @@ import pytest
 import tensorflow as tf
 
 from final_ops_callback import FinalOpsCallback
-from final_ops_callback import _stack
 from final_ops_callback import _structure
 from final_ops_callback import errors
+from final_ops_callback._keras import compat
 from tests import models
 from tests import original
 from tests.generations import KERAS_2
@@ -56,7 +56,7 @@ class DictMetric(keras.metrics.Mean):
 
 def named(model: Any, name: str) -> Any:
     """The metric of a model that has a name."""
-    return next(m for m in _stack.metrics_of(model) if m.name == name)
+    return next(m for m in compat.metrics_of(model) if m.name == name)
 
 
 def updated(metric: Any) -> Any:

@@ -19,7 +19,7 @@ device = tf.config.LogicalDeviceConfiguration()
 tf.config.set_logical_device_configuration(cpu, [device, device])
 keras = importlib.import_module(sys.argv[1])
 from final_ops_callback import FinalOpsCallback, SessionRunHookCallback
-from final_ops_callback import _stack
+from final_ops_callback._keras import compat
 from tests import legacy_hooks
 v1 = tf.compat.v1
 keras.utils.set_random_seed(0)
@@ -47,7 +47,7 @@ def components(model):
     variables = model.optimizer.variables
     variables = variables() if callable(variables) else variables
     for variable in [*model.weights, *variables]:
-        yield variable, [p.numpy() for p in _stack.components(variable)]
+        yield variable, [p.numpy() for p in compat.components(variable)]
 
 
 def differing(model):

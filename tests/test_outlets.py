@@ -16,12 +16,12 @@ import pytest
 import tensorflow as tf
 
 from final_ops_callback import FinalOpsCallback
-from final_ops_callback import _outlets
-from final_ops_callback import _values_file
 from final_ops_callback import errors
-from final_ops_callback._outlets import Console
-from final_ops_callback._outlets import TensorBoard
-from final_ops_callback._values_file import ValuesFile
+from final_ops_callback._final_ops import values_file
+from final_ops_callback._final_ops import writers
+from final_ops_callback._final_ops.values_file import ValuesFile
+from final_ops_callback._final_ops.writers import Console
+from final_ops_callback._final_ops.writers import TensorBoard
 from tests import models
 from tests import original
 
@@ -566,7 +566,7 @@ def test_a_failing_save_leaves_the_old_file(
 
     outlet = ValuesFile(path, PHASES)
     if moment == "save":
-        monkeypatch.setattr(_values_file.os, "fsync", fail)
+        monkeypatch.setattr(values_file.os, "fsync", fail)
     else:
         monkeypatch.setattr(Path, "replace", fail)
     with pytest.raises(errors.OutletError, match=r"disk full.*still in"):
@@ -774,4 +774,4 @@ def test_a_file_in_the_way_of_log_dir_is_refused_at_once(
 
 def test_no_outlet_is_made_without_an_argument() -> None:
     """Nothing is printed or written unless it is asked for."""
-    assert _outlets.make_outlets(PHASES, None, None, 0) == []
+    assert writers.make_outlets(PHASES, None, None, 0) == []

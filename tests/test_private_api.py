@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """The private parts of TensorFlow and Keras that are used, as they are used.
 
-Each is imported in one room, because nothing public does it. An upgrade that
-changes one of them fails here first, and says which.
+Those of TensorFlow stand in `_tf_private`, those of Keras in `_keras`. An
+upgrade that changes one of them fails here first, and says which.
 """
 
 from typing import Any
@@ -10,20 +10,16 @@ from typing import Any
 import numpy as np
 import pytest
 import tensorflow as tf
+from tensorflow.python.training import evaluation
 
-from final_ops_callback import _counters
-from final_ops_callback import _fed
-from final_ops_callback import _function_def
-from final_ops_callback import _model
-from final_ops_callback import _op_errors
-from final_ops_callback import _optimizer_stack
-from final_ops_callback import _plan
-from final_ops_callback import _reads
-from final_ops_callback import _session
-from final_ops_callback import _stack
-from final_ops_callback import _to_host
-from final_ops_callback import _trace
-from final_ops_callback._graph import HookGraph
+from final_ops_callback import _profile
+from final_ops_callback import _tf_private
+from final_ops_callback._hooks import counters
+from final_ops_callback._keras import compat
+from final_ops_callback._keras import model_info
+from final_ops_callback._keras import optimizer_compat
+from final_ops_callback._session import function_def
+from final_ops_callback._session.hook_graph import HookGraph
 from tests import models
 from tests.generations import KERAS_2
 from tests.generations import keras
@@ -36,7 +32,7 @@ def test_the_mapper_of_fetches() -> None:
     """The mapper tells tensors and operations, and rebuilds a structure."""
     with tf.Graph().as_default() as graph:
         tensor, operation = tf.constant(1.0), tf.no_op()
-        handler = _plan._FetchHandler(graph, {"a": [tensor, operation]}, {})
+        handler = _tf_private.FetchMapper(graph, {"a": [tensor, operation]}, {})
 
     assert handler.fetches() == [tensor]
     assert handler.targets() == [operation]
@@ -45,7 +41,7 @@ def test_the_mapper_of_fetches() -> None:
 
 def test_a_session_is_a_session_interface() -> None:
     """Saver asks for the type, and v1's own session has it."""
-    assert issubclass(v1.Session, _session.SessionInterface)
+    assert issubclass(v1.Session, _tf_private.SessionInterface)
 
 
 def test_the_table_of_feeds() -> None:
@@ -55,7 +51,7 @@ def test_the_table_of_feeds() -> None:
         value = v1.SparseTensorValue([[0]], [1.0], [2])
         feed = next(
             feed
-            for kind, _, feed, _ in _fed._REGISTERED_EXPANSIONS
+            for kind, _, feed, _ in _tf_private.FEED_EXPANSIONS
             if isinstance(sparse, kind)
         )
         pairs = list(feed(sparse, value))
@@ -69,7 +65,7 @@ def test_the_read_of_the_global_step() -> None:
         v1.train.get_or_create_global_step()
         hook = v1.train.StopAtStepHook(last_step=1)
         hook.begin()
-        read = graph.get_collection(_reads.GLOBAL_STEP_READ_KEY)
+        read = graph.get_collection(_tf_private.GLOBAL_STEP_READ_KEY)
         fetched = hook.before_run(None).fetches
 
     assert read == [fetched]
@@ -78,9 +74,9 @@ def test_the_read_of_the_global_step() -> None:
 def test_the_variables_that_hooks_count_by() -> None:
     """The stride is found by the stock hooks; evaluate tells its hooks."""
     with tf.Graph().as_default() as graph:
-        variable = _counters.steps_per_run_variable()
-        hook = _counters.evaluation._StopAfterNEvalsHook(1)
-        _counters.count_evaluations([hook], 1)
+        variable = counters.steps_per_run_variable()
+        hook = evaluation._StopAfterNEvalsHook(1)
+        counters.count_evaluations([hook], 1)
 
     assert graph.get_collection("hooks_steps_per_run") == [variable]
     assert hook.before_run(None).fetches["evals_completed"].graph is graph
@@ -102,7 +98,7 @@ def test_the_value_of_indexed_slices() -> None:
         slices = tf.IndexedSlices(tf.constant([1.0]), tf.constant([0]))
         value = session.run(slices)
 
-    assert type(value) is _to_host.IndexedSlicesValue
+    assert type(value) is _tf_private.IndexedSlicesValue
 
 
 def test_the_definition_of_a_function() -> None:
@@ -111,10 +107,10 @@ def test_the_definition_of_a_function() -> None:
         total = tf.add(v1.placeholder(tf.float32, [], "x"), 1.0)
         definition = graph.as_graph_def()
         del definition.node[0]
-        function = _function_def.Function(
+        function = function_def.Function(
             graph, definition, {"x:0": tf.float32}, [total], [], [0]
         )
-    name, known = function._name, _function_def.context.context()
+    name, known = function._name, _tf_private.eager_context()
     found = function([tf.constant(2.0)])
     before = known.has_function(name)
     del function
@@ -127,7 +123,7 @@ def test_where_an_operation_was_built() -> None:
     """A text that names a node is told with the lines that built it."""
     with tf.Graph().as_default() as graph:
         tf.constant(1.0, name="built_here")
-        text = _op_errors.interpolate_graph("at {{node built_here}}", graph)
+        text = _tf_private.interpolate_graph("at {{node built_here}}", graph)
 
     assert "in test_where_an_operation_was_built" in text
 
@@ -138,7 +134,7 @@ def test_what_the_profiler_writes() -> None:
     matrix = tf.ones([8, 8])
     product = tf.function(tf.matmul, jit_compile=False)
     product(matrix, matrix)
-    with _trace.traced_into(metadata):
+    with _profile.traced_into(metadata):
         product(matrix, matrix).numpy()
     names = [
         node.timeline_label
@@ -156,7 +152,7 @@ def test_metrics_can_be_built_without_a_step() -> None:
     spec: Any = (tf.TensorSpec([None, 3]), tf.TensorSpec([None, 1]))
     with pytest.raises(ValueError, match="not yet been built"):
         model.get_metrics_result()
-    _model.build_metrics(model, spec)
+    model_info.build_metrics(model, spec)
 
     assert set(model.get_metrics_result()) == {"loss", "mae"}
 
@@ -164,11 +160,11 @@ def test_metrics_can_be_built_without_a_step() -> None:
 def test_layers_are_found_to_see_whether_a_model_is_built() -> None:
     """A model is built when its layers are."""
     model = keras.Sequential([keras.layers.Dense(1)])
-    before = _model.is_built(model)
+    before = model_info.is_built(model)
     model(np.zeros((1, 2)))
 
     assert not before
-    assert _model.is_built(model)
+    assert model_info.is_built(model)
 
 
 def test_the_sublayers_of_a_layer() -> None:
@@ -198,9 +194,9 @@ def test_the_schedule_of_keras_2_is_found() -> None:
     optimizer = KERAS_2.optimizers.SGD(schedule)
     optimizer.iterations.assign(1)
 
-    assert _optimizer_stack.schedule_of(optimizer) is schedule
+    assert optimizer_compat.schedule_of(optimizer) is schedule
     assert float(optimizer.learning_rate) == 0.5  # 0.25 will be used
-    assert _optimizer_stack.schedule_of(KERAS_2.optimizers.SGD(0.5)) is None
+    assert optimizer_compat.schedule_of(KERAS_2.optimizers.SGD(0.5)) is None
 
 
 def test_the_call_of_an_instance_is_called() -> None:
@@ -219,11 +215,11 @@ def test_the_slots_of_a_legacy_optimizer_can_be_made() -> None:
     """The legacy optimizers of Keras 2 make their slots when asked."""
     optimizer = KERAS_2.optimizers.legacy.SGD(0.1, momentum=0.9)
     weight = tf.Variable(1.0, name="weight")
-    assert not _optimizer_stack.is_built(optimizer)
-    _optimizer_stack.build(optimizer, [weight])
+    assert not optimizer_compat.is_built(optimizer)
+    optimizer_compat.build(optimizer, [weight])
 
-    assert _optimizer_stack.is_built(optimizer)
-    (momentum,) = _optimizer_stack.momentums_of(optimizer)
+    assert optimizer_compat.is_built(optimizer)
+    (momentum,) = optimizer_compat.momentums_of(optimizer)
     assert momentum.name == "weight/momentum:0"
 
 
@@ -237,8 +233,8 @@ def test_the_momentum_of_sgd_is_found(generation: Any) -> None:
     adam = generation.optimizers.Adam(0.1)
     adam.build(weight.trainable_variables)
 
-    assert len(_optimizer_stack.momentums_of(optimizer)) == 2
-    assert _optimizer_stack.momentums_of(adam) == []
+    assert len(optimizer_compat.momentums_of(optimizer)) == 2
+    assert optimizer_compat.momentums_of(adam) == []
 
 
 def test_what_a_model_was_compiled_with() -> None:
@@ -247,7 +243,7 @@ def test_what_a_model_was_compiled_with() -> None:
     metric = keras.metrics.MeanSquaredError()
     model.compile("sgd", "mse", metrics=["mae", metric], weighted_metrics=["a"])
 
-    assert _stack.compiled_metrics_of(model) == ["mae", metric, "a"]
+    assert compat.compiled_metrics_of(model) == ["mae", metric, "a"]
 
 
 def test_a_layer_of_keras_2_that_draws_is_known_by_its_base() -> None:
@@ -259,7 +255,7 @@ def test_a_layer_of_keras_2_that_draws_is_known_by_its_base() -> None:
 
 def test_the_timers_of_hooks_have_a_base() -> None:
     """The timers of the stock hooks, which hold moments, have one base."""
-    base = v1.train.SecondOrStepTimer.__mro__[1]
+    base = _tf_private.HookTimer
 
     assert base is not object
     assert isinstance(v1.train.StepCounterHook(1)._timer, base)
@@ -270,7 +266,7 @@ def test_a_logging_hook_says_whether_it_logs_at_the_end() -> None:
     for at_end in (True, False):
         hook = v1.train.LoggingTensorHook(["a"], 1, at_end=at_end)
 
-        assert hook._log_at_end is at_end
+        assert getattr(hook, _tf_private.LOG_AT_END) is at_end
 
 
 @pytest.mark.parametrize("generation", [keras, KERAS_2])
@@ -278,7 +274,7 @@ def test_a_step_function_tells_whether_it_was_traced(generation: Any) -> None:
     """The function of a model leads to its traces, before and after a fit."""
     model = models.tiny_model(generation)
     model.make_train_function()
-    assert not _stack.was_traced(model.train_function)
+    assert not compat.was_traced(model.train_function)
     models.fit(model)
 
-    assert _stack.was_traced(model.train_function)
+    assert compat.was_traced(model.train_function)

@@ -17,8 +17,8 @@ from hypothesis import settings
 from hypothesis import strategies as st
 
 from final_ops_callback import SessionRunHookCallback
-from final_ops_callback import _first_trace
-from final_ops_callback import _hook_run
+from final_ops_callback._hooks import hook_run
+from final_ops_callback._keras import first_trace
 from tests.generations import IS_KERAS_3
 from tests.generations import keras
 
@@ -295,7 +295,7 @@ def test_hooks_in_an_evaluate_before(layer: str) -> None:
 
 def test_the_guard_can_fail(monkeypatch: pytest.MonkeyPatch) -> None:
     """Two functions for the steps of one run give other weights."""
-    monkeypatch.setattr(_hook_run, "may_be_random", lambda model: False)
+    monkeypatch.setattr(hook_run, "may_be_random", lambda model: False)
     with_hooks = weights_after("tf.random", "sgd", HOOKS["log"]())
 
     assert not is_same(with_hooks, without_hooks("tf.random", "sgd"))
@@ -306,7 +306,7 @@ def test_the_guard_of_the_first_trace_can_fail(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """In Keras 2, an optimizer that is built early changes the seeds."""
-    monkeypatch.setattr(_first_trace.FirstTrace, "needed", lambda model: None)
+    monkeypatch.setattr(first_trace.FirstTrace, "needed", lambda model: None)
     with_hooks = weights_after("dropout with a seed", "sgd", HOOKS["stop"]())
 
     assert not is_same(with_hooks, without_hooks("dropout with a seed", "sgd"))

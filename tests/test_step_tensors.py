@@ -21,8 +21,8 @@ import pytest
 import tensorflow as tf
 
 from final_ops_callback import SessionRunHookCallback
-from final_ops_callback import _step
 from final_ops_callback import errors
+from final_ops_callback._step import tap
 from tests.generations import GENERATIONS
 
 v1 = tf.compat.v1
@@ -608,7 +608,7 @@ def assert_left_alone(model: Any, before: dict[str, Any]) -> None:
     history = {key for key in after if key.endswith(".history")}
     for key in after.keys() - history:
         assert after[key] is before[key], key
-    assert type(model.train_function).__module__ != _step.__name__
+    assert type(model.train_function).__module__ != tap.__name__
     weights = model.get_weights()
     fit(model)
     assert model.train_function is before["model.train_function"]
@@ -674,7 +674,7 @@ def test_nothing_is_left_by_evaluate_and_predict(model: Any) -> None:
     assert after.keys() == before.keys()
     for name in ("model.test_function", "model.predict_function"):
         assert after[name] is before[name]
-        assert type(after[name]).__module__ != _step.__name__
+        assert type(after[name]).__module__ != tap.__name__
 
 
 @pytest.mark.parametrize("drives", [fit, evaluate, predict])
@@ -702,13 +702,13 @@ def test_hooks_are_let_go(
 def tapped(monkeypatch: pytest.MonkeyPatch) -> list[set[str]]:
     """The names of each call of a function with extra outputs."""
     calls: list[set[str]] = []
-    own = _step.StepTap.call_tapped
+    own = tap.StepTap.call_tapped
 
     def counting(self: Any, data: Any, sources: Any, optional: Any) -> Any:
         calls.append(set(sources))
         return own(self, data, sources, optional)
 
-    monkeypatch.setattr(_step.StepTap, "call_tapped", counting)
+    monkeypatch.setattr(tap.StepTap, "call_tapped", counting)
     return calls
 
 

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from final_ops_callback import _to_host
+from final_ops_callback._final_ops import to_host
 from tests import original
 from tests.generations import keras
 
@@ -47,7 +47,7 @@ def test_a_tensor_is_worth_what_a_session_returns(make: Any) -> None:
     """Each kind of tensor becomes what `Session.run` returns for it."""
     expected = original.session_run(make)
 
-    actual = _to_host.to_host(make())
+    actual = to_host.to_host(make())
 
     assert original.is_same(expected, actual), (expected, actual)
 
@@ -62,14 +62,14 @@ def test_a_keras_variable_is_worth_its_tensorflow_variable() -> None:
         inner = inner if isinstance(inner, tf.Variable) else variable
 
         assert original.is_same(
-            _to_host.to_host(inner), _to_host.to_host(variable)
+            to_host.to_host(inner), to_host.to_host(variable)
         )
 
 
 @pytest.mark.parametrize("value", [None, 1, "a", [tf.constant(1)], object()])
 def test_anything_else_stays_itself(value: Any) -> None:
     """What is no tensor comes back as the same object."""
-    assert _to_host.to_host(value) is value
+    assert to_host.to_host(value) is value
 
 
 @pytest.mark.parametrize("make", [tf.constant, np.array, np.ma.array])
@@ -78,7 +78,7 @@ def test_the_value_is_a_copy(make: Any) -> None:
     source = make([1.0, 2.0])
     before = np.array(source)
 
-    value = _to_host.to_host(source)
+    value = to_host.to_host(source)
     value[0] = 5
 
     np.testing.assert_array_equal(source, before)
@@ -90,7 +90,7 @@ def test_a_type_without_a_name_in_numpy_is_widened(name: str) -> None:
     """bfloat16 and float8 widen to float32, value by value."""
     tensor = TENSORS[name]()
 
-    widened = _to_host.widened(tensor.numpy())
+    widened = to_host.widened(tensor.numpy())
 
     assert original.is_same(tf.cast(tensor, tf.float32).numpy(), widened)
 
@@ -100,11 +100,11 @@ def test_a_type_of_numpy_is_not_widened(name: str) -> None:
     """An array of a type that NumPy names is left alone."""
     array = TENSORS[name]().numpy()
 
-    assert _to_host.widened(array) is array
+    assert to_host.widened(array) is array
 
 
 def test_a_structured_array_is_not_widened() -> None:
     """A record array is no number type without a name."""
     array = np.zeros(2, [("a", "i4")])
 
-    assert _to_host.widened(array) is array
+    assert to_host.widened(array) is array

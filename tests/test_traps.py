@@ -14,10 +14,10 @@ import pytest
 import tensorflow as tf
 
 from final_ops_callback import FinalOpsCallback
-from final_ops_callback import _callback
-from final_ops_callback import _leaves
-from final_ops_callback import _stack
-from final_ops_callback._training_metrics import TrainingMetrics
+from final_ops_callback._final_ops import leaf_kinds
+from final_ops_callback._final_ops.training_metrics import TrainingMetrics
+from final_ops_callback._keras import callback_base
+from final_ops_callback._keras import compat
 from tests import models
 from tests import original
 from tests.generations import keras
@@ -25,7 +25,7 @@ from tests.generations import keras
 
 def mae_of(model: Any) -> Any:
     """The metric that the model was compiled with."""
-    return next(m for m in _stack.metrics_of(model) if m.name == "mae")
+    return next(m for m in compat.metrics_of(model) if m.name == "mae")
 
 
 # Every way to read a metric of a model that has run.
@@ -73,23 +73,25 @@ def with_putting_back_always(monkeypatch: pytest.MonkeyPatch) -> None:
 def without_knowing_fit(monkeypatch: pytest.MonkeyPatch) -> None:
     """Takes each evaluate for one of its own."""
     never = property(lambda _: False, lambda *_: None)
-    monkeypatch.setattr(_callback.Callback, "_inside_fit", never, raising=False)
+    monkeypatch.setattr(
+        callback_base.Callback, "_inside_fit", never, raising=False
+    )
 
 
 # Of the Keras that is installed, which need not be the tested one.
-KERAS_BASE = _callback.Callback.__base__
+KERAS_BASE = callback_base.Callback.__base__
 
 
 def without_forgetting(monkeypatch: pytest.MonkeyPatch) -> None:
     """Does nothing when a run begins."""
-    plain = _callback.Callback.set_model
+    plain = callback_base.Callback.set_model
     monkeypatch.setattr(FinalOpsCallback, "set_model", plain)
     monkeypatch.setattr(FinalOpsCallback, "_begin_phase", lambda *_: None)
 
 
 def without_copies(monkeypatch: pytest.MonkeyPatch) -> None:
     """Keeps each tensor and variable instead of its value."""
-    monkeypatch.setattr(_leaves, "to_host", lambda value: value)
+    monkeypatch.setattr(leaf_kinds, "to_host", lambda value: value)
 
 
 # Validation overwrites the metrics of training.
@@ -347,7 +349,7 @@ def phases_of_fit(model: Any) -> list[str]:
         def on_final_ops_values(self, values: Any, phase: str, _: int) -> None:
             phases.append(phase)
 
-    callback = Recording(1, on=_callback.PHASES)
+    callback = Recording(1, on=callback_base.PHASES)
     models.fit(model, callback, validate=True, epochs=2)
     return phases
 
@@ -420,7 +422,7 @@ class Failing(keras.callbacks.Callback):
 
 def evaluate_after_a_failed_fit(model: Any) -> FinalOpsCallback:
     """Runs evaluate with a callback whose fit has failed."""
-    callback = FinalOpsCallback(1, on=_callback.PHASES)
+    callback = FinalOpsCallback(1, on=callback_base.PHASES)
     with pytest.raises(RuntimeError, match="in another callback"):
         models.fit(model, Failing(), callback)
     x, y, _ = models.tiny_data()
@@ -440,7 +442,7 @@ def test_an_evaluate_after_a_failed_fit_would_be_validation(
 ) -> None:
     """Without the handling, it counts as the evaluate inside that fit."""
     plain = KERAS_BASE.set_model
-    monkeypatch.setattr(_callback.Callback, "set_model", plain)
+    monkeypatch.setattr(callback_base.Callback, "set_model", plain)
 
     callback = evaluate_after_a_failed_fit(model)
 
@@ -456,7 +458,7 @@ def test_a_run_inside_fit_does_not_end_fit(run: str, model: Any) -> None:
         def on_final_ops_values(self, values: Any, phase: str, _: int) -> None:
             phases.append(phase)
 
-    callback = Recording(mae_of(model), on=_callback.PHASES)
+    callback = Recording(mae_of(model), on=callback_base.PHASES)
 
     class Early(EvaluateAgain):
         def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
@@ -848,7 +850,7 @@ def logs_of(model: Any, callback: Any) -> tuple[Any, ...]:
 
 def test_nothing_goes_into_the_logs(model: Any) -> None:
     """History and the result of evaluate have the keys that they had."""
-    callback = FinalOpsCallback({"final": "loss"}, on=_callback.PHASES)
+    callback = FinalOpsCallback({"final": "loss"}, on=callback_base.PHASES)
 
     expected = logs_of(model, keras.callbacks.Callback())
 
@@ -864,7 +866,7 @@ def test_something_would_go_into_the_logs(model: Any) -> None:
 
     expected = logs_of(model, keras.callbacks.Callback())
 
-    assert logs_of(model, Putting("loss", on=_callback.PHASES)) != expected
+    assert logs_of(model, Putting("loss", on=callback_base.PHASES)) != expected
 
 
 def batch_methods(callback: Any) -> list[str]:
@@ -918,9 +920,9 @@ def test_the_chief_is_who_saves_checkpoints(chief: bool) -> None:
     strategy = types.SimpleNamespace(extended=extended)
     model = types.SimpleNamespace(distribute_strategy=strategy)
 
-    assert _stack.is_chief(model) is chief
-    assert _stack.is_chief(types.SimpleNamespace(distribute_strategy=None))
-    assert _stack.is_chief(None)
+    assert compat.is_chief(model) is chief
+    assert compat.is_chief(types.SimpleNamespace(distribute_strategy=None))
+    assert compat.is_chief(None)
 
 
 @pytest.mark.parametrize("chief", [True, False])
@@ -932,7 +934,7 @@ def test_only_the_chief_writes_files(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """Every worker has the values and prints them; one writes files."""
-    monkeypatch.setattr(_stack, "is_chief", lambda _: chief)
+    monkeypatch.setattr(compat, "is_chief", lambda _: chief)
     callback = FinalOpsCallback(
         "loss", log_dir=tmp_path, filepath=tmp_path / "a.json", verbose=1
     )

@@ -252,7 +252,7 @@ def test_the_guard_can_fail(
     original(pair.original, 3, save=prefix)
     whole = original(pair.original, STEPS)
     monkeypatch.setattr(
-        "final_ops_callback._optimizers.meanings_of", lambda *_: {}
+        "final_ops_callback._keras.optimizers.meanings_of", lambda *_: {}
     )
 
     trained = ours(pair, STEPS - 3, first=3, restore=prefix)

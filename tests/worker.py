@@ -16,7 +16,7 @@ import tensorflow as tf
 
 from final_ops_callback import FinalOpsCallback
 from final_ops_callback import SessionRunHookCallback
-from final_ops_callback import _workers
+from final_ops_callback._keras import workers
 from final_ops_callback.errors import HookError
 
 v1 = tf.compat.v1
@@ -159,7 +159,7 @@ def feed_alone(worker):
 
 def only_one(worker):
     """Worker 1 alone has the callback."""
-    _workers.FIRST_AGREEMENT_SECONDS = 10.0
+    workers.FIRST_AGREEMENT_SECONDS = 10.0
     hooks = [SessionRunHookCallback(Stops())] if worker.index else []
     return worker.fit(worker.model(), *hooks)
 

@@ -11,7 +11,7 @@ import tensorflow as tf
 from final_ops_callback import EagerInteractiveSession
 from final_ops_callback import EagerSession
 from final_ops_callback import HookRunner
-from final_ops_callback._trace import _device
+from final_ops_callback._profile import _device
 from final_ops_callback.errors import ArgumentError
 from tests.contract.sides import SESSIONS
 from tests.contract.sides import Failed

@@ -1,0 +1,277 @@
+# SPDX-License-Identifier: Apache-2.0
+"""FinalOpsCallback: `FinalOpsHook` as a Keras callback."""
+
+from __future__ import annotations
+
+import copy
+import logging
+import os
+from collections.abc import Iterable
+from collections.abc import Mapping
+from typing import Any
+
+import tensorflow as tf
+
+from final_ops_callback._final_ops.last_step import LastStep
+from final_ops_callback._final_ops.training_metrics import TrainingMetrics
+from final_ops_callback._final_ops.values import FinalOps
+from final_ops_callback._final_ops.writers import make_outlets
+from final_ops_callback._keras import callback_base
+from final_ops_callback._keras import compat
+from final_ops_callback._keras import model_info
+from final_ops_callback._keras.late_lookup import LateLookup
+from final_ops_callback._keras.phases import checked_phases
+from final_ops_callback.errors import ArgumentError
+
+logger = logging.getLogger("final_ops_callback")
+
+_INPUT_ADVICE = (
+    "An %s was raised by a final op. Most likely the op still depends on the "
+    "input of the run, which has ended: a final op should only read state "
+    "(the result of a metric, a variable), never take another batch."
+)
+
+
+class FinalOpsCallback(callback_base.Callback):
+    """Evaluates ops once, at the end of `fit`, `evaluate` or `predict`.
+
+    It does what `tf.estimator.FinalOpsHook` (`tf.compat.v1.train.FinalOpsHook`)
+    did at the end of a session. Put it last in the list of callbacks: a
+    callback after it may still change the model (`EarlyStopping` restores the
+    best weights in its own `on_train_end`).
+
+    Args:
+        final_ops: One leaf, or any nesting of lists, tuples, named tuples and
+            dicts of leaves. `None`: nothing is evaluated. A leaf is
+            - a metric object: its `result()`;
+            - a `tf.function` or any callable: called once, with arguments
+              from the feed dict by parameter name; `model` and `logs` are
+              always there;
+            - a variable or an eager tensor: a copy of its value;
+            - a symbolic Keras tensor, as `layer.output`: the model evaluated
+              up to it, in inference mode, its inputs from the feed dict;
+            - a string: the log of that name (`"val_loss"`), else the model's
+              metric of that name, else what the last step computed under it
+              (`"predictions"`, a layer's name, `"loss:0"`), as in
+              `SessionRunHookCallback`. It means something of this run: in
+              predict, which updates no metric, a metric's name is an error;
+            - any other Python or NumPy value: itself.
+        final_ops_feed_dict: Dict or `None`. Values for parameters of
+            callables (by name) and for symbolic inputs (by name, in Keras 3
+            by the tensor itself, in Keras 2 by its `.ref()`). Defaults to
+            `None`.
+        on: A phase or an iterable of phases: `"train"` (the end of fit),
+            `"test"` (an evaluate of its own), `"validation"` (the evaluate
+            inside fit), `"predict"`. Defaults to all but `"validation"`,
+            because final ops often have side effects and should run once.
+        log_dir: String, path or `None`. Where summaries for TensorBoard go,
+            into a folder for each phase. Defaults to `None`.
+        filepath: String, path or `None`. A `.json` or `.npz` file for the
+            values; may hold `{phase}` and `{step}`. Defaults to `None`.
+        verbose: 0 or 1. 1 prints one line for each value. Defaults to 0.
+
+    Raises:
+        GraphTensorError: A leaf is a tensor or operation of a v1 graph.
+        FeedError: A feed that no leaf uses, or an input that nothing feeds.
+        LeafError: A leaf that can never have a value. A name that nothing of
+            a run can have is found when the run begins. Where that can't be
+            known before the first step (`"val_loss"` of a fit that does not
+            validate), it is raised at the end, and the values of the other
+            leaves are there: `None` is in the place of that one.
+        ArgumentError: An unknown phase, or a `filepath`, `log_dir` or
+            `verbose` of another kind.
+        OutletError: `log_dir` or `filepath` can't be written.
+
+    Attributes:
+        final_ops_values: The values of the last run that finished, in the
+            structure of `final_ops`, as NumPy arrays and scalars. `None`
+            before the first run has ended and after one that failed.
+        final_ops_values_by_phase: Dict from a phase to its latest values.
+
+    Example:
+    >>> import keras
+    >>> import numpy as np
+    >>> from final_ops_callback import FinalOpsCallback
+    >>> model = keras.Sequential([keras.Input((2,)), keras.layers.Dense(1)])
+    >>> accuracy = keras.metrics.BinaryAccuracy()
+    >>> model.compile("sgd", "mse", metrics=[accuracy])
+    >>> final = FinalOpsCallback({"accuracy": accuracy, "loss": "loss"})
+    >>> _ = model.evaluate(
+    ...     np.zeros((4, 2)), np.zeros(4), verbose=0, callbacks=[final]
+    ... )
+    >>> final.final_ops_values["loss"]
+    0.0
+    """
+
+    def __init__(
+        self,
+        final_ops: Any,
+        final_ops_feed_dict: Mapping[Any, Any] | None = None,
+        *,
+        on: str | Iterable[str] = ("train", "test", "predict"),
+        log_dir: str | os.PathLike[str] | None = None,
+        filepath: str | os.PathLike[str] | None = None,
+        verbose: int = 0,
+    ) -> None:
+        super().__init__()
+        self._on = checked_phases(on, callback_base.PHASES)
+        if not isinstance(verbose, int) or verbose not in (0, 1):
+            raise ArgumentError(
+                f"{verbose!r} is no verbosity",
+                f"verbose={verbose!r}",
+                "Use 0 or 1.",
+            )
+        if final_ops is None:  # as in v1, nothing happens
+            self._on, final_ops_feed_dict = (), None
+        self._ops = FinalOps(final_ops, final_ops_feed_dict)
+        self._outlets = make_outlets(self._on, log_dir, filepath, verbose)
+        self._training_metrics = TrainingMetrics()
+        self._last_steps = self._new_last_steps()
+        self._final_ops_values: Any = None
+        # Whether a run was announced whose phase has not begun: it may fail
+        # before it does, in the begin of another callback.
+        self._announced = False
+        self._values_by_phase: dict[str, Any] = {}
+
+    @property
+    def final_ops_values(self) -> Any:
+        """The values of the last run that finished, or `None`."""
+        return None if self._announced else self._final_ops_values
+
+    @property
+    def final_ops_values_by_phase(self) -> dict[str, Any]:
+        """The latest values of each phase that finished, in a new dict."""
+        return dict(self._values_by_phase)
+
+    def on_final_ops_values(self, values: Any, phase: str, step: int) -> None:
+        """Called with the values once they are set; override it.
+
+        Args:
+            values: The values, in the structure of `final_ops`.
+            phase: String. The phase that has ended.
+            step: Integer. The number of updates that the model has seen
+                (`optimizer.iterations`).
+        """
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Returns what is pickled: the values, too, and nothing of a run."""
+        state = super().__getstate__()
+        del state["_last_steps"], state["_training_metrics"]
+        return state
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        super().__setstate__(state)
+        self._training_metrics = TrainingMetrics()
+        self._last_steps = self._new_last_steps()
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> FinalOpsCallback:
+        """Copies the callback, not what it watches.
+
+        The leaves stay the same objects, because a copy of a metric or a
+        variable would never be updated, and so do the model and the outlets.
+        A tuner that copies its callbacks for each trial gets one whose values,
+        and the attributes of a subclass, are its own.
+        """
+        duplicate = object.__new__(type(self))
+        memo[id(self)] = duplicate
+        # What stands in the memo is not copied, wherever it is found: an
+        # attribute of a subclass may be a leaf, too. Keras has two names for
+        # the model.
+        names = ("_ops", "_outlets", "model", "_model", "_model_of_fit")
+        kept = [vars(self).get(name) for name in names] + self._ops.leaves()
+        inner = memo | {id(one): one for one in kept}
+        inner[id(self._training_metrics)] = TrainingMetrics()
+        inner[id(self._last_steps)] = self._new_last_steps()
+        duplicate.__dict__.update(copy.deepcopy(vars(self), inner))
+        return duplicate
+
+    def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
+        """Forgets the metrics of the epoch before."""
+        super().on_epoch_begin(epoch, logs)
+        self._training_metrics.forget()
+        if "validation" in self._on:
+            self._last_steps["validation"].catch_evaluate(self.model)
+
+    def set_model(self, model: Any) -> None:
+        """Takes the model; Keras calls it when a run of its own begins."""
+        super().set_model(model)
+        self._announced = True
+        if "test" in self._on:
+            self._last_steps["test"].catch_evaluate(model)
+
+    def _begin_phase(self, phase: callback_base.Phase) -> None:
+        self._announced = False
+        LateLookup.remove(self.model, phase)
+        if phase == "validation" and "train" in self._on:
+            self._training_metrics.take(
+                compat.metrics_of(self.model), self._ops.metrics()
+            )
+        elif phase == "train":
+            self._training_metrics.forget()
+        if phase in self._on:
+            self._final_ops_values = None
+            self._values_by_phase.pop(phase, None)
+            run = self._last_steps[phase]
+            run.begin(self.model)
+            # A loop of the user's own logs what it wants. That of Keras has
+            # parameters.
+            if self.params:
+                try:
+                    self._ops.check_names(self.model, run)
+                except BaseException:
+                    run.end()
+                    raise
+
+    def _end_phase(self, phase: callback_base.Phase, logs: Any) -> None:
+        LateLookup.remove(self.model)
+        if phase == "validation":
+            self._training_metrics.note_validation()
+        if phase not in self._on:
+            return
+        model = self.model
+        try:
+            if phase == "train":
+                with self._training_metrics.in_place():
+                    values, unknown = self._evaluate(phase, logs)
+                self._training_metrics.forget()
+            else:
+                values, unknown = self._evaluate(phase, logs)
+        finally:
+            self._last_steps[phase].end()
+        self._final_ops_values = values
+        # A run inside of this one may have failed before it began.
+        self._announced = False
+        self._values_by_phase[phase] = values
+        self._hand_out(values, phase, model_info.step_of(model), unknown)
+
+    def _new_last_steps(self) -> dict[str, LastStep]:
+        names = self._ops.names()
+        return {phase: LastStep(names, phase) for phase in self._on}
+
+    def _evaluate(self, phase: str, logs: Any) -> tuple[Any, list[Any]]:
+        try:
+            return self._ops.evaluate(self.model, logs, self._last_steps[phase])
+        except (tf.errors.OutOfRangeError, StopIteration) as error:
+            logger.warning(_INPUT_ADVICE, type(error).__name__)
+            raise
+
+    def _hand_out(
+        self, values: Any, phase: str, step: int, unknown: list[Any]
+    ) -> None:
+        """Gives the values to all outlets, also when one of them fails."""
+        receivers = [
+            outlet.write
+            for outlet in self._outlets
+            if not outlet.writes_files or compat.is_chief(self.model)
+        ]
+        failures: list[Exception] = list(unknown)
+        for receive in (*receivers, self.on_final_ops_values):
+            try:
+                receive(values, phase, step)
+            except Exception as error:
+                failures.append(error)
+        if failures:
+            first, *others = failures
+            for other in others:
+                first.add_note(f"and then: {type(other).__name__}: {other}")
+            raise first

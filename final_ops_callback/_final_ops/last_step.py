@@ -1,0 +1,161 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What the last step of a run has computed, for who has no hook."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from collections.abc import Iterable
+from typing import Any
+
+from final_ops_callback._final_ops.training_metrics import State
+from final_ops_callback._final_ops.training_metrics import is_as_it_was
+from final_ops_callback._final_ops.training_metrics import state_of
+from final_ops_callback._keras import compat
+from final_ops_callback._keras import log_names
+from final_ops_callback._keras import model_info
+from final_ops_callback._keras.late_lookup import LateLookup
+from final_ops_callback._step.names import Source
+from final_ops_callback._step.names import StepNames
+from final_ops_callback._step.tap import StepTap
+from final_ops_callback.errors import LeafError
+from final_ops_callback.errors import StepTensorError
+
+
+class LastStep:
+    """Keeps step tensors of the last step, while a run goes on.
+
+    They stay on the device: nothing is copied to the host until somebody
+    asks. A step pays what its extra outputs cost, and no batch method.
+
+    Args:
+        names: Iterable of strings. Those that are no step tensors of the
+            model are left alone. `loss:0` is one, `loss` is a log.
+        phase: String. The phase of the run.
+
+    Attributes:
+        mode: String. `"train"`, `"test"` or `"predict"`.
+    """
+
+    def __init__(self, names: Iterable[str], phase: str) -> None:
+        self._all = list(names)
+        self._wanted = [name for name in self._all if name != "loss"]
+        self.mode = "test" if phase == "validation" else phase
+        # What the metrics held that are asked for by name, where no run
+        # resets them.
+        self._before: dict[str, State] = {}
+        self.model: Any = None
+        self._tap: StepTap | None = None
+        self._names: StepNames | None = None
+
+    def value(self, name: str, where: Callable[[], str]) -> Any:
+        """Returns a value of the last step, or `None` if it is no step tensor.
+
+        Args:
+            name: String. A name as it was given.
+            where: Function that writes the place of the name, for an error.
+
+        Raises:
+            LeafError: No step has run.
+        """
+        name = _bare(name)
+        if self._tap is None or name not in self._tap.watched:
+            return None
+        if name not in self._tap.values:
+            raise LeafError(
+                f"no step has run that delivers {name!r}",
+                where(),
+                "Give the run data for at least one step.",
+            )
+        return self._tap.values[name]
+
+    @property
+    def known(self) -> tuple[str, ...]:
+        """The names of all step tensors that the model delivers."""
+        return tuple(self._names.known()) if self._names else ()
+
+    @property
+    def is_known(self) -> bool:
+        """Whether the model is built, so that its names are known."""
+        built = getattr(self._model, "built", False)
+        return built and model_info.is_built(self._model)
+
+    def delivers(self, name: str) -> bool:
+        """Says whether the steps of this run deliver something by name."""
+        return bool(self._names and self._sources([name]))
+
+    def may_have_updated(self, metric: Any) -> bool:
+        """Says whether this run may have updated a metric of the model.
+
+        Fit and evaluate reset it, so it holds nothing of an earlier run.
+        Predict does not.
+        """
+        before = self._before.get(metric.name)
+        return before is None or not is_as_it_was(before)
+
+    def catch_evaluate(self, model: Any) -> None:
+        """Makes ready for an evaluate that may follow."""
+        if self._wanted and _has_step_tensors(model):
+            LateLookup.install(model, self)
+
+    def begin(self, model: Any) -> None:
+        """Begins to watch the steps of a run.
+
+        Args:
+            model: A Keras model of any generation.
+        """
+        self.end()
+        self._model = model
+        if self.mode == "predict":
+            self._before = {
+                metric.name: state_of([metric])
+                for metric in compat.metrics_of(model)
+                if metric.name in self._all
+            }
+        if not _has_step_tensors(model):
+            return
+        self._names = StepNames(model, self.mode)
+        sources = self._sources(self._wanted)
+        if not sources:
+            return
+        if self._tap is None or self._tap.model is not model:
+            self._tap = StepTap(model, self.mode)
+        self._tap.watch(sources)
+
+    def _sources(self, wanted: Iterable[str]) -> dict[str, Source]:
+        """Returns those of the names that are taken out of the step.
+
+        A log comes first, also where a layer is called as the part of its
+        name before a slash.
+        """
+        if self._names is None:
+            return {}
+        logs = log_names.known_logs(self._model, self.mode) or set()
+        found = self._names.taken(_bare(n) for n in wanted if n not in logs)
+        return {
+            name: source
+            for name, source in found.items()
+            if not source.part or self._has_part(name)
+        }
+
+    def _has_part(self, name: str) -> bool:
+        try:
+            return self._names is None or self._names.spec(name) is not None
+        except StepTensorError:  # its shape is not known, and it may be there
+            return True
+
+    def end(self) -> None:
+        """Lets the model and the values go."""
+        if self._tap is not None:
+            self._tap.disarm()
+            self._tap.values = {}
+        self._names = self._model = None
+        self._before = {}
+
+
+def _bare(name: str) -> str:
+    return name.removesuffix(":0")
+
+
+def _has_step_tensors(model: Any) -> bool:
+    # Only the step of TensorFlow can be looked into.
+    return compat.backend_of(model) == "tensorflow"

@@ -1,0 +1,43 @@
+# SPDX-License-Identifier: Apache-2.0
+"""From a value of any Keras backend to what a v1 `Session.run` returned."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from final_ops_callback import _structure
+from final_ops_callback import _to_host
+from final_ops_callback._keras import compat
+
+
+def to_host(value: Any) -> Any:
+    """Turns one tensor-like value of any backend into a value on the host.
+
+    Args:
+        value: What `final_ops_callback._to_host.to_host` takes, a Keras
+            variable, or a tensor of another backend of Keras.
+
+    Returns:
+        A copy as a NumPy array or scalar, or a value of a sparse or ragged
+        tensor or of indexed slices; anything else unchanged.
+    """
+    if compat.is_variable(value) or compat.is_backend_tensor(value):
+        return compat.to_numpy(value)
+    return _to_host.to_host(value)
+
+
+def to_host_structure(structure: Any) -> Any:
+    """Applies `to_host` to each leaf of a structure."""
+    return _structure.map_with_path(lambda _, leaf: to_host(leaf), structure)
+
+
+def widened(array: np.ndarray) -> np.ndarray:
+    """Widens the number types that NumPy lacks (bfloat16, float8) to float32.
+
+    Files and summaries can't name them; float32 holds each value exactly.
+    """
+    if array.dtype.isbuiltin == 2:  # a type that was registered with NumPy
+        return array.astype(np.float32)
+    return array

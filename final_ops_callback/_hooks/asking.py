@@ -1,0 +1,98 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What hooks may ask for later, as far as it can be known when they begin."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from collections.abc import Iterable
+from collections.abc import Iterator
+from types import CodeType
+from typing import Any
+
+import tensorflow as tf
+
+from final_ops_callback._hooks.calls import overriding
+from final_ops_callback._tf_private import LOG_AT_END
+
+_STOCK = tf.compat.v1.train
+# They look up what they ask for in `begin`, and ask nothing else in `end`.
+_QUIET_AT_THE_END = (
+    _STOCK.CheckpointSaverHook,
+    _STOCK.SummarySaverHook,
+    _STOCK.StepCounterHook,
+    _STOCK.ProfilerHook,
+)
+
+
+def may_ask_late(hooks: list[Any]) -> bool:
+    """Returns whether hooks may ask a step for what no earlier one gave.
+
+    The stock hooks look their tensors up when they begin, or fetch them in
+    the first step.
+
+    Args:
+        hooks: List of hooks.
+    """
+    return any(
+        not type(hook).__module__.startswith("tensorflow.")
+        for _, hook in overriding(hooks, "before_run")
+    )
+
+
+def may_ask_at_the_end(hooks: list[Any]) -> bool:
+    """Returns whether hooks may run fetches when all steps are over.
+
+    Args:
+        hooks: List of hooks.
+    """
+    return any(_may_ask(hook) for _, hook in overriding(hooks, "end"))
+
+
+def _may_ask(hook: Any) -> bool:
+    if type(hook) is _STOCK.LoggingTensorHook:
+        # Nothing public says so; if it is gone, the hook may ask.
+        return bool(getattr(hook, LOG_AT_END, True))
+    return type(hook) not in _QUIET_AT_THE_END
+
+
+def names_written(hooks: Iterable[Any], known: Collection[str]) -> list[str]:
+    """Returns the names of tensors that stand in hooks, or in their code.
+
+    A hook that fetches by name in `end` (`FinalOpsHook({"loss": "loss:0"})`),
+    or in some steps only, tells nobody before. A name that it never fetches
+    does no harm.
+
+    Args:
+        hooks: Iterable of hooks.
+        known: Collection of the names that a step delivers.
+    """
+    found: dict[str, None] = {}
+    for hook in hooks:
+        # What a hook was given may be a name without its output.
+        held = _texts(list(getattr(hook, "__dict__", {}).values()))
+        found |= dict.fromkeys(text.removesuffix(":0") for text in held)
+        for text in _texts(list(_code(hook))):
+            if text.endswith(":0"):
+                found[text.removesuffix(":0")] = None
+    return [name for name in found if name in known]
+
+
+def _code(hook: Any) -> Iterator[Any]:
+    """Yields the code of the methods that a hook or its bases have."""
+    for kind in type(hook).__mro__:
+        for value in vars(kind).values():
+            if isinstance(code := getattr(value, "__code__", None), CodeType):
+                yield code
+
+
+def _texts(values: list[Any]) -> Iterator[str]:
+    seen: set[int] = set()
+    while values:
+        value = values.pop()
+        if isinstance(value, str):
+            yield value
+        elif isinstance(value, CodeType):
+            values += value.co_consts
+        elif isinstance(value, list | tuple | dict) and id(value) not in seen:
+            seen.add(id(value))
+            values += list(value.values() if isinstance(value, dict) else value)

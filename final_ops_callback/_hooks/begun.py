@@ -1,0 +1,124 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What the begin of v1 hooks makes: their graph, the session, the threads."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable
+from typing import Any
+
+import tensorflow as tf
+
+from final_ops_callback._hooks import scaffold
+from final_ops_callback._hooks.calls import checked_hooks
+from final_ops_callback._hooks.calls import named
+from final_ops_callback._hooks.calls import only_end
+from final_ops_callback._hooks.calls import overriding
+from final_ops_callback._hooks.counters import count_evaluations
+from final_ops_callback._hooks.counters import steps_per_run_variable
+from final_ops_callback._session.hook_graph import HookGraph
+from final_ops_callback._session.session import EagerSession
+from final_ops_callback._session.session import ValuesNow
+
+_QUEUE_RUNNERS = tf.compat.v1.GraphKeys.QUEUE_RUNNERS
+
+
+class Begun:
+    """Hooks that have begun, with all that belongs to this one run of them.
+
+    Args:
+        graph: The hook graph.
+        make_hooks: Function that returns the hooks, called inside of it.
+        scaffold: As in `HookRunner`.
+        steps_per_run: As in `HookRunner`.
+        counts_evaluations: As in `HookRunner`.
+        contexts: What is put here is closed when the run is over, also if
+            this fails half-way.
+        values_now: As in `HookRunner`.
+        original_fetches: As in `HookRunner`.
+
+    Attributes:
+        graph: The hook graph.
+        session: The session.
+        coordinator: The coordinator of the threads.
+        original_args: What the run context tells hooks of the step.
+        hooks: List of the hooks.
+        asking: List of those with a `before_run` of their own, with their
+            places. The methods of the base do nothing.
+        listening: List of those with an `after_run` of their own.
+        is_idle: Boolean. Whether steps are nothing to the hooks.
+    """
+
+    def __init__(
+        self,
+        graph: HookGraph,
+        make_hooks: Callable[[], Any],
+        scaffold: Any,
+        steps_per_run: int,
+        counts_evaluations: bool,
+        contexts: contextlib.ExitStack,
+        values_now: ValuesNow,
+        original_fetches: Callable[[], Any] | None = None,
+    ) -> None:
+        self.graph = graph
+        self._contexts = contexts
+        self._original_fetches = original_fetches or _train_op
+        with graph.as_default():
+            self._build(make_hooks, scaffold, steps_per_run, counts_evaluations)
+            self.session = EagerSession(graph=graph)
+            contexts.callback(self.session.close)
+            self._initialize(steps_per_run)
+            self.coordinator = self._start_threads()
+            self.session.values_now = values_now
+            for hook in self.hooks:
+                with named(hook, "after_create_session", graph):
+                    hook.after_create_session(self.session, self.coordinator)
+
+    def _build(
+        self,
+        make_hooks: Callable[[], Any],
+        scaffold: Any,
+        steps_per_run: int,
+        counts_evaluations: bool,
+    ) -> None:
+        with self.graph.step_scope():
+            fetches = self._original_fetches()
+        self.original_args = tf.compat.v1.train.SessionRunArgs(fetches, None)
+        if steps_per_run > 1:
+            steps_per_run_variable()
+        self.hooks = checked_hooks(make_hooks())()
+        self._scaffold = self._contexts.enter_context(
+            scaffold.scaffold_of(scaffold)
+        )
+        if counts_evaluations:
+            count_evaluations(self.hooks, steps_per_run)
+        for hook in self.hooks:
+            with named(hook, "begin", self.graph):
+                hook.begin()
+        self.asking = overriding(self.hooks, "before_run")
+        self.listening = overriding(self.hooks, "after_run")
+        # Whatever has made something wants it closed if a step fails.
+        queues = tf.compat.v1.get_collection(_QUEUE_RUNNERS)
+        self.is_idle = only_end(self.hooks) and not queues and not scaffold
+        scaffold.finalize(self._scaffold, self.graph)
+
+    def _initialize(self, steps_per_run: int) -> None:
+        scaffold.initialize(self._scaffold, self.session)
+        if steps_per_run > 1:
+            steps_per_run_variable().load(steps_per_run, self.session)
+
+    def _start_threads(self) -> tf.train.Coordinator:
+        coordinator = tf.train.Coordinator(clean_stop_exception_types=[])
+        self._contexts.callback(_stop_threads, coordinator)
+        if self.graph.get_collection(_QUEUE_RUNNERS):
+            tf.compat.v1.train.start_queue_runners(self.session, coordinator)
+        return coordinator
+
+
+def _train_op() -> tf.Operation:
+    return tf.no_op(name="train_op")
+
+
+def _stop_threads(coordinator: tf.train.Coordinator) -> None:
+    coordinator.request_stop()
+    coordinator.join(stop_grace_period_secs=120, ignore_live_threads=True)

@@ -1,0 +1,332 @@
+# SPDX-License-Identifier: Apache-2.0
+"""SessionRunHookCallback: v1 hooks under `fit`, `evaluate` and `predict`."""
+
+from __future__ import annotations
+
+import weakref
+from collections.abc import Iterable
+from collections.abc import Mapping
+from typing import Any
+
+import tensorflow as tf
+
+from final_ops_callback._hooks.as_made import AsMade
+from final_ops_callback._hooks.calls import Hooks
+from final_ops_callback._hooks.calls import checked_hooks
+from final_ops_callback._hooks.calls import hook_objects
+from final_ops_callback._hooks.hook_run import HookRun
+from final_ops_callback._hooks.hook_state import HookAttributes
+from final_ops_callback._keras import callback_base
+from final_ops_callback._keras import compat
+from final_ops_callback._keras.late_lookup import LateLookup
+from final_ops_callback._keras.phases import checked_phases
+from final_ops_callback._keras.workers import refuse_servers
+from final_ops_callback._keras.workers import several
+from final_ops_callback._names import checked_specs
+from final_ops_callback._step.tap import StepTap
+from final_ops_callback.errors import BackendError
+
+_PHASES = ("train", "test", "predict")
+# The attributes that no copy gets.
+_OF_RUNS = (
+    "_aside",
+    "_as_made",
+    "_began",
+    "_hook_objects",
+    "_outer_runs",
+    "_runs",
+    "_taps",
+)
+
+
+class SessionRunHookCallback(callback_base.Callback):
+    """Runs v1 `SessionRunHook`s, unmodified, under a Keras model.
+
+    A hook finds what it found under `tf.compat.v1.train.MonitoredSession`: a
+    graph in which it may build, a session, a global step, the variables of
+    the live model (a write through the graph is a write to the model), and
+    the same values at the same moments. `HookRunner` has the timetable.
+
+    Args:
+        hooks: A hook, a list of hooks, or a function without arguments that
+            returns them. The function is called inside the hook graph: hooks
+            that take tensors, variables or a `FileWriter` are made there.
+        on: A phase or an iterable of phases: `"train"`, `"test"` (evaluate,
+            also the one inside fit), `"predict"`. Defaults to `None`: the
+            call that the callback is passed to; in fit, not its validation.
+        scaffold: A `tf.compat.v1.train.Scaffold`, a function that returns
+            one (called inside the hook graph), or `None`: a default one.
+        chief_only: Boolean. Whether the hooks run on the chief worker alone.
+            Defaults to `False`.
+        variable_names: Mapping from the path of a Keras variable to the name
+            that its twin gets in the graph, such as an old checkpoint has
+            it. Defaults to `None`: the paths.
+        step_tensors: Mapping from the name of a step tensor to its
+            `tf.TensorSpec`, where the model does not know it (labels, the
+            layers of a model whose class has a `call` of its own) or where
+            the default of a metric (a float of unknown shape) does not fit:
+            `{"labels": tf.TensorSpec([None, 1], "float32")}`. Defaults to
+            `None`.
+
+    Raises:
+        NotAHookError: One of the hooks is none.
+        ArgumentError: An unknown phase, or `step_tensors` that declare nothing.
+        UnknownNameError: A hook looks for a name that is not in the graph.
+        StepTensorError: A hook looks for a step tensor that has to be
+            declared, or that the step does not deliver.
+
+    Example:
+    >>> import keras
+    >>> import numpy as np
+    >>> import tensorflow as tf
+    >>> from final_ops_callback import SessionRunHookCallback
+    >>> model = keras.Sequential([keras.Input((2,)), keras.layers.Dense(1)])
+    >>> model.compile("sgd", "mse")
+    >>> stop = tf.compat.v1.train.StopAtStepHook(last_step=3)
+    >>> _ = model.fit(
+    ...     np.zeros((8, 2)),
+    ...     np.zeros(8),
+    ...     batch_size=1,
+    ...     verbose=0,
+    ...     callbacks=[SessionRunHookCallback(stop)],
+    ... )
+    >>> int(model.optimizer.iterations.numpy())
+    3
+    """
+
+    def __init__(
+        self,
+        hooks: Hooks,
+        *,
+        on: str | Iterable[str] | None = None,
+        scaffold: Any = None,
+        chief_only: bool = False,
+        variable_names: Mapping[str, str] | None = None,
+        step_tensors: Mapping[str, tf.TensorSpec] | None = None,
+    ) -> None:
+        super().__init__()
+        checked_hooks(hooks)
+        self._hooks = hooks
+        self._on = None if on is None else checked_phases(on, _PHASES)
+        self._scaffold = scaffold
+        self._chief_only = chief_only
+        self._variable_names = dict(variable_names or {})
+        self._step_tensors = checked_specs(step_tensors or {})
+        self._as_made = AsMade()
+        self._forget_runs()
+
+    def _forget_runs(self) -> None:
+        self._runs: dict[str, HookRun] = {}
+        self._outer_runs: dict[str, HookRun] = {}
+        self._taps: dict[str, StepTap] = {}
+        # Of the runs that are inside of one another, the outermost first.
+        self._hook_objects = hook_objects(self._hooks)
+        self._began: list[HookAttributes] = []
+        self._aside: list[HookAttributes] = []
+        # Keras tells a callback nothing when another callback fails. Then the
+        # hooks' threads and session last until this one is used again, or
+        # gone; not until the end of the process, which frees all.
+        for runs in (self._runs, self._outer_runs):
+            weakref.finalize(self, _give_up, runs).atexit = False
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Returns what a copy is made of: hooks as they were made.
+
+        What a hook keeps of a run (tensors, writers) is not in it. A hook
+        that can't be copied or pickled all the same raises Python's error.
+        """
+        state = super().__getstate__()
+        for name in _OF_RUNS:
+            del state[name]
+        state["_hooks"] = self._as_made.copies(self._hooks)
+        return state
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        super().__setstate__(state)
+        self._as_made = AsMade()
+        self._forget_runs()
+
+    def set_model(self, model: Any) -> None:
+        """Takes the model; Keras calls it when a run of its own begins.
+
+        It may be inside of another run (somebody evaluates with this callback
+        during fit), which then goes on when this one has ended.
+
+        Raises:
+            StrategyError: Its variables are on parameter servers.
+            BackendError: The model does not run on TensorFlow.
+        """
+        _refuse_other_backends(model)
+        refuse_servers(model)
+        super().set_model(model)
+        _give_up(self._outer_runs)
+        self._outer_runs.update(self._runs)
+        self._runs.clear()
+        if self._concerns("test"):
+            LateLookup.install(model, self)
+
+    def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
+        """Makes ready for the evaluate inside fit."""
+        super().on_epoch_begin(epoch, logs)
+        if self._concerns("validation"):
+            LateLookup.install(self.model, self)
+
+    def on_train_batch_begin(self, batch: int, logs: Any = None) -> None:
+        """Calls `before_run` of the hooks."""
+        self._before_batch("train")
+
+    def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
+        """Calls `after_run` of the hooks."""
+        self._after_batch("train", logs)
+
+    def on_test_batch_begin(self, batch: int, logs: Any = None) -> None:
+        """Calls `before_run` of the hooks."""
+        self._before_batch("test")
+
+    def on_test_batch_end(self, batch: int, logs: Any = None) -> None:
+        """Calls `after_run` of the hooks."""
+        self._after_batch("test", logs)
+
+    def on_predict_batch_begin(self, batch: int, logs: Any = None) -> None:
+        """Calls `before_run` of the hooks."""
+        self._before_batch("predict")
+
+    def on_predict_batch_end(self, batch: int, logs: Any = None) -> None:
+        """Calls `after_run` of the hooks."""
+        self._after_batch("predict", None)
+
+    def _begin_phase(self, phase: callback_base.Phase) -> None:
+        LateLookup.remove(self.model, phase)
+        if phase == "train":
+            _give_up(self._outer_runs)  # a fit is inside of no other
+        if not self._concerns(phase):
+            return
+        mode = "test" if phase == "validation" else phase
+        self._as_made.note(self._hooks)
+        run = HookRun(
+            self.model,
+            mode,
+            # Without hooks, the other workers agree with the chief on a stop.
+            self._hooks if self._has_hooks() else (),
+            self._scaffold if self._has_hooks() else None,
+            self._variable_names,
+            self._step_tensors,
+            # Keras tells its callbacks the number of steps, if it knows it.
+            unknown_length=(self.params or {}).get("steps") is None,
+            tap=self._tap(mode),
+            is_alone=self._chief_only and several(self.model),
+        )
+        self._set_hooks_aside()
+        try:
+            run.begin()
+        except BaseException:
+            self._return_hooks()
+            raise
+        self._runs[mode] = run
+
+    def _end_phase(self, phase: callback_base.Phase, logs: Any) -> None:
+        mode = "test" if phase == "validation" else phase
+        self._resume(mode)
+        run = self._runs.pop(mode, None)
+        LateLookup.remove(self.model)
+        if phase in ("test", "predict"):
+            self._runs.update(self._outer_runs)
+            self._outer_runs.clear()
+        if run is not None:
+            try:
+                run.end(logs)
+            finally:
+                self._return_hooks()
+
+    def _set_hooks_aside(self) -> None:
+        """Lets the hooks of a run inside of another begin as that one did.
+
+        Hooks that a function makes are others in each run.
+        """
+        if not self._hook_objects:
+            return
+        now = HookAttributes(self._hook_objects)
+        if self._runs or self._outer_runs:
+            self._aside.append(now)
+            self._began[-1].put_back()
+        else:
+            self._aside.clear()
+            self._began.clear()
+        self._began.append(HookAttributes(self._hook_objects))
+
+    def _return_hooks(self) -> None:
+        """Gives the hooks back to the run around the one that has ended."""
+        if self._began:
+            self._began.pop()
+        if self._aside and self._began:
+            self._aside.pop().return_to(self._began[-1])
+
+    def _tap(self, mode: str) -> StepTap:
+        """Returns the tap of a mode: a second fit needs no second trace."""
+        tap = self._taps.get(mode)
+        if tap is None or tap.model is not self.model:
+            tap = self._taps[mode] = StepTap(self.model, mode)
+        return tap
+
+    def _has_hooks(self) -> bool:
+        return not self._chief_only or compat.is_chief(self.model)
+
+    def _concerns(self, phase: callback_base.Phase) -> bool:
+        if not self._has_hooks() and not several(self.model):
+            return False
+        if self._on is None:
+            return phase != "validation"
+        return phase in self._on or (
+            phase == "validation" and "test" in self._on
+        )
+
+    def _before_batch(self, mode: str) -> None:
+        self._resume(mode)
+        if mode in self._runs:
+            self._guarded(mode, self._runs[mode].before_batch)
+
+    def _resume(self, mode: str) -> None:
+        """Goes on with the outer run, if one inside of it has failed.
+
+        Somebody caught its exception, and Keras tells nobody of its end.
+        """
+        if mode in self._runs or mode not in self._outer_runs:
+            return
+        _give_up(self._runs)
+        self._return_hooks()
+        self._runs.update(self._outer_runs)
+        self._outer_runs.clear()
+
+    def _after_batch(self, mode: str, logs: Any) -> None:
+        if mode in self._runs:
+            self._guarded(mode, self._runs[mode].after_batch, logs)
+            if self._runs[mode].ends_the_loop:
+                raise StopIteration  # the loop of Keras 2 ends by it
+
+    def _guarded(self, mode: str, call: Any, *args: Any) -> None:
+        try:
+            call(*args)
+        except BaseException:
+            self._runs.pop(mode, None)
+            self._return_hooks()
+            LateLookup.remove(self.model)
+            raise
+
+
+def _refuse_other_backends(model: Any) -> None:
+    backend = compat.backend_of(model)
+    if backend != "tensorflow":
+        raise BackendError(
+            f"the model runs on {backend}, and a v1 hook needs the graph and "
+            "session of TensorFlow",
+            "SessionRunHookCallback",
+            "Set KERAS_BACKEND=tensorflow before Keras is imported, or use "
+            "FinalOpsCallback, which runs on every backend.",
+        )
+
+
+def _give_up(runs: dict[str, HookRun]) -> None:
+    """Closes the sessions of runs that Keras never ended."""
+    while runs:
+        _, run = runs.popitem()
+        run.abort(RuntimeError("the run was given up"))

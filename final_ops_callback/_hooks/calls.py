@@ -1,0 +1,155 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Calling v1 hooks: what is one, and what to say when one fails."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from collections.abc import Iterator
+from collections.abc import Mapping
+from typing import Any
+
+import tensorflow as tf
+
+from final_ops_callback._hooks import foreign
+from final_ops_callback._hooks import restore
+from final_ops_callback._session.hook_graph import HookGraph
+from final_ops_callback.errors import HookError
+from final_ops_callback.errors import HookUsageError
+from final_ops_callback.errors import NotAHookError
+
+Hooks = Any  # a hook, a list of hooks, or a function that returns them
+
+METHODS = ("begin", "after_create_session", "before_run", "after_run", "end")
+
+
+def checked_hooks(hooks: Hooks) -> Callable[[], Any]:
+    """Checks hooks, as far as that goes before they are made.
+
+    Args:
+        hooks: A hook, a list of hooks, or a function that returns them.
+
+    Returns:
+        A function that returns them.
+
+    Raises:
+        NotAHookError: One of them is no hook.
+    """
+    if callable(hooks) and not is_hook(hooks):
+        return hooks
+    listed = list(hooks) if isinstance(hooks, list | tuple) else [hooks]
+    for index, hook in enumerate(listed):
+        if not is_hook(hook):
+            raise NotAHookError(
+                f"{hook!r} is no SessionRunHook",
+                f"hooks[{index}]",
+                "A hook is an object with the methods "
+                f"{', '.join(METHODS)}: derive it from "
+                "tf.compat.v1.train.SessionRunHook.",
+            )
+    return lambda: listed
+
+
+def hook_objects(hooks: Hooks) -> list[Any]:
+    """Returns the hooks that were given as objects, not as a function."""
+    if callable(hooks) and not is_hook(hooks):
+        return []
+    return list(hooks) if isinstance(hooks, list | tuple) else [hooks]
+
+
+def is_hook(value: Any) -> bool:
+    """Says whether something has the methods of a v1 hook."""
+    return not isinstance(value, type) and all(
+        callable(getattr(value, method, None)) for method in METHODS
+    )
+
+
+def hooks_within(value: Any) -> Iterator[Any]:
+    """Yields hooks, and those that they have inside of them.
+
+    Args:
+        value: As `hooks` of `HookRunner`. Nothing in a function is found.
+    """
+    # With the value, so that no other one can get its id.
+    stack, seen = [value], dict[int, Any]()
+    while stack:
+        one = stack.pop()
+        if id(one) in seen:
+            continue
+        seen[id(one)] = one
+        if isinstance(one, list | tuple):
+            stack += reversed(one)
+        elif isinstance(one, Mapping):
+            stack += reversed(list(one.values()))
+        elif is_hook(one):
+            yield one
+            stack += getattr(one, "__dict__", {}).values()
+
+
+def overriding(hooks: list[Any], method: str) -> list[tuple[int, Any]]:
+    """Lists the hooks that have a method of their own, with their places.
+
+    Args:
+        hooks: List of hooks.
+        method: String. One of `METHODS`.
+    """
+    base = getattr(tf.compat.v1.train.SessionRunHook, method)
+    return [
+        (index, hook)
+        for index, hook in enumerate(hooks)
+        if getattr(getattr(hook, method), "__func__", None) is not base
+    ]
+
+
+def only_end(hooks: list[Any]) -> bool:
+    """Says whether hooks have no method of their own but `end`."""
+    return not any(
+        overriding(hooks, method) for method in METHODS if method != "end"
+    )
+
+
+def name_of(hook: Any) -> str:
+    return type(hook).__name__
+
+
+class named:
+    """Notes on an exception which hook raised it, and when.
+
+    What TensorFlow can only say in its own terms is said in those of hooks.
+    It is entered in each step: a class costs a fifth of a generator there.
+
+    Args:
+        hook: The hook that is called.
+        moment: String. One of `METHODS`.
+        graph: The hook graph.
+    """
+
+    __slots__ = ("_graph", "_hook", "_moment")
+
+    def __init__(self, hook: Any, moment: str, graph: HookGraph) -> None:
+        self._hook = hook
+        self._moment = moment
+        self._graph = graph
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(self, kind: Any, error: Any, traceback: Any) -> None:
+        if error is None:
+            return
+        where = f"{self._moment} of {name_of(self._hook)}"
+        if isinstance(error, HookError):
+            error.add_where(where)
+            return
+        message = str(error)
+        if "Attempting to capture an EagerTensor" in message:
+            raise HookUsageError(message, where, _TAKE_THE_TWIN) from error
+        foreign.explain(error, where, self._hook, self._graph)
+        restore.explain(error, where)
+        error.add_note(f"raised by {where}")
+
+
+_TAKE_THE_TWIN = (
+    "An eager tensor or variable can't be part of the hook graph. "
+    "Take the twin of the variable from the graph: "
+    "tf.compat.v1.global_variables() has it under its name."
+)

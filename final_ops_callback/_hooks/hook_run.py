@@ -1,0 +1,479 @@
+# SPDX-License-Identifier: Apache-2.0
+"""One run of v1 hooks around the batches of one Keras call."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+from collections.abc import Callable
+from collections.abc import Iterator
+from collections.abc import Mapping
+from typing import Any
+
+import tensorflow as tf
+
+from final_ops_callback._eager import value_now
+from final_ops_callback._hooks.asking import may_ask_at_the_end
+from final_ops_callback._hooks.asking import may_ask_late
+from final_ops_callback._hooks.asking import names_written
+from final_ops_callback._hooks.model_variables import live_variables
+from final_ops_callback._hooks.runner import END_OF_INPUT
+from final_ops_callback._hooks.runner import HookRunner
+from final_ops_callback._hooks.step_count import StepCount
+from final_ops_callback._hooks.values_now import ValuesNow
+from final_ops_callback._keras import compat
+from final_ops_callback._keras import model_info
+from final_ops_callback._keras import optimizers
+from final_ops_callback._keras.first_trace import FirstTrace
+from final_ops_callback._keras.optimizers import Momentum
+from final_ops_callback._keras.randomness import may_be_random
+from final_ops_callback._keras.workers import Workers
+from final_ops_callback._keras.workers import refuse_inside
+from final_ops_callback._keras.workers import several
+from final_ops_callback._names import LEARNING_RATE
+from final_ops_callback._names import LOSS
+from final_ops_callback._names import Offers
+from final_ops_callback._session.live_variable import LiveVariable
+from final_ops_callback._step.names import ALWAYS_THERE
+from final_ops_callback._step.names import Source
+from final_ops_callback._step.names import StepNames
+from final_ops_callback._step.stand_in import Wish
+from final_ops_callback._step.tap import StepTap
+from final_ops_callback.errors import HookUsageError
+from final_ops_callback.errors import StepTensorError
+
+logger = logging.getLogger("final_ops_callback")
+
+_WHY_READ_ONLY = (
+    "the hooks run on the chief alone, and the other workers have it, too",
+    "Let the hook run on all workers: chief_only=False.",
+)
+_STOP = {
+    "train": "stop_training",
+    "test": "stop_evaluating",
+    "predict": "stop_predicting",
+}
+
+
+class HookRun:
+    """The hooks of one callback in one call of fit, evaluate or predict.
+
+    Args:
+        model: The Keras model, built.
+        phase: String. `"train"`, `"test"` or `"predict"`.
+        hooks: As in `HookRunner`.
+        scaffold: As in `HookRunner`.
+        variable_names: Mapping from a variable's path to its twin's name.
+        step_tensors: Mapping from the name of a step tensor to its
+            `tf.TensorSpec`, where the default does not fit.
+        unknown_length: Boolean. Whether only the end of the data ends an
+            epoch.
+        tap: The tap of the model for this phase.
+        is_alone: Boolean. Whether, of several workers, only this one has
+            hooks: then they can't write what all have.
+    """
+
+    def __init__(
+        self,
+        model: Any,
+        phase: str,
+        hooks: Any,
+        scaffold: Any,
+        variable_names: Mapping[str, str],
+        step_tensors: Mapping[str, tf.TensorSpec],
+        unknown_length: bool,
+        tap: StepTap,
+        is_alone: bool = False,
+    ) -> None:
+        self._model = model
+        self._workers = Workers(model) if several(model) else None
+        self._phase = phase
+        self._names = StepNames(model, phase, step_tensors, variable_names)
+        self._declared = tuple(step_tensors)
+        self._values_now = ValuesNow(model, phase, self._names)
+        self._steps: StepCount | None = None
+        if phase == "train":
+            self._steps = StepCount(
+                model, model_info.steps_per_execution(model)
+            )
+        self._optimizer = getattr(model, "optimizer", None)
+        self._variable_names = variable_names
+        self._why_read_only = _WHY_READ_ONLY if is_alone else None
+        self._first_trace: FirstTrace | None = None
+        # The slots that hooks have written since the last step.
+        self._written: list[Momentum] = []
+        self._runner = HookRunner(
+            hooks,
+            self._live_variables,
+            # Nothing that leads back to the graph: a cycle through it is
+            # never collected.
+            step_tensors=Offers(self._names.spec, self._names.known),
+            scaffold=scaffold,
+            steps_per_run=model_info.steps_per_execution(model),
+            counts_evaluations=phase == "test",
+            values_now=self._values_now,
+            original_fetches=self._original_fetches,
+        )
+        has_step = getattr(model, "optimizer", None) is not None
+        self._counts_too_many = unknown_length and phase == "train" and has_step
+        self._step_before: tf.Tensor | None = None
+        self._learning_rate: Any = None
+        self._begun = False
+        self._is_idle = False
+        self._failed: BaseException | None = None
+        self._tap = tap
+        self._stopping = False
+        # What hooks want seldom changes from step to step.
+        self._wanted: tuple[list[str], Mapping[str, Source]] = [], {}
+        # Whether the step keeps one function for the whole run.
+        self._is_pinned = False
+
+    def begin(self) -> None:
+        """Begins the hooks, if the model has its variables.
+
+        If not, they begin in the first step, when the shapes of its inputs
+        are known: before anything of the step runs.
+        """
+        unbuilt = self._phase == "train" and optimizers.unbuilt(self._model)
+        if model_info.is_built(self._model) and not unbuilt:
+            self._begin_runner()
+            self._begun = True
+
+    def _live_variables(self) -> list[LiveVariable]:
+        if optimizers.build(self._model):
+            FirstTrace.note_early_slots(self._model)
+        if self._phase == "train":
+            self._first_trace = FirstTrace.needed(self._model)
+        return live_variables(
+            self._model,
+            self._variable_names,
+            self._why_read_only,
+            model_info.kept_counter(self._model),
+            self._written,
+        )
+
+    def before_batch(self) -> None:
+        """Calls `before_run` and prepares the step, or lets it be skipped."""
+        self._tap.is_due = True
+        if not self._begun and self._failed is None:
+            self._tap.begin_with(self._begin_late)
+            return
+        runner = self._runner
+        if getattr(self._model, "optimizer", None) is not self._optimizer:
+            self._guarded(self._refuse_other_optimizer)
+        if self._steps is not None:
+            self._steps.before_step()
+        if self._is_idle:
+            self._arm_first_trace()
+            return
+        if not self._stopping and runner.should_stop():
+            self._stop()
+        if not self._stopping:
+            self._guarded(self._before_run)
+        while self._written:
+            self._written.pop().complete()
+        self._agree()
+        if self._stopping:
+            self._skip()
+            return
+        self._tap.arm(
+            Wish(
+                self._sources(),
+                self._around(),
+                runner.run_metadata if runner.wants_trace else None,
+                self.abort,
+                self._uncount,
+            )
+        )
+
+    def _around(self) -> contextlib.AbstractContextManager[Any]:
+        """Returns the context in which the step that comes has to run."""
+        during = self._runner.during_step()
+        first, self._first_trace = self._first_trace, None
+        if first is None:
+            return during
+        return _both(during, first.installed())
+
+    def _arm_first_trace(self) -> None:
+        """Lets the first step be traced as without hooks that want nothing."""
+        if self._first_trace is not None:
+            self._tap.arm(
+                Wish({}, self._around(), None, self.abort, self._uncount)
+            )
+
+    def _refuse_other_optimizer(self) -> None:
+        raise HookUsageError(
+            "the model was compiled anew while its hooks run: their step, "
+            "learning rate and slots are those of the optimizer before",
+            f"{self._phase} of {self._model.name!r}",
+            "Compile between two calls of fit, and not in one.",
+        )
+
+    def _sources(self) -> Mapping[str, Source]:
+        """Returns where what the hooks want is taken in the step."""
+        names = self._runner.step_names
+        if names != self._wanted[0]:
+            self._wanted = list(names), self._names.taken(names)
+            if self._is_pinned:
+                self._pin(self._wanted[1])
+        return self._wanted[1]
+
+    def _pin(self, sources: Mapping[str, Source]) -> None:
+        """Takes values out of every step from now on, in one function."""
+        new = sources.keys() - self._tap.watched.keys()
+        if new and self._values_now.has_run:
+            logger.warning(
+                "A hook asks for %s after the first step. The step of %r, "
+                "which may draw random numbers, is compiled anew, and its "
+                "random operations start over: the training differs from one "
+                "without hooks. Look the names up in begin, or declare them "
+                "in step_tensors.",
+                sorted(new),
+                self._model.name,
+            )
+        self._tap.watch_also(sources)
+
+    def _before_run(self) -> None:
+        runner = self._runner
+        # A data set of unknown length ends inside of the step: then the
+        # `before_run` of that step is for the first of the next epoch.
+        if runner.in_step:
+            runner.before_run_again()
+        else:
+            runner.before_run()
+        if self._workers is not None:
+            refuse_inside(self._model, self._sources())
+        if LEARNING_RATE in runner.step_names:
+            self._learning_rate = model_info.learning_rate_of(self._model)
+        if self._counts_too_many:
+            counter = model_info.step_counter(self._model)
+            self._step_before = value_now(compat.components(counter)[0])
+
+    def after_batch(self, logs: Mapping[str, Any] | None) -> None:
+        """Calls `after_run` with what the step delivered.
+
+        Args:
+            logs: Mapping. The logs of the batch.
+        """
+        if self._is_idle:
+            self._values_now.has_run = True
+            self._count()
+            return
+        self._values_now.logs = dict(logs or {})
+        self._tap.settle()
+        if not self._tap.ran or not self._runner.in_step:
+            return
+        self._guarded(self._after_run)
+        if self._runner.should_stop():
+            self._stop()
+        self._agree()
+
+    def _after_run(self) -> None:
+        values: dict[str, Any] = {}
+        if self._runner.step_names:
+            logs = self._values_now.logs
+            values = {f"logs/{name}": value for name, value in logs.items()}
+            values |= {name: v for name, v in logs.items() if name != LOSS}
+            if self._learning_rate is not None:
+                values[LEARNING_RATE] = self._learning_rate
+            values |= self._tap.values
+        self._values_now.note_step(self._tap.values)
+        # What a step delivered is large, and may be let go with the step.
+        self._tap.values = {}
+        self._count()
+        self._runner.after_run(values)
+
+    def _count(self) -> None:
+        """Counts a step that ran, where no optimizer of `compile` does."""
+        if self._steps is not None:
+            counter = self._steps.after_step()
+            if counter is not None:
+                self._runner.count_by(counter)
+
+    @property
+    def ends_the_loop(self) -> bool:
+        """Whether Keras has to be stopped by an exception.
+
+        Keras 2 can be asked to stop training only.
+        """
+        return self._stopping and not hasattr(self._model, _STOP[self._phase])
+
+    def end(self, logs: Mapping[str, Any] | None = None) -> None:
+        """Calls `end` of the hooks; the run is over.
+
+        Args:
+            logs: Mapping or `None`. The logs of the run's end: those of
+                training hold what the last epoch was worth, also where a
+                validation has refilled the metrics since.
+        """
+        values_now = self._values_now
+        if self._is_idle and self._tap.values:
+            values_now.note_step(self._tap.values)
+        self._tap.disarm()
+        self._tap.values = {}
+        values_now.logs |= dict(logs or {})
+        try:
+            if self._failed is not None:
+                raise self._failed
+            if self._begun:
+                self._runner.end()
+        finally:
+            values_now.forget()
+
+    def abort(self, error: BaseException) -> None:
+        """Leaves the model as it was, after an exception.
+
+        Args:
+            error: The exception that ends the call.
+        """
+        self._tap.disarm()
+        self._values_now.forget()
+        self._runner.abort(error)
+
+    def _begin_late(self, data: Any) -> None:
+        """Begins in the first step of a model without variables."""
+        try:
+            spec = model_info.data_spec(data)
+            model_info.build_for(self._model, self._phase, spec)
+            self._names.learn(spec)
+            self._wanted = [], {}
+            self._begin_runner()
+        except BaseException as error:
+            self.abort(error)
+            if type(error) not in END_OF_INPUT:
+                raise
+            # Inside of a step Keras takes it for the end of the data.
+            self._failed = error
+            self._stop()
+        else:
+            self._begun = True
+        self.before_batch()
+
+    def _uncount(self) -> None:
+        """Takes back the step that found no data.
+
+        The data set ends inside of the step, and by then Keras may have
+        counted it: `optimizer.iterations` is one too high. A checkpoint of
+        the end would carry that step.
+        """
+        if self._step_before is not None:
+            model_info.step_counter(self._model).assign(self._step_before)
+
+    def _guarded(self, call: Callable[[], None]) -> None:
+        try:
+            call()
+        except BaseException as error:
+            # As in v1: these types, and no subclass of theirs.
+            if type(error) in END_OF_INPUT:
+                self._stop()
+            else:
+                self.abort(error)
+                self._tell_of(error, Workers.tell_of_failure)
+                raise
+
+    def _begin_runner(self) -> None:
+        try:
+            self._runner.begin()
+        except BaseException as error:
+            self._tell_of(error, lambda workers: workers.meet(failed=True))
+            raise
+        if self._workers is not None:
+            self._among_workers(self._workers.meet)
+            return
+        if not self._counts_too_many:
+            self._is_idle = self._runner.is_idle
+        self._watch()
+
+    def _watch(self) -> None:
+        """Takes out of each step what hooks may ask for later.
+
+        What they ask for in `end` is of the last step, and which one that is
+        shows later. What they ask for in a step of a model that draws random
+        numbers has to be in its one function from the start.
+        """
+        hooks = self._runner.hooks
+        written = names_written(hooks, self._names.known())
+        looked_up = [*self._runner.looked_up, *self._declared, *written]
+        kept: list[str] = []
+        if may_ask_at_the_end(hooks):
+            kept = looked_up
+        asked: list[str] = []
+        self._is_pinned = not self._is_idle and may_be_random(self._model)
+        if self._is_pinned and may_ask_late(hooks):
+            asked = [*looked_up, *ALWAYS_THERE]
+        elif self._is_pinned:
+            asked = looked_up
+        self._values_now.kept = self._names.taken(kept)
+        watched = {**self._values_now.kept, **self._names.taken(asked)}
+        if watched or self._is_pinned:
+            self._tap.watch(watched, is_optional=True)
+        if watched and may_be_random(self._model) and self._tap.is_compiled:
+            logger.warning(
+                "The step of %r, which may draw random numbers, was compiled "
+                "before hooks asked for %s. It is compiled anew, and its "
+                "random operations start over: the training differs from one "
+                "without hooks. Use the hooks from the first fit on.",
+                self._model.name,
+                sorted(watched),
+            )
+
+    def _original_fetches(self) -> Any:
+        """Returns what v1 itself fetched: the predictions, or an operation."""
+        graph = tf.compat.v1.get_default_graph()
+        if self._phase == "predict":
+            try:
+                return self._names.predictions(graph.get_tensor_by_name)
+            except (KeyError, StepTensorError):
+                logger.debug("the predictions are not known before a step")
+        name = "train_op" if self._phase == "train" else "update_op"
+        return tf.no_op(name=name)
+
+    def _agree(self) -> None:
+        """Stops where another worker does: it would wait for it for good."""
+        if self._workers is not None and self._among_workers(
+            self._workers.anyone_stops, self._stopping
+        ):
+            self._stop()
+
+    def _among_workers(self, call: Callable[..., Any], *args: Any) -> Any:
+        try:
+            return call(*args)
+        except BaseException as error:
+            self._workers = None
+            self.abort(error)
+            raise
+
+    def _tell_of(
+        self, error: BaseException, tell: Callable[[Workers], None]
+    ) -> None:
+        workers, self._workers = self._workers, None
+        if workers is not None:
+            try:
+                tell(workers)
+            except Exception as other:
+                error.add_note(f"and the other workers don't know: {other!r}")
+
+    def _stop(self) -> None:
+        self._stopping = True
+        if hasattr(self._model, _STOP[self._phase]):
+            setattr(self._model, _STOP[self._phase], True)
+
+    def _skip(self) -> None:
+        # Keras has to get outputs from predict; those of one batch more do
+        # no harm. A training or test step would.
+        if self._phase == "predict":
+            self._tap.disarm()
+        else:
+            self._tap.skip(self._do_nothing)
+
+    def _do_nothing(self, data: Any) -> Any:
+        model_info.build_metrics(self._model, model_info.data_spec(data))
+        return self._values_now.logs
+
+
+@contextlib.contextmanager
+def _both(*contexts: contextlib.AbstractContextManager[Any]) -> Iterator[None]:
+    with contextlib.ExitStack() as entered:
+        for context in contexts:
+            entered.enter_context(context)
+        yield

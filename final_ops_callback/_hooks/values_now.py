@@ -1,0 +1,109 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What step tensors are worth outside of a step, when a hook asks for them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from collections.abc import Sequence
+from typing import Any
+
+from final_ops_callback._eager import eager_mode
+from final_ops_callback._keras import compat
+from final_ops_callback._keras import model_info
+from final_ops_callback._names import LEARNING_RATE
+from final_ops_callback._names import nearest
+from final_ops_callback._step.names import LOGS
+from final_ops_callback._step.names import Source
+from final_ops_callback._step.names import StepNames
+from final_ops_callback.errors import StepTensorError
+
+
+class ValuesNow:
+    """Keeps what the last step of a run has delivered, and logged.
+
+    Args:
+        model: A Keras model of any generation.
+        phase: String. `"train"`, `"test"` or `"predict"`.
+        names: The `StepNames` of the model.
+
+    Attributes:
+        kept: Mapping from the names of what is kept of each step to where in
+            the step it is taken.
+        logs: Dict. What was logged last.
+        has_run: Boolean. Whether a step has run.
+    """
+
+    def __init__(self, model: Any, phase: str, names: StepNames) -> None:
+        self._model = model
+        self._phase = phase
+        self._names = names
+        self.kept: Mapping[str, Source] = {}
+        self.logs: dict[str, Any] = {}
+        self.has_run = False
+        self._last: dict[str, Any] = {}
+
+    def note_step(self, values: Mapping[str, Any]) -> None:
+        """Keeps what may be asked for of what a step has delivered."""
+        self.has_run = True
+        if self.kept:
+            self._last = {n: values[n] for n in self.kept if n in values}
+
+    def forget(self) -> None:
+        """Lets all values go."""
+        self.logs, self._last = {}, {}
+
+    def __call__(self, names: Sequence[str]) -> Mapping[str, Any]:
+        """Returns what step tensors are worth now.
+
+        What a step delivers is worth what the last one delivered, and a
+        metric its result at this moment: in fit that of training, also after
+        a validation.
+
+        Args:
+            names: Sequence of the names of step tensors.
+
+        Raises:
+            StepTensorError: One of them has no value.
+        """
+        with eager_mode():
+            return {name: self._value(name) for name in names}
+
+    def _value(self, name: str) -> Any:
+        if name in self._last:
+            return self._last[name]
+        if name == LEARNING_RATE and self._phase == "train":
+            return model_info.learning_rate_of(self._model)
+        if self._names.source(name) is None:
+            return self._log(name)
+        if not self.has_run:
+            raise self._too_early(name)
+        raise StepTensorError(
+            f"nobody asked the last step for {name!r}",
+            "session.run outside of a step",
+            "Look it up when the hook begins (get_tensor_by_name), or declare "
+            f'it: step_tensors={{"{name}": tf.TensorSpec(...)}}.',
+        )
+
+    def _log(self, name: str) -> Any:
+        log = name.removeprefix(LOGS)
+        if log in self.logs:
+            return self.logs[log]
+        metrics = {m.name: m for m in compat.metrics_of(self._model)}
+        if log in metrics:
+            return metrics[log].result()
+        if not self.has_run:
+            raise self._too_early(name)
+        raise StepTensorError(
+            f"no step logs {log!r}",
+            "session.run outside of a step",
+            nearest(log, {*self._last, *self.logs, *metrics}),
+        )
+
+    @staticmethod
+    def _too_early(name: str) -> StepTensorError:
+        return StepTensorError(
+            f"{name!r} has a value only in a step and after it, and no step "
+            "has run",
+            "session.run outside of a step",
+            f"Ask for it in before_run: SessionRunArgs({name + ':0'!r}).",
+        )

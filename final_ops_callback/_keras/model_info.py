@@ -1,0 +1,339 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What a run needs to know of a Keras model, and may do to it."""
+
+from __future__ import annotations
+
+import logging
+import weakref
+from typing import Any
+
+import tensorflow as tf
+
+from final_ops_callback._keras import compat
+from final_ops_callback._keras import optimizer_compat
+from final_ops_callback._keras import optimizers
+
+logger = logging.getLogger("final_ops_callback")
+
+_COUNTER = "final_ops_callback_steps"
+
+
+def step_of(model: Any) -> int:
+    """Returns the number of updates that a model has seen.
+
+    The batch index is no step count (it jumps with `steps_per_execution`),
+    `optimizer.iterations` is. A model without an optimizer is at step 0.
+    """
+    counter = kept_counter(model) if hasattr(model, "__dict__") else None
+    if counter is not None:
+        return int(counter.numpy())
+    iterations = getattr(getattr(model, "optimizer", None), "iterations", None)
+    return 0 if iterations is None else int(compat.to_numpy(iterations))
+
+
+def kept_counter(model: Any) -> Any:
+    """Returns the variable that counts the steps in place of the optimizer.
+
+    Args:
+        model: A Keras model of any generation.
+
+    Returns:
+        The `tf.Variable`, or `None`: nearly always the optimizer that
+        `compile` was given counts. After another `compile`, it has to be
+        found out anew.
+    """
+    counter, compiled_with = vars(model).get(_COUNTER, (None, None))
+    if counter is None or compiled_with() is not model.optimizer:
+        return None
+    return counter
+
+
+def keep_counter(model: Any, counter: Any) -> None:
+    """Keeps such a variable with the model, until it is compiled anew.
+
+    Not by `setattr`, because Keras tracks what is set on a model.
+    """
+    vars(model)[_COUNTER] = counter, weakref.ref(model.optimizer)
+
+
+def made_counter(value: int) -> tf.Variable:
+    """Makes a variable that counts, where no optimizer has one."""
+    return tf.Variable(value, dtype=tf.int64, trainable=False, name=_COUNTER)
+
+
+def is_made_counter(counter: tf.Variable) -> bool:
+    """Returns whether nobody but us moves a variable that counts."""
+    return counter.name.partition(":")[0] == _COUNTER
+
+
+def step_counter(model: Any) -> Any:
+    """Returns the variable by which a model counts its steps.
+
+    It is `optimizer.iterations`, but for gradient accumulation in Keras 3:
+    there it counts batches, and `iterations` is computed from it.
+    """
+    optimizer = model.optimizer
+    if compat.is_variable(optimizer.iterations):
+        return optimizer.iterations
+    variables = (
+        v for v in optimizer.variables if v.path.endswith("/iteration")
+    )
+    return next(variables)
+
+
+def learning_rate_of(model: Any) -> Any:
+    """Returns the learning rate of a model's next step, as a schedule has it.
+
+    A constant rate is a variable with a twin; that of a schedule has none.
+    """
+    optimizer = model.optimizer
+    schedule = optimizer_compat.schedule_of(optimizer)
+    if schedule is None:
+        return optimizer.learning_rate
+    return schedule(optimizer.iterations)
+
+
+def steps_per_execution(model: Any) -> int:
+    """Returns how many steps one call of a model's step function makes."""
+    steps = getattr(model, "steps_per_execution", None)
+    if steps is None:  # Keras 2 keeps a variable, or nothing.
+        steps = getattr(model, "_steps_per_execution", None)
+    if isinstance(steps, tf.Variable):  # one for each replica
+        steps = compat.to_numpy(compat.components(steps)[0])
+    return 1 if steps is None else int(steps)
+
+
+def is_built(model: Any) -> bool:
+    """Says whether all variables of a model are there."""
+    return bool(model.built) and all(
+        layer.built for layer in getattr(model, "_flatten_layers", list)()
+    )
+
+
+def data_spec(data: Any) -> Any:
+    """Returns what a batch looks like, without taking one.
+
+    Args:
+        data: What a step function is called with: an iterator, or (predict
+            of Keras 3) a list of batches.
+    """
+    spec = getattr(data, "element_spec", None)
+    if spec is not None:
+        return spec
+    # A batch itself: those that come may have other numbers of rows.
+    return tf.nest.map_structure(_of_any_length, data[0])
+
+
+def _of_any_length(value: Any) -> Any:
+    if not tf.is_tensor(value) or not is_dense(value) or not value.shape.rank:
+        return value
+    return tf.TensorSpec([None, *value.shape[1:]], value.dtype)
+
+
+def build_for(model: Any, phase: str, batch_spec: Any) -> None:
+    """Builds a model and its optimizers as their first batch would.
+
+    A model that only its own step can build is built by a trace of that step
+    which never runs; so are optimizers that only the step knows what to
+    update with. If that fails, too, the model stays as it is, with a warning:
+    its hooks see the variables that are there.
+
+    Args:
+        model: A Keras model of any generation.
+        phase: String. `"train"`, `"test"` or `"predict"`.
+        batch_spec: The structure of `tf.TensorSpec`s (or tensors) of a batch:
+            the inputs, or a tuple that begins with them.
+    """
+    errors: list[Exception] = []
+    if not is_built(model):
+        try:
+            _call_symbolically(model, batch_spec)
+        except Exception as error:
+            errors.append(error)
+    if errors or (phase == "train" and optimizers.unbuilt(model)):
+        try:
+            _trace_step(model, phase, batch_spec)
+            errors = []
+        except Exception as error:
+            errors.append(error)
+    if errors:
+        logger.warning(
+            "The model %r can't be built from its inputs (%s): hooks see the "
+            "%d variables that it has. Build it and its optimizers before the "
+            "call to show all.",
+            model.name,
+            errors[0],
+            len(model.variables),
+        )
+
+
+def _call_symbolically(model: Any, batch_spec: Any) -> None:
+    inputs = batch_spec[0] if isinstance(batch_spec, tuple) else batch_spec
+    generation = compat.generation_of(model)
+
+    def symbolic(spec: Any) -> Any:
+        return generation.Input(
+            batch_shape=(None, *spec.shape[1:]), dtype=spec.dtype.name
+        )
+
+    with compat.strategy_scope(model):
+        model(tf.nest.map_structure(symbolic, inputs))
+
+
+def _trace_step(model: Any, phase: str, batch_spec: Any) -> None:
+    step = getattr(model, f"{phase}_step")
+    strategy = getattr(model, "distribute_strategy", None)
+
+    def run(batch: Any) -> Any:
+        if strategy is None:
+            return step(batch)
+        return strategy.run(step, args=(batch,))
+
+    # As Keras itself does it: Keras 3 keeps autograph out.
+    autograph = not compat.looks_up_late(model)
+    with compat.strategy_scope(model):
+        tf.function(run, autograph=autograph).get_concrete_function(batch_spec)
+    if phase == "train":
+        optimizers.note_traced(model)
+
+
+def build_metrics(model: Any, batch_spec: Any) -> None:
+    """Builds the metrics of a model, if no step has done it.
+
+    Keras 3 asks for their results at the end of an epoch, also of one in
+    which a hook let no step run. Nothing public builds them
+    (tests/test_private_api.py notices a change).
+
+    Args:
+        model: A Keras model of any generation.
+        batch_spec: The structure of `tf.TensorSpec`s of a batch.
+    """
+    if hasattr(model, "_symbolic_build"):
+        model._symbolic_build(data_batch=batch_spec)
+
+
+def path_of(variable: Any) -> str:
+    """Returns the name that a variable has outside of a graph."""
+    if not isinstance(variable, tf.Variable):
+        return str(variable.path)
+    # The name of the first replica's part is that of all, and can be read
+    # also where the replicas have no value together.
+    return str(compat.components(variable)[0].name.partition(":")[0])
+
+
+def layers_by_path(model: Any) -> dict[str, Any]:
+    """Lists the layers of a model, those inside of other layers too.
+
+    Args:
+        model: A Keras model of any generation.
+
+    Returns:
+        Dict from the path of a layer (its name, that of the layer that it is
+        in before it) to the layer. Of two with one path, the first. Inputs
+        are not among them: Keras calls no such layer.
+    """
+    found: dict[str, Any] = {}
+    seen = {id(model)}
+
+    def add(layer: Any, prefix: str) -> None:
+        for part in compat.sublayers(layer):
+            if type(part).__name__ == "InputLayer":
+                continue
+            path = prefix + part.name
+            found.setdefault(path, part)
+            if id(part) not in seen:
+                seen.add(id(part))
+                add(part, f"{path}/")
+
+    add(model, "")
+    return found
+
+
+def symbolic(layer: Any, side: str) -> Any:
+    """Returns the symbolic tensors of a layer or model, if it has any.
+
+    Args:
+        layer: A layer or a model.
+        side: String. `"input"` or `"output"`.
+
+    Returns:
+        A structure of symbolic tensors, of the first call if there were
+        several; `None` if there are none (as of a model whose class has a
+        `call` of its own).
+    """
+    try:
+        return getattr(layer, side)
+    except (AttributeError, ValueError):
+        pass
+    # A Sequential has lists alone, of one.
+    several = getattr(layer, f"{side}s", None)
+    return several[0] if several and len(several) == 1 else None
+
+
+def input_names(model: Any) -> list[str]:
+    """Returns the names of the inputs of a model, if it knows them."""
+    return [tensor.name for tensor in getattr(model, "inputs", None) or ()]
+
+
+def log_names(model: Any) -> list[str]:
+    """Returns the names under which a model logs what `compile` was given.
+
+    A metric that a step makes by itself may log more.
+
+    Args:
+        model: A Keras model of any generation.
+    """
+    outputs = list(getattr(model, "output_names", None) or ())
+    metrics = [
+        metric if isinstance(metric, str) else _own_name(metric)
+        for metric in compat.compiled_metrics_of(model)
+    ]
+    if len(outputs) < 2:
+        return [name for name in metrics if name]
+    return [f"{output}_loss" for output in outputs] + [
+        f"{output}_{name}" for output in outputs for name in metrics if name
+    ]
+
+
+def _own_name(metric: Any) -> str | None:
+    name = getattr(metric, "name", None) or getattr(metric, "__name__", None)
+    return name if isinstance(name, str) else None
+
+
+def is_dense(tensor: Any) -> bool:
+    """Says whether a tensor, symbolic or not, is a dense one."""
+    if getattr(tensor, "sparse", False) or getattr(tensor, "ragged", False):
+        return False
+    # Keras 2 has a type of its own for each kind of symbolic tensor.
+    kind = getattr(tensor, "type_spec", tensor)
+    return not isinstance(
+        kind,
+        tf.SparseTensor
+        | tf.RaggedTensor
+        | tf.IndexedSlices
+        | tf.SparseTensorSpec
+        | tf.RaggedTensorSpec,
+    ) and hasattr(tensor, "dtype")
+
+
+def replicas(model: Any) -> int:
+    """Returns on how many replicas a step of the model runs."""
+    strategy = getattr(model, "distribute_strategy", None)
+    return 1 if strategy is None else int(strategy.num_replicas_in_sync)
+
+
+def unpacked(model: Any, data: Any) -> tuple[Any, Any, Any]:
+    """Returns features, labels and sample weights of a batch.
+
+    Args:
+        model: A Keras model of any generation.
+        data: What its step gets.
+
+    Returns:
+        Tuple of three structures; `None` for what is not there.
+    """
+    generation = compat.generation_of(model)
+    try:
+        return generation.utils.unpack_x_y_sample_weight(data)
+    except ValueError:  # the model's own step knows what it is
+        return None, None, None

@@ -1,0 +1,201 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What differs between the optimizers of Keras 2, Keras 3 and tf_keras."""
+
+from __future__ import annotations
+
+import contextlib
+import re
+from collections.abc import Callable
+from typing import Any
+
+import tensorflow as tf
+
+from final_ops_callback._keras import compat
+
+
+def is_optimizer(value: Any) -> bool:
+    """Returns whether a value is an optimizer of any Keras generation."""
+    kinds: list[Any] = []
+    for generation in compat.generations():
+        optimizers = generation.optimizers
+        kinds.append(optimizers.Optimizer)
+        legacy = getattr(getattr(optimizers, "legacy", None), "Optimizer", None)
+        if isinstance(legacy, type):
+            kinds.append(legacy)
+    return isinstance(value, tuple(kinds))
+
+
+def inner_of(optimizer: Any) -> Any:
+    """Returns the optimizer that updates: the one inside of a loss scale."""
+    return getattr(optimizer, "inner_optimizer", optimizer)
+
+
+def name_of(optimizer: Any) -> str:
+    """Returns the name of an optimizer.
+
+    In Keras 2, that of a loss scale is the name of the one inside, and the
+    legacy optimizers have theirs in their configuration only.
+    """
+    for one in (optimizer, inner_of(optimizer)):
+        if name := getattr(one, "name", None):
+            return str(name)
+    return str(inner_of(optimizer).get_config()["name"])
+
+
+def uncounted_name(optimizer: Any) -> str:
+    """Returns the name that the first optimizer of a kind gets by itself.
+
+    Keras 3 calls the next one `adam_1`; Keras 2 calls all of them `Adam`.
+    """
+    kind = type(optimizer).__name__
+    if not hasattr(optimizer, "apply"):
+        return kind
+    kind = re.sub(r"(.)([A-Z][a-z]+)", r"\1_\2", kind)
+    return re.sub(r"([a-z])([A-Z])", r"\1_\2", kind).lower()
+
+
+def is_legacy(optimizer: Any) -> bool:
+    """Returns whether it is one of Keras 2's `optimizers.legacy`."""
+    return hasattr(inner_of(optimizer), "get_slot_names")
+
+
+def is_built(optimizer: Any) -> bool:
+    """Returns whether an optimizer has its slots."""
+    if is_legacy(optimizer):
+        # They appear with the first update, besides the count of steps.
+        return len(inner_of(optimizer).weights) > 1
+    return not hasattr(optimizer, "build") or bool(
+        getattr(optimizer, "built", False)
+        or getattr(optimizer, "_built", False)
+        or getattr(inner_of(optimizer), "_built", False)
+    )
+
+
+def build(optimizer: Any, variables: Any) -> None:
+    """Makes the slots of an optimizer for variables.
+
+    Nothing public does it for the legacy optimizers
+    (tests/test_private_api.py notices a change).
+    """
+    if is_legacy(optimizer):
+        inner_of(optimizer)._create_all_weights(variables)
+    else:
+        optimizer.build(variables)
+
+
+def momentums_of(optimizer: Any) -> list[Any]:
+    """Returns the slots in which Keras's own SGD keeps its momentum.
+
+    A subclass that updates in another way keeps there what nobody knows.
+    """
+    generation = compat.generation_of(optimizer)
+    if is_legacy(optimizer):
+        kind = generation.optimizers.legacy.SGD
+        if not isinstance(optimizer, kind):
+            return []
+        return [
+            variable
+            for variable in optimizer.variables()
+            if "momentum" in optimizer.get_slot_names()
+            and variable.name.partition(":")[0].endswith("/momentum")
+        ]
+    kind = generation.optimizers.SGD
+    if not isinstance(optimizer, kind):
+        return []
+    if type(optimizer).update_step is not kind.update_step:
+        return []
+    return list(getattr(optimizer, "momentums", None) or ())
+
+
+def slot_scope(optimizer: Any) -> contextlib.AbstractContextManager[Any]:
+    """Returns the name scope in which Keras itself builds an optimizer.
+
+    Keras 2 builds it in the first step, in a scope of the optimizer's name,
+    from which the slots get theirs; Keras 3 enters one in `build`.
+    """
+    if hasattr(optimizer, "apply"):
+        return contextlib.nullcontext()
+    return tf.name_scope(name_of(optimizer))
+
+
+def schedule_of(optimizer: Any) -> Any:
+    """Returns the schedule of the learning rate, where only this gives it.
+
+    Keras 2 hands out a variable that holds the rate of the step before;
+    nothing public has the schedule itself (tests/test_private_api.py notices
+    a change). Keras 3 hands out the rate of the next step.
+
+    Args:
+        optimizer: An optimizer of any generation.
+
+    Returns:
+        A function of the step, or `None`.
+    """
+    inner = inner_of(optimizer)
+    if is_legacy(inner):
+        rate = inner.learning_rate
+    else:
+        rate = getattr(inner, "_learning_rate", None)
+    is_keras_2 = not hasattr(inner, "apply")
+    is_variable = compat.is_variable(rate)
+    return rate if is_keras_2 and callable(rate) and not is_variable else None
+
+
+def gradients_given(optimizer: Any) -> tuple[str, Callable[..., Any]]:
+    """Returns the method that gives an optimizer its gradients.
+
+    Args:
+        optimizer: An optimizer of any generation.
+
+    Returns:
+        Pair of the name of the method and a function of its arguments. That
+        returns a list of triples (the gradient, its variable, whether it is
+        that of all replicas already), and the arguments to go on with: one
+        of them may be an iterator. Gradients of a scaled loss are scaled
+        back.
+    """
+
+    def of_apply(
+        grads: Any, trainable_variables: Any = None, **kwargs: Any
+    ) -> Any:
+        grads = list(grads)
+        # Keras 3 lets them out for those that it was built with; nothing
+        # public has these (tests/test_private_api.py notices a change).
+        variables = trainable_variables
+        if variables is None:
+            variables = optimizer._trainable_variables
+        variables = list(variables)
+        scale = _loss_scale(optimizer)
+        found = [
+            (_scaled_back(gradient, scale), variable, False)
+            for gradient, variable in zip(grads, variables, strict=False)
+        ]
+        return found, (grads, trainable_variables), kwargs
+
+    def of_apply_gradients(
+        grads_and_vars: Any, *args: Any, **kwargs: Any
+    ) -> Any:
+        pairs = list(grads_and_vars)
+        is_aggregated = kwargs.get(
+            "skip_gradients_aggregation", False
+        ) or not kwargs.get("experimental_aggregate_gradients", True)
+        found = [(g, variable, is_aggregated) for g, variable in pairs]
+        return found, (pairs, *args), kwargs
+
+    if hasattr(optimizer, "apply"):
+        return "apply", of_apply
+    return "apply_gradients", of_apply_gradients
+
+
+def _loss_scale(optimizer: Any) -> Any:
+    if not hasattr(optimizer, "dynamic_scale"):
+        return getattr(optimizer, "loss_scale_factor", None)
+    built = optimizer.built
+    return optimizer.dynamic_scale if built else optimizer.initial_scale
+
+
+def _scaled_back(gradient: Any, scale: Any) -> Any:
+    if gradient is None or scale is None:
+        return gradient
+    tensor = tf.convert_to_tensor(gradient)
+    return tensor / tf.cast(scale, tensor.dtype)

@@ -1,0 +1,81 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Whether the step of a model may hold state of its own trace.
+
+A random operation of TensorFlow keeps its state in the compiled function, and
+Keras 2 draws the seeds of its layers when it compiles one. Two functions for
+the same step, one with and one without extra outputs, would draw other
+numbers than the one of a run without hooks. Such a model gets one function.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Iterator
+from types import FunctionType
+from typing import Any
+
+import tensorflow as tf
+
+from final_ops_callback._keras import compat
+from final_ops_callback._keras import model_info
+from final_ops_callback._keras import optimizer_compat
+
+# Whose code is known: it draws no random numbers but where it says so.
+_KNOWN = ("builtins", "final_ops_callback", "keras", "tensorflow", "tf_keras")
+
+
+def may_be_random(model: Any) -> bool:
+    """Returns whether a step of a model may draw random numbers by itself.
+
+    Args:
+        model: A Keras model of any generation.
+    """
+    is_keras_2 = not compat.looks_up_late(model)
+    for part in _parts(model):
+        if _is_of_the_user(part) or (is_keras_2 and _draws_in_keras_2(part)):
+            return True
+    return False
+
+
+def _parts(model: Any) -> Iterator[Any]:
+    for layer in (model, *model_info.layers_by_path(model).values()):
+        yield layer
+        yield from _functions(layer)
+    yield from _optimizers(model)
+    yield from tf.nest.flatten(getattr(model, "loss", None))
+    yield from compat.compiled_metrics_of(model)
+    yield from (vars(model).get(f"{phase}_step") for phase in ("train", "test"))
+
+
+def _functions(layer: Any) -> Iterator[Any]:
+    """Yields the functions that a layer was given: an activation, say."""
+    for value in vars(layer).values():
+        while isinstance(value, functools.partial):
+            value = value.func
+        if isinstance(value, FunctionType):
+            yield value
+
+
+def _optimizers(model: Any) -> Iterator[Any]:
+    optimizer = getattr(model, "optimizer", None)
+    if optimizer is not None:
+        yield optimizer
+        yield optimizer_compat.inner_of(optimizer)
+
+
+def _is_of_the_user(part: Any) -> bool:
+    """Returns whether code that nobody here knows belongs to a part."""
+    if part is None or isinstance(part, str | dict):
+        return False
+    # Keras makes them of any function, also of `tf.nn.dropout`.
+    if type(part).__name__.endswith(("Lambda", "ClassMethod")):
+        return True
+    kind = part if hasattr(part, "__qualname__") else type(part)
+    return str(kind.__module__).partition(".")[0] not in _KNOWN
+
+
+def _draws_in_keras_2(part: Any) -> bool:
+    # Layers that draw have a generator; nothing public names them. Nadam
+    # counts its updates in Python, once in each trace.
+    names = {kind.__name__ for kind in type(part).__mro__}
+    return "BaseRandomLayer" in names or "Nadam" in names

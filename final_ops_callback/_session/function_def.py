@@ -1,0 +1,194 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Part of a v1 graph as the definition of a function, and calling it.
+
+`tf.compat.v1.wrap_function` would do it by building each operation anew, in
+Python. To write the definition takes a fraction of that time, which is most
+of what the first run of some fetches costs in a large graph.
+"""
+
+from __future__ import annotations
+
+import itertools
+import threading
+import weakref
+from collections.abc import Mapping
+from collections.abc import Sequence
+from typing import Any
+
+import tensorflow as tf
+
+from final_ops_callback import _tf_private
+from final_ops_callback._session.library import operation_of
+from final_ops_callback._session.library import written
+
+# What is no node of the user's graph.
+_OURS = "final_ops_callback."
+# How the functions are called in errors, which are told without it.
+NAME = "final_ops_callback_function_"
+_numbers = itertools.count()
+# How many functions call a function that was taken along from a graph.
+_users: dict[str, int] = {}
+_lock = threading.RLock()
+
+
+class Function:
+    """Nodes of a graph as a function that runs eagerly.
+
+    Args:
+        graph: The graph.
+        definition: A `GraphDef` of its nodes, with the functions they call.
+        inputs: Mapping from the name of a tensor that is given in a call to
+            its dtype, in the order of the arguments.
+        outputs: Sequence of tensors of the graph: the values to return.
+        targets: Sequence of the names of nodes that run for their effect.
+        flagged: Sequence of indices of the outputs for each of which a scalar
+            is returned, too, that has no value if the output has none.
+    """
+
+    def __init__(
+        self,
+        graph: tf.Graph,
+        definition: Any,
+        inputs: Mapping[str, tf.DType],
+        outputs: Sequence[tf.Tensor],
+        targets: Sequence[str],
+        flagged: Sequence[int],
+    ) -> None:
+        self.graph_def = definition
+        self._name = f"{NAME}{next(_numbers)}"
+        self._count = len(outputs) + len(flagged)
+        function = _tf_private.FunctionDef()
+        signature = function.signature
+        signature.name, signature.is_stateful = self._name, True
+        given: dict[str, str] = {}
+        for name, dtype in inputs.items():
+            given[name] = f"{_OURS}given_{len(given)}"
+            signature.input_arg.add(
+                name=given[name], type=dtype.base_dtype.as_datatype_enum
+            )
+        place_of = _Places(graph, given, definition)
+        for node in definition.node:
+            added = function.node_def.add()
+            added.CopyFrom(node)
+            added.input[:] = map(place_of, node.input)
+        for tensor in outputs:
+            self._add_output(function, place_of(tensor.name), tensor.dtype)
+        for index in flagged:
+            fetched = function.node_def[len(definition.node) + index].name
+            flag = function.node_def.add(
+                name=f"{_OURS}ran_{index}", op="Const", input=[f"^{fetched}"]
+            )
+            flag.attr["dtype"].type = tf.int32.as_datatype_enum
+            flag.attr["value"].tensor.CopyFrom(tf.make_tensor_proto(0))
+            self._add_result(function, f"{flag.name}:output:0", tf.int32)
+        for name in targets:
+            signature.control_output.append(name)
+            function.control_ret[name] = name
+        known = _tf_private.eager_context()
+        called = [one.signature.name for one in definition.library.function]
+        with _lock:
+            for one in definition.library.function:
+                if not known.has_function(one.signature.name):
+                    known.add_function_def(one)
+                    _users[one.signature.name] = 0
+            for name in called:
+                if name in _users:  # others are not ours to remove
+                    _users[name] += 1
+            known.add_function_def(function)
+        self._attributes = (
+            "executor_type",
+            "",
+            "config_proto",
+            known.function_call_options.config_proto_serialized,
+        )
+        weakref.finalize(self, _forget, self._name, called).atexit = False
+
+    def __call__(self, values: list[Any]) -> list[Any]:
+        """Calls the function with tensors, one for each input."""
+        found = _tf_private.execute(
+            self._name, self._count, values, self._attributes
+        )
+        return list(found)
+
+    def _add_output(self, function: Any, place: str, dtype: tf.DType) -> None:
+        # What is fetched may be a reference, which no function returns, or
+        # one output of several, of which each may have no value.
+        node = function.node_def.add(
+            name=f"{_OURS}fetched_{len(function.ret)}",
+            op="Identity",
+            input=[place],
+        )
+        node.attr["T"].type = dtype.base_dtype.as_datatype_enum
+        self._add_result(function, f"{node.name}:output:0", dtype)
+
+    @staticmethod
+    def _add_result(function: Any, place: str, dtype: tf.DType) -> None:
+        name = f"{_OURS}result_{len(function.ret)}"
+        function.signature.output_arg.add(
+            name=name, type=dtype.base_dtype.as_datatype_enum
+        )
+        function.ret[name] = place
+
+
+class _Places:
+    """Where the definition of a function finds the inputs of its nodes."""
+
+    def __init__(
+        self, graph: tf.Graph, given: Mapping[str, str], definition: Any
+    ) -> None:
+        self._graph = graph
+        self._given = given
+        self._known = written(graph).places
+        functions = {
+            function.signature.name: function.signature
+            for function in definition.library.function
+        }
+        # A node that calls a function may have taken the place of another.
+        self._calls = {
+            node.name: functions[node.op]
+            for node in definition.node
+            if node.op in functions
+        }
+
+    def __call__(self, name: str) -> str:
+        """Turns an input of a node of a graph into that of a function's."""
+        if name.startswith("^"):
+            return name
+        if ":" not in name:
+            name = f"{name}:0"
+        if name in self._given:
+            return self._given[name]
+        operation, _, index = name.partition(":")
+        if operation in self._calls:
+            output = self._calls[operation].output_arg[int(index)]
+            return f"{operation}:{output.name}:0"
+        if name not in self._known:
+            self._known[name] = self._place(operation, int(index))
+        return self._known[name]
+
+    def _place(self, name: str, index: int) -> str:
+        operation = operation_of(self._graph, name)
+        for argument in operation.op_def.output_arg:
+            if argument.number_attr:
+                count = operation.get_attr(argument.number_attr)
+            elif argument.type_list_attr:
+                count = len(operation.get_attr(argument.type_list_attr))
+            else:
+                count = 1
+            if index < count:
+                return f"{name}:{argument.name}:{index}"
+            index -= count
+        raise ValueError(f"{name!r} has fewer outputs")
+
+
+def _forget(name: str, called: list[str]) -> None:
+    """Removes a function, and those that nobody else calls."""
+    known = _tf_private.eager_context()
+    with _lock:
+        known.remove_function(name)
+        for one in called:
+            if one in _users:
+                _users[one] -= 1
+                if not _users[one]:
+                    del _users[one]
+                    known.remove_function(one)

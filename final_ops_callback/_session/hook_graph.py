@@ -1,0 +1,372 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The hook graph: a real v1 graph whose variables are the live model's.
+
+It is a plain `tf.Graph`. Only there are tensors hashable (feed dicts) and
+compared by identity, variables v1 variables, `finalize()` real, `FileWriter`
+and `Saver` willing.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import logging
+import re
+from collections.abc import Iterable
+from typing import Any
+
+import tensorflow as tf
+
+from final_ops_callback._names import LEARNING_RATE
+from final_ops_callback._names import StepTensors
+from final_ops_callback._names import nearest
+from final_ops_callback._names import offers_of
+from final_ops_callback._session.live_variable import LiveVariable
+from final_ops_callback._tf_private import unfinalize
+from final_ops_callback.errors import HookUsageError
+from final_ops_callback.errors import UnknownNameError
+
+logger = logging.getLogger("final_ops_callback")
+
+_KEYS = tf.compat.v1.GraphKeys
+COLLECTIONS = {
+    "weight": (_KEYS.GLOBAL_VARIABLES,),
+    "slot": (_KEYS.GLOBAL_VARIABLES,),
+    "metric": (_KEYS.METRIC_VARIABLES, _KEYS.LOCAL_VARIABLES),
+    # v1 optimizers kept their learning rate out of checkpoints.
+    "learning_rate": (_KEYS.LOCAL_VARIABLES,),
+    "other_learning_rate": (_KEYS.LOCAL_VARIABLES,),
+    "global_step": (_KEYS.GLOBAL_STEP, _KEYS.GLOBAL_VARIABLES),
+}
+
+
+# Where step tensors stand, so that they take no name from what hooks make.
+_SCOPE, _GIVEN = "step_tensors/", "/given"
+_REFUSED_GRADIENT = "FinalOpsCallbackStepTensor"
+
+
+def _refuse_gradient(op: tf.Operation, *_: Any) -> None:
+    """Refuses what would silently be zero: the model is not in the graph."""
+    raise HookUsageError(
+        "the gradient of a step tensor is not known: what it is computed from "
+        "is not in the hook graph",
+        f"gradient of {op.name.removeprefix(_SCOPE).removesuffix(_GIVEN)!r}",
+        "Compute gradients in the model's train_step, and log what you need "
+        "of them.",
+    )
+
+
+tf.RegisterGradient(_REFUSED_GRADIENT)(_refuse_gradient)
+
+
+class HookGraph(tf.Graph):
+    """The graph that hooks see as the default graph.
+
+    Args:
+        live_variables: Iterable of `LiveVariable`. One of them may have the
+            role `global_step`; without it the graph has a step of its own
+            that stays 0.
+        offers: What the training step delivers by name. Defaults to nothing.
+
+    Attributes:
+        offers: An `Offers`.
+        twins: Dict from the name of a twin's handle operation to its
+            `LiveVariable`.
+        step_tensors: Dict from the name of a step tensor to the tensor that
+            stands for it. Nothing but the names asked for are in it.
+        step_inputs: Dict from the name of a tensor to the `LiveVariable`
+            that feeding it sets for one step.
+    """
+
+    def __init__(
+        self,
+        live_variables: Iterable[LiveVariable] = (),
+        offers: StepTensors | None = None,
+    ) -> None:
+        super().__init__()
+        self.offers = offers_of(offers)
+        self.twins: dict[str, LiveVariable] = {}
+        self.twin_initializers: set[str] = set()
+        self.step_tensors: dict[str, tf.Tensor] = {}
+        self.step_inputs: dict[str, LiveVariable] = {}
+        self._learning_rate: tf.Tensor | None = None
+        self._weights: list[tf.Tensor] = []
+        self._variables: dict[str, Any] = {}
+        self._told: set[str] = set()
+        self._taken: dict[str, bool] = {}
+        with self.as_default():
+            # Of a variable that a hook makes, a run reads the value and not
+            # the memory, whatever disable_resource_variables() has set.
+            tf.compat.v1.get_variable_scope().set_use_resource(True)
+            for live in live_variables:
+                self._add_twin(live)
+            tf.compat.v1.train.get_or_create_global_step()
+
+    def as_graph_element(
+        self,
+        obj: Any,
+        allow_tensor: bool = True,
+        allow_operation: bool = True,
+    ) -> Any:
+        """Finds a tensor or operation, by name too; makes step tensors.
+
+        A v1 hook finds the tensors of its model by name. A step tensor comes
+        into being when somebody looks for it, so that a model is asked only
+        for what is wanted. In v1 the model was built first, so its tensors
+        had their names, and what a hook made later got another one: a name
+        that the step is known to deliver is that of the step.
+
+        Args:
+            obj: What a v1 graph takes here: a name, tensor, operation or
+                variable.
+            allow_tensor: Boolean. Defaults to `True`.
+            allow_operation: Boolean. Defaults to `True`.
+
+        Returns:
+            The tensor or operation.
+
+        Raises:
+            UnknownNameError: There is none of this name; a `KeyError`, as in
+                v1.
+            StepTensorError: The shape and dtype of it are not known.
+        """
+        if not isinstance(obj, str):
+            return super().as_graph_element(obj, allow_tensor, allow_operation)
+        name = obj.removesuffix(":0")
+        is_known = name not in self.twins and name in self.offers.known()
+        if is_known and name != LEARNING_RATE and self._made_step_tensor(name):
+            self._tell_of_namesake(name)
+        try:
+            return self._named(obj, allow_tensor, allow_operation)
+        except KeyError as error:
+            # Whoever looks for an operation may mean to make it if it is not
+            # there: what the step may turn out to log is no reason against.
+            if not (allow_tensor or is_known):
+                raise
+            if not self._made_step_tensor(name):
+                raise self._unknown(name, error) from None
+        return self._named(obj, allow_tensor, allow_operation)
+
+    def _unknown(self, name: str, error: KeyError) -> UnknownNameError:
+        known = self.offers.known()
+        log = f"A log of this name is 'logs/{name}:0'. " if "/" in name else ""
+        return UnknownNameError(
+            error.args[0].removesuffix("."),
+            "the hook graph",
+            log * ("logs/loss" in known) + nearest(name, known, self.twins),
+        )
+
+    def existing_element(
+        self, obj: Any, allow_tensor: bool = True, allow_operation: bool = True
+    ) -> Any:
+        """Finds a tensor as `as_graph_element` does, and makes none.
+
+        It is for the keys of feeds: a feed asks the model for nothing.
+
+        Raises:
+            HookUsageError: The name is that of a tensor of the step and that
+                of an operation which a hook made: either may be meant.
+        """
+        if isinstance(obj, str):
+            name = obj.removesuffix(":0")
+            is_of_step = name in self.step_tensors or (
+                name == LEARNING_RATE and self._learning_rate is not None
+            )
+            if is_of_step and self._is_taken(name):
+                raise HookUsageError(
+                    f"{obj!r} is a tensor of the model's step, and an "
+                    "operation that a hook made has the same name",
+                    f"feed of {obj!r}",
+                    "Feed the tensor itself instead of its name, or give the "
+                    "operation of the hook another name.",
+                )
+        return self._named(obj, allow_tensor, allow_operation)
+
+    def _named(
+        self, obj: Any, allow_tensor: bool, allow_operation: bool
+    ) -> Any:
+        """Finds an element; step tensors by the names that they are known by.
+
+        They stand in a scope of their own, so that they take no name away
+        from the operations and summaries of hooks.
+        """
+        if isinstance(obj, str):
+            name = obj.removesuffix(":0")
+            tensor = self.step_tensors.get(name)
+            if name == LEARNING_RATE:
+                # A variable of a hook may be called so, as in v1.
+                rate = self._learning_rate
+                tensor = tensor if rate is None else rate
+                tensor = None if self._is_taken(name) else tensor
+            if tensor is not None:
+                obj = tensor if obj.endswith(":0") else tensor.op
+        return super().as_graph_element(obj, allow_tensor, allow_operation)
+
+    def _is_taken(self, name: str) -> bool:
+        """Returns whether a hook made an operation of this name."""
+        if not self.finalized:
+            return self._has_operation(name)
+        if name not in self._taken:  # which nothing changes any more
+            self._taken[name] = self._has_operation(name)
+        return self._taken[name]
+
+    def _has_operation(self, name: str) -> bool:
+        try:
+            super().as_graph_element(name, False, True)
+        except (KeyError, ValueError):
+            return False
+        return name not in self.twins
+
+    def _tell_of_namesake(self, name: str) -> None:
+        if self._is_taken(name) and name not in self._told:
+            self._told.add(name)
+            logger.warning(
+                "%r is what the model's step delivers. A hook made an "
+                "operation of the same name, which is found by the tensor "
+                "itself and not by its name.",
+                f"{name}:0",
+            )
+
+    def step_scope(self) -> contextlib.AbstractContextManager[Any]:
+        """Returns the name scope of what is not made by hooks."""
+        return tf.name_scope(_SCOPE)
+
+    def replace_live(self, twin: str, variable: Any) -> None:
+        """Lets a twin stand for another variable of its shape and dtype.
+
+        Args:
+            twin: String. The name of its handle operation.
+            variable: A `tf.Variable`, with a part on each replica maybe.
+        """
+        self.twins[twin] = dataclasses.replace(
+            self.twins[twin],
+            variable=variable,
+            components=tuple(getattr(variable, "values", None) or (variable,)),
+            compute=None,
+            meaning=None,
+        )
+
+    @property
+    def replaced_initializers(self) -> list[tf.Operation]:
+        """The initializers of twins that hooks have replaced.
+
+        Keras owns the initial values of its variables, so their own
+        initializers do nothing. One that was replaced, as
+        `tf.compat.v1.train.init_from_checkpoint` does it, has to run.
+        """
+        return [
+            variable.initializer
+            for variable in self._variables.values()
+            if variable.initializer.name not in self.twin_initializers
+        ]
+
+    def _made_step_tensor(self, name: str) -> bool:
+        if name in self.step_tensors:
+            return True
+        if ":" in name:
+            return False
+        spec = self.offers.spec(name)
+        if spec is None:
+            return False
+        # In v1 the model's tensors were there before the graph was finalized;
+        # here the first look may come as late as in `before_run`. Nothing
+        # public opens a finalized graph (tests/test_private_api.py notices).
+        was_finalized = self.finalized
+        if was_finalized:
+            unfinalize(self)
+        try:
+            self._make_step_tensor(name, spec)
+        finally:
+            if was_finalized:
+                self.finalize()
+        return True
+
+    def _make_step_tensor(self, name: str, spec: tf.TensorSpec) -> None:
+        with (
+            self.as_default(),
+            tf.name_scope(""),
+            tf.control_dependencies(None),
+            self.gradient_override_map({"IdentityN": _REFUSED_GRADIENT}),
+        ):
+            with self.step_scope():
+                given = tf.compat.v1.placeholder(spec.dtype, spec.shape)
+                # Never run: the value is given. It leads back to the weights,
+                # so that v1.gradients looks for a way through it.
+                own_name = graph_name(name)
+                value, *_ = tf.raw_ops.IdentityN(
+                    input=[given, *self._weights], name=own_name + _GIVEN
+                )
+                self.step_tensors[name] = tf.identity(value, name=own_name)
+
+    def _add_twin(self, live: LiveVariable) -> None:
+        variable = live.variable
+        # `get_variable` knows no variable of which some dimensions are open.
+        open_ = variable.shape.rank is None
+        sizes = [] if open_ else [size or 0 for size in variable.shape]
+        with tf.variable_creator_scope(
+            lambda create, **options: create(
+                **{**options, "shape": variable.shape}
+            )
+        ):
+            twin = tf.compat.v1.get_variable(
+                live.name,
+                shape=sizes,
+                dtype=variable.dtype,
+                # Never run: see `twin_initializers`.
+                initializer=tf.compat.v1.zeros_initializer(),
+                trainable=live.role == "weight"
+                and live.is_trained
+                and variable.trainable,
+                collections=list(COLLECTIONS[live.role]),
+                use_resource=True,
+            )
+        self.twins[twin.handle.op.name] = live
+        self._variables[twin.handle.op.name] = twin
+        if twin.trainable:
+            self._weights.append(twin.handle)
+        self.twin_initializers.add(twin.initializer.name)
+        if live.role == LEARNING_RATE:
+            with self.step_scope():
+                self._learning_rate = tf.identity(twin, name=LEARNING_RATE)
+            self.step_inputs[self._learning_rate.name] = live
+
+
+def graph_name(path: str) -> str:
+    """Turns the path of a variable into a name that a graph takes.
+
+    Args:
+        path: String. Any text.
+
+    Returns:
+        The path with an underscore for each character that no operation may
+        have in its name.
+
+    Example:
+    >>> graph_name("my layer/kernel")
+    'my_layer/kernel'
+    """
+    name = re.sub(r"[^A-Za-z0-9_.\\/>-]", "_", path)
+    return name if re.match(r"[A-Za-z0-9.]", name) else f"v{name}"
+
+
+def unique_names(names: Iterable[str]) -> list[str]:
+    """Returns graph names in which each differs from the ones before it.
+
+    Args:
+        names: Iterable of strings. Paths of variables.
+
+    Example:
+    >>> unique_names(["a", "a", "b"])
+    ['a', 'a_1', 'b']
+    """
+    taken: set[str] = set()
+    unique = []
+    for name in map(graph_name, names):
+        candidate, count = name, 0
+        # A graph tells names apart without regard to case.
+        while candidate.lower() in taken:
+            count += 1
+            candidate = f"{name}_{count}"
+        taken.add(candidate.lower())
+        unique.append(candidate)
+    return unique

@@ -1,0 +1,180 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A live variable: where the reads and writes of its twin in the graph go."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+from collections.abc import Iterable
+from collections.abc import Mapping
+from typing import Any
+from typing import Protocol
+
+import tensorflow as tf
+
+from final_ops_callback._eager import eager_mode
+from final_ops_callback._eager import value_now
+from final_ops_callback._names import GLOBAL_STEP
+from final_ops_callback.errors import UnsupportedOpError
+
+
+class Meaning(Protocol):
+    """How a value is converted that v1 kept in another way."""
+
+    def to_v1(self, value: tf.Tensor) -> tf.Tensor:
+        """Returns what v1 kept, for the value of the variable."""
+
+    def from_v1(self, value: tf.Tensor) -> tf.Tensor:
+        """Returns the value of the variable, for what v1 kept."""
+
+
+@dataclasses.dataclass(frozen=True)
+class LiveVariable:
+    """A variable outside of the graph that gets a twin in it.
+
+    Under a distribution strategy it has a component for each replica of this
+    process. The twin is one of them. Of what no variable holds as a whole (a
+    metric, to whose share each replica adds; a step that is computed) it is a
+    stage, which is given the value before it is read.
+
+    Attributes:
+        name: String. The name of the twin, as a checkpoint will know it.
+        variable: The `tf.Variable` whose value it is.
+        role: String. What it is to the model: `"weight"`, `"slot"`,
+            `"metric"`, `"learning_rate"` or `"global_step"`.
+        components: Tuple. The variables that hold the value: one for each
+            replica under a distribution strategy, else `(variable,)`.
+        path: String. The name that it has outside.
+        why_read_only: Pair of strings: why its twin must not be written, and
+            the way out. `None` if it may.
+        compute: Function without arguments that returns the value, where it
+            is that of no variable; `None` otherwise.
+        meaning: A `Meaning`, where v1 kept another value under the same name
+            than the variable holds; `None` otherwise.
+        is_trained: Boolean. Whether the model trains it, if it is a weight: a
+            frozen layer does not say so on its variables.
+    """
+
+    name: str
+    variable: Any
+    role: str = "weight"
+    components: tuple[Any, ...] = ()
+    path: str = ""
+    why_read_only: tuple[str, str] | None = None
+    compute: Callable[[], Any] | None = None
+    meaning: Meaning | None = None
+    is_trained: bool = True
+    _stage: Any = dataclasses.field(init=False, default=None, repr=False)
+
+    def __post_init__(self) -> None:
+        if not self.components:
+            object.__setattr__(self, "components", (self.variable,))
+        if self._is_shared_out or self.compute is not None:
+            self._make_stage()
+
+    @property
+    def handle(self) -> Any:
+        """The resource that reads and writes of the twin go to."""
+        if self.meaning is not None and self._stage is None:
+            # Not before somebody takes it: it is as large as the variable.
+            self._make_stage()
+        return self._twin.handle
+
+    def read(self) -> tf.Tensor:
+        """Returns the value, of all replicas."""
+        if self.meaning is not None:
+            return self._whole()
+        self.gather()
+        return value_now(self._twin)
+
+    def gather(self) -> None:
+        """Makes ready for reads of the twin."""
+        if self._stage is not None:
+            self._stage.assign(self._whole())
+
+    def spread(self) -> None:
+        """Takes what was written to the twin to all replicas."""
+        first, *others = self.components
+        if self._stage is None:
+            for other in others:
+                other.assign(first.read_value())
+            return
+        value = self._stage.read_value()
+        if self.meaning is not None:
+            value = self.meaning.from_v1(value)
+        # The first gets all; a sum or mean over all of them is as before.
+        total = tf.VariableAggregation.SUM
+        is_sum = self._is_shared_out and self.variable.aggregation == total
+        first.assign(value)
+        for other in others:
+            other.assign(tf.zeros_like(other) if is_sum else value)
+
+    def check_write(self) -> None:
+        """Refuses a write to what must not be written.
+
+        Raises:
+            UnsupportedOpError: The twin must not be written.
+        """
+        if self.why_read_only is not None:
+            reason, way_out = self.why_read_only
+            raise UnsupportedOpError(
+                f"{self.name!r} can't be written: {reason}",
+                f"a write to {self.name!r}",
+                way_out,
+            )
+
+    @property
+    def is_plain(self) -> bool:
+        """Whether the twin is the whole of it: no need to gather or spread."""
+        has_stage = self._stage is not None or self.meaning is not None
+        return not has_stage and len(self.components) == 1
+
+    def _make_stage(self) -> None:
+        with eager_mode():
+            stage = tf.Variable(self._whole(), trainable=False)
+        object.__setattr__(self, "_stage", stage)
+
+    def _whole(self) -> Any:
+        # `read_value` of replicas' shares puts them together.
+        value = self.compute() if self.compute else self.variable.read_value()
+        return value if self.meaning is None else self.meaning.to_v1(value)
+
+    @property
+    def _twin(self) -> Any:
+        return self.components[0] if self._stage is None else self._stage
+
+    @property
+    def _is_shared_out(self) -> bool:
+        if len(self.components) == 1:
+            return False
+        on_read = tf.VariableSynchronization.ON_READ
+        # Without an aggregation there is no value of all: any share will do.
+        apart = tf.VariableAggregation.NONE
+        return (
+            getattr(self.variable, "synchronization", None) == on_read
+            and self.variable.aggregation != apart
+        )
+
+
+Variables = Mapping[str, Any] | Iterable[LiveVariable]
+
+
+def live_variables_of(
+    variables: Variables | Callable[[], Variables], global_step: Any
+) -> list[LiveVariable]:
+    """Lists live variables, however they were given.
+
+    Args:
+        variables: Mapping from a name to a `tf.Variable`, an iterable of
+            `LiveVariable`, or a function that returns one of them.
+        global_step: A scalar integer `tf.Variable` or `None`.
+    """
+    if callable(variables):
+        variables = variables()
+    if isinstance(variables, Mapping):
+        live = [LiveVariable(name, v) for name, v in variables.items()]
+    else:
+        live = list(variables)
+    if global_step is not None:
+        live.append(LiveVariable(GLOBAL_STEP, global_step, GLOBAL_STEP))
+    return live

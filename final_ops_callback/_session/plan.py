@@ -1,0 +1,274 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What a set of fetches needs: before the step, and after it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from collections.abc import Sequence
+from types import MappingProxyType
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+
+from final_ops_callback._eager import eager_mode
+from final_ops_callback._session.control_flow import ControlFlow
+from final_ops_callback._session.program import Program
+from final_ops_callback._session.reads import plain_read
+from final_ops_callback._session.reads import readable
+from final_ops_callback._session.reads import shadows
+from final_ops_callback._session.resources import Resources
+from final_ops_callback._session.split import dependent_on
+from final_ops_callback._session.split import frontier_of
+from final_ops_callback._session.split import has_effects
+from final_ops_callback._session.subgraph import needed_operations
+from final_ops_callback._tf_private import FetchMapper
+from final_ops_callback._to_host import to_host
+from final_ops_callback.errors import StepTensorError
+
+
+class Plan:
+    """One structure of fetches with one set of feeds, mapped once.
+
+    v1 ran fetches together with the train op: they saw the variables of
+    before the update, and the loss of the forward pass. So whatever does not
+    depend on a step tensor is computed before the step. The rest is computed
+    after it, from the step tensors and from the frontier: the values on the
+    way from the one part to the other, computed before.
+
+    Args:
+        graph: The graph.
+        fetches: The structure, as `Session.run` takes it.
+        feeds: Sequence of the tensors that are fed.
+        resources: The `Resources` of the session.
+
+    Attributes:
+        step_names: List of the names of the step tensors that it needs.
+        feed_names: List of the names of the fed tensors.
+        used_feeds: Set of the names of the fed tensors that a fetch needs.
+    """
+
+    def __init__(
+        self,
+        graph: tf.Graph,
+        fetches: Any,
+        feeds: Sequence[tf.Tensor],
+        resources: Resources,
+    ) -> None:
+        self._graph = graph
+        self._resources = resources
+        self._feeds = list(feeds)
+        self.feed_names = [tensor.name for tensor in feeds]
+        self._handler = FetchMapper(graph, fetches, {})
+        self._tensors = [
+            readable(graph, tensor) for tensor in self._handler.fetches()
+        ]
+        self._names = [tensor.name for tensor in self._tensors]
+        twins = getattr(graph, "twins", {})
+        targets = [op for op in self._handler.targets() if op.name not in twins]
+        self._split(targets)
+
+    def before(self, fed: Sequence[np.ndarray]) -> dict[str, Any]:
+        """Runs what does not depend on the step.
+
+        Args:
+            fed: Sequence of arrays, the values of the feeds.
+
+        Returns:
+            Dict from the name of a tensor to its value, an eager tensor or
+            the array that was fed: the feeds, the fetches and the frontier.
+        """
+        known = dict(zip(self.feed_names, fed, strict=True))
+        if self._reads or self._shadows:
+            with eager_mode():
+                known |= {name: read() for name, read in self._reads.items()}
+                for live, shadow in self._shadows.values():
+                    shadow.assign(live.read())
+        return self._run(self._before, known)
+
+    def after(
+        self, known: dict[str, Any], step_values: Mapping[str, Any]
+    ) -> dict[str, Any]:
+        """Runs what depends on the step.
+
+        Args:
+            known: What `before` returned.
+            step_values: Mapping from the name of a step tensor to its value.
+
+        Returns:
+            `known` with the values of the other fetches.
+        """
+        if not self._steps:
+            return known
+        with eager_mode():
+            steps = {
+                tensor.name: _as_declared(name, step_values[name], tensor)
+                for name, tensor in zip(
+                    self.step_names, self._steps, strict=True
+                )
+            }
+        return self._run(self._after, known | steps)
+
+    def results(self, known: Mapping[str, Any]) -> Any:
+        """Returns the values in the structure of the fetches, as NumPy."""
+        values = [_as_host(known[name]) for name in self._names]
+        return self._handler.build_results(None, values)
+
+    def graphs(self) -> list[Any]:
+        """Returns what it runs as `GraphDef`s, one for each of its parts."""
+        parts = (self._before, self._after)
+        return [part.graph_def for part in parts if part is not None]
+
+    @staticmethod
+    def _run(program: _Part | None, known: dict[str, Any]) -> dict[str, Any]:
+        if program is None:
+            return known
+        return known | program(known)
+
+    def _split(self, targets: list[tf.Operation]) -> None:
+        fed = {tensor.ref() for tensor in self._feeds}
+        steps = {
+            name: tensor
+            for name, tensor in getattr(self._graph, "step_tensors", {}).items()
+            if tensor.ref() not in fed
+        }
+        step_ops = {tensor.op for tensor in steps.values()}
+        targets = [op for op in targets if op not in step_ops]
+        given = fed | {tensor.ref() for tensor in steps.values()}
+        needed = needed_operations(self._tensors, targets, given, step_ops)
+        consumed = {t.ref() for op in needed for t in op.inputs}
+        consumed |= {tensor.ref() for tensor in self._tensors}
+        waited_for = {b for op in needed for b in op.control_inputs}
+        consumed |= {t.ref() for t in steps.values() if t.op in waited_for}
+        self.used_feeds = {t.name for t in self._feeds if t.ref() in consumed}
+        wanted = {
+            name: tensor
+            for name, tensor in steps.items()
+            if tensor.ref() in consumed
+        }
+        self.step_names = list(wanted)
+        self._steps = list(wanted.values())
+
+        flow = ControlFlow(needed)
+        dependent = dependent_on(flow, step_ops)
+        independent = {op for op in needed if op not in dependent}
+        frontier, remade = frontier_of(dependent, given, flow)
+        fetched = [t for t in self._tensors if t.ref() not in given]
+        early = [t for t in fetched if t.op not in dependent]
+        # What only reads a live variable needs no function.
+        reads = {t.name: plain_read(self._graph, t) for t in early}
+        self._reads = {name: r for name, r in reads.items() if r is not None}
+        early = [t for t in early if t.name not in self._reads]
+        known = {t.ref(): t for t in (*early, *frontier)}
+        self._shadows = shadows(self._graph, dependent | remade)
+        self._before = _part(
+            self._graph,
+            list(known.values()),
+            [op for op in targets if op not in dependent]
+            + [
+                before
+                for op in dependent | remade
+                for before in op.control_inputs
+                if before in independent and before not in remade
+            ],
+            self._feeds,
+            (),
+            self._resources,
+        )
+        self._after = _part(
+            self._graph,
+            [t for t in fetched if t.op in dependent],
+            [op for op in targets if op in dependent],
+            [*self._feeds, *self._steps, *frontier],
+            (independent | step_ops) - remade,
+            self._resources,
+            {
+                name: shadow.handle
+                for name, (_, shadow) in self._shadows.items()
+            },
+        )
+        # Whether `before` may run a second time with no other effect.
+        self.is_pure = not any(map(has_effects, independent))
+
+
+class _Part:
+    """A program that takes its inputs by name and returns values by name."""
+
+    def __init__(
+        self,
+        program: Program,
+        inputs: Sequence[tf.Tensor],
+        outputs: Sequence[tf.Tensor],
+    ) -> None:
+        self._program = program
+        self._inputs = [tensor.name for tensor in inputs]
+        self._outputs = [tensor.name for tensor in outputs]
+
+    @property
+    def graph_def(self) -> Any:
+        return self._program.graph_def
+
+    def __call__(self, known: Mapping[str, Any]) -> dict[str, Any]:
+        values = self._program([known[name] for name in self._inputs])
+        return dict(zip(self._outputs, values, strict=True))
+
+
+def _part(
+    graph: tf.Graph,
+    fetches: list[tf.Tensor],
+    targets: list[tf.Operation],
+    inputs: list[tf.Tensor],
+    done: Any,
+    resources: Resources,
+    shadows: Mapping[str, Any] = MappingProxyType({}),
+) -> _Part | None:
+    if not fetches and not targets:
+        return None
+    program = Program(graph, fetches, targets, inputs, done, resources, shadows)
+    return _Part(program, inputs, fetches)
+
+
+def _as_declared(name: str, value: Any, declared: tf.Tensor) -> tf.Tensor:
+    """Returns what a step delivers as what the graph was built for."""
+    given = (
+        value if isinstance(value, tf.Tensor) else tf.convert_to_tensor(value)
+    )
+    fits = declared.shape.is_compatible_with(given.shape)
+    if fits and given.dtype == declared.dtype:
+        return given
+    # A fraction is no integer; all else keeps its meaning, if it fits.
+    numbers = tf.string not in (given.dtype, declared.dtype)
+    loses = given.dtype.is_floating and not declared.dtype.is_floating
+    if fits and numbers and not loses:
+        cast = tf.cast(given, declared.dtype)
+        if _keeps_values(given, cast):
+            return cast
+    shape, dtype = given.shape.as_list(), given.dtype.name
+    raise StepTensorError(
+        f"the step delivers {dtype}{shape}, and not "
+        f"{declared.dtype.name}{declared.shape}",
+        f"step tensor '{name}:0'",
+        "Declare what it delivers: SessionRunHookCallback(hooks, "
+        f'step_tensors={{"{name}": tf.TensorSpec('
+        f'{[None, *shape[1:]] if shape else []}, "{dtype}")}}).',
+    )
+
+
+def _keeps_values(given: tf.Tensor, cast: tf.Tensor) -> bool:
+    """Returns whether the declared dtype holds the values, too."""
+    both_are_fractions = given.dtype.is_floating and cast.dtype.is_floating
+    if both_are_fractions and cast.dtype.size >= given.dtype.size:
+        return True
+    if given.dtype.is_floating:  # less exact, and not infinite
+        is_same = tf.math.is_finite(cast) | ~tf.math.is_finite(given)
+    else:
+        # Back from an unsigned number, a negative one is itself again.
+        is_same = tf.cast(cast, given.dtype) == given
+        if given.dtype.is_integer and cast.dtype.is_integer:
+            is_same &= (cast < 0) == (given < 0)
+    return bool(tf.reduce_all(is_same))
+
+
+def _as_host(value: Any) -> Any:
+    # Nearly all values are dense tensors, and those need no questions.
+    return value.numpy() if isinstance(value, tf.Tensor) else to_host(value)

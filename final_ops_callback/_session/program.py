@@ -1,0 +1,160 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Part of a v1 graph as one function that runs eagerly."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Collection
+from collections.abc import Mapping
+from collections.abc import Sequence
+from types import MappingProxyType
+from typing import Any
+
+import tensorflow as tf
+
+from final_ops_callback._eager import eager_mode
+from final_ops_callback._session.control_flow import ControlFlow
+from final_ops_callback._session.function_def import Function
+from final_ops_callback._session.library import operation_of
+from final_ops_callback._session.op_errors import of_the_graph
+from final_ops_callback._session.resources import ONE_SHOT
+from final_ops_callback._session.resources import Resources
+from final_ops_callback._session.subgraph import definition_of
+from final_ops_callback._session.subgraph import needed_operations
+
+
+class Program:
+    """The operations that some fetches need, as one compiled function.
+
+    The subgraph becomes the definition of a function, without any control
+    dependencies: what v1 left unordered stays unordered. The handle of a
+    twin is replaced by that of its live variable, so reads and writes go to
+    the model by reference. Resources that a hook made (variables, tables,
+    iterators) live in a container of the session.
+
+    Args:
+        graph: The graph.
+        fetches: Sequence of its tensors. The values to return.
+        targets: Sequence of its operations, run for their effect.
+        inputs: Sequence of its tensors whose values are given in a call.
+        done: Collection of operations that have run already: a control
+            dependency on them holds.
+        resources: The `Resources` of the session.
+        shadows: Mapping from the name of a twin to the handle to read it
+            from, instead of the live variable. Defaults to none.
+
+    Raises:
+        UnsupportedOpError: An operation can't run outside of a v1 session.
+    """
+
+    def __init__(
+        self,
+        graph: tf.Graph,
+        fetches: Sequence[tf.Tensor],
+        targets: Sequence[tf.Operation],
+        inputs: Sequence[tf.Tensor],
+        done: Collection[tf.Operation],
+        resources: Resources,
+        shadows: Mapping[str, Any] = MappingProxyType({}),
+    ) -> None:
+        self._graph = graph
+        given = {tensor.ref() for tensor in inputs}
+        needed = needed_operations(fetches, targets, given, done)
+        for op in needed:
+            if op.type in ONE_SHOT and not (
+                op.outputs and op.outputs[0] in fetches
+            ):
+                # Its kernel is in a program of its own, which all share.
+                make = functools.partial(
+                    Program, graph, op.outputs, [], [], (), resources
+                )
+                resources.keep_one_shot(op, make)
+        operations = [op for op in needed if resources.handle(op) is None]
+        definition = definition_of(graph, operations, resources.claim, given)
+        self._gathered, self._spread = resources.replicated(
+            graph,
+            [  # less the initializers, which are skipped
+                op
+                for op, node in zip(operations, definition.node, strict=True)
+                if op.type == node.op
+            ],
+        )
+        handles = _used_handles(definition, graph, resources)
+        handles |= {f"{name}:0": handle for name, handle in shadows.items()}
+        flow = ControlFlow(needed)
+        self._may_be_dead = [
+            index
+            for index, tensor in enumerate(fetches)
+            if tensor.ref() not in given and flow.may_be_dead(tensor)
+        ]
+
+        self._dtypes = [tensor.dtype.base_dtype for tensor in inputs]
+        self._handles = list(handles.values())
+        given_dtypes = dict(
+            zip([tensor.name for tensor in inputs], self._dtypes, strict=True)
+        )
+        with eager_mode():
+            self._function = Function(
+                graph,
+                definition,
+                given_dtypes | dict.fromkeys(handles, tf.resource),
+                fetches,
+                [op.name for op in targets],
+                self._may_be_dead,
+            )
+
+    def __call__(self, values: Sequence[Any]) -> list[Any]:
+        """Runs the function.
+
+        Args:
+            values: Sequence of tensors or arrays, one for each input.
+
+        Returns:
+            List of eager tensors, one for each fetch.
+        """
+        with eager_mode():
+            tensors = [
+                value
+                if isinstance(value, tf.Tensor)
+                else tf.convert_to_tensor(value, dtype)
+                for value, dtype in zip(values, self._dtypes, strict=True)
+            ]
+            for live in self._gathered:
+                live.gather()
+            try:
+                results = self._function([*tensors, *self._handles])
+                if self._may_be_dead:
+                    results = self._all_alive(results)
+            except tf.errors.OpError as error:
+                raise of_the_graph(error, self._graph) from None
+            for live in self._spread:
+                live.spread()
+            return results
+
+    @property
+    def graph_def(self) -> Any:
+        """What runs, as a `GraphDef`, before the runtime optimizes it."""
+        return self._function.graph_def
+
+    def _all_alive(self, results: list[Any]) -> list[Any]:
+        """Refuses what had no value, as v1 did; takes the flags off."""
+        count = len(results) - len(self._may_be_dead)
+        for index, ran in zip(self._may_be_dead, results[count:], strict=True):
+            if ran.shape.rank != 0:
+                raise tf.errors.InvalidArgumentError(
+                    None, None, f"Retval[{index}] does not have value"
+                )
+        return results[:count]
+
+
+def _used_handles(
+    definition: Any, graph: tf.Graph, resources: Resources
+) -> dict[str, Any]:
+    there = {node.name for node in definition.node}
+    used = {name.partition(":")[0] for n in definition.node for name in n.input}
+    handles = {
+        f"{name}:0": resources.handle(operation_of(graph, name))
+        for name in used - there
+        if not name.startswith("^")
+    }
+    return {name: h for name, h in handles.items() if h is not None}

@@ -1,0 +1,86 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Reading live variables without running the graph."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from collections.abc import Collection
+
+import tensorflow as tf
+
+from final_ops_callback._eager import eager_mode
+from final_ops_callback._session.live_variable import LiveVariable
+from final_ops_callback._session.writes import source
+from final_ops_callback._session.writes import written_handles
+from final_ops_callback._tf_private import GLOBAL_STEP_READ_KEY
+
+
+def plain_read(
+    graph: tf.Graph, tensor: tf.Tensor
+) -> Callable[[], tf.Tensor] | None:
+    """Returns a function that reads the live variable a tensor reads.
+
+    Args:
+        graph: The graph.
+        tensor: A tensor that no step tensor is needed for.
+
+    Returns:
+        The function, or `None` if the tensor is more than the value of a
+        live variable.
+    """
+    twins = getattr(graph, "twins", {})
+    op = tensor.op
+    if op.type == "ReadVariableOp" and not op.control_inputs:
+        live = twins.get(op.inputs[0].op.name)
+    elif tensor in graph.get_collection(GLOBAL_STEP_READ_KEY):
+        # What the stock hooks fetch: the step, if it is initialized (a twin
+        # always is), plus 0.
+        step = tf.compat.v1.train.get_global_step(graph)
+        live = twins.get(step.op.name)
+    else:
+        live = None
+    if live is None:
+        return None
+    return live.read
+
+
+def shadows(
+    graph: tf.Graph, dependent: Collection[tf.Operation]
+) -> dict[str, tuple[LiveVariable, tf.Variable]]:
+    """Makes copies of the variables that are read while the step's values are.
+
+    An operation that takes a variable itself (a branch of a conditional, say)
+    and depends on the step runs after it, and would see the update. It reads
+    a copy from before the step, if nothing writes the variable there.
+    """
+    twins = getattr(graph, "twins", {})
+    read: dict[str, LiveVariable] = {}
+    written = written_handles(graph, dependent)
+    for op in dependent:
+        handles = [t for t in op.inputs if t.dtype == tf.resource]
+        names = {source(handle).name for handle in handles} & twins.keys()
+        read |= {name: twins[name] for name in names}
+    with eager_mode():
+        return {
+            name: (
+                live,
+                tf.Variable(
+                    live.read(), trainable=False, shape=live.variable.shape
+                ),
+            )
+            for name, live in read.items()
+            if name not in written
+        }
+
+
+def readable(graph: tf.Graph, tensor: tf.Tensor) -> tf.Tensor:
+    """Returns the value for the handle of a variable, else the tensor."""
+    if tensor.dtype != tf.resource or tensor.op.type != "VarHandleOp":
+        return tensor
+    # In v1 the name of a variable was the name of its value.
+    keys = tf.compat.v1.GraphKeys
+    for key in (keys.GLOBAL_VARIABLES, keys.LOCAL_VARIABLES):
+        for variable in graph.get_collection(key):
+            if getattr(variable, "handle", None) is tensor:
+                return graph.as_graph_element(variable)
+    return tensor

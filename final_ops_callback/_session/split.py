@@ -1,0 +1,109 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Where a graph is cut in two: before the step, and after it."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from typing import Any
+
+import tensorflow as tf
+
+from final_ops_callback._session.control_flow import ControlFlow
+from final_ops_callback.errors import UnsupportedOpError
+
+# Stateful operations that can run again: they only read.
+_PURE = ("ReadVariableOp", "VarHandleOp", "VarIsInitialized", "ResourceGather")
+
+
+def dependent_on(
+    flow: ControlFlow, step_ops: Collection[tf.Operation]
+) -> set[tf.Operation]:
+    """Returns the operations that wait for the step.
+
+    Args:
+        flow: The `ControlFlow` of all operations.
+        step_ops: Collection of the operations of the step tensors.
+    """
+    waiting, together = set(step_ops), flow.together() if step_ops else []
+    while True:
+        for op in flow.operations:
+            if any(t.op in waiting for t in op.inputs) or not (
+                waiting.isdisjoint(op.control_inputs)
+            ):
+                waiting.add(op)
+        split = [
+            group
+            for group in together
+            if not group.isdisjoint(waiting) and not group <= waiting
+        ]
+        if not split:
+            return waiting.difference(step_ops)
+        waiting.update(*split)
+
+
+def frontier_of(
+    dependent: Collection[tf.Operation],
+    given: Collection[Any],
+    flow: ControlFlow,
+) -> tuple[list[tf.Tensor], set[tf.Operation]]:
+    """Finds what the later part takes over from the earlier one.
+
+    Args:
+        dependent: Collection of the operations that wait for the step.
+        given: Collection of references of tensors whose values are known.
+        flow: The `ControlFlow` of both parts.
+
+    Returns:
+        Pair of the tensors on the way from the one part to the other, and of
+        the operations that both parts run, because what they make can't be
+        handed on.
+
+    Raises:
+        UnsupportedOpError: What runs in a branch would run twice.
+    """
+    frontier: dict[Any, tf.Tensor] = {}
+    remade: set[tf.Operation] = set()
+    stack = list(dependent)
+    while stack:
+        op = stack.pop()
+        again = [
+            before for before in op.control_inputs if flow.condition(before)
+        ]
+        for tensor in op.inputs:
+            if tensor.ref() in given or tensor.op in dependent:
+                continue
+            if _is_made_anew(tensor) or flow.may_be_dead(tensor):
+                again.append(tensor.op)
+            else:
+                frontier[tensor.ref()] = tensor
+        for before in again:
+            if before not in remade and before not in dependent:
+                _check_again(before, flow)
+                remade.add(before)
+                stack.append(before)
+    return list(frontier.values()), remade
+
+
+def _check_again(op: tf.Operation, flow: ControlFlow) -> None:
+    if flow.condition(op) and has_effects(op):
+        raise UnsupportedOpError(
+            f"{op.name!r} would run before the step and after it",
+            f"operation {op.name!r} in a branch that needs a step tensor",
+            "Run it outside of the branch, or build it with "
+            "tf.compat.v1.enable_control_flow_v2().",
+        )
+
+
+def has_effects(op: tf.Operation) -> bool:
+    """Says whether to run an operation twice is not to run it once."""
+    return op.op_def.is_stateful and not op.type.startswith(_PURE)
+
+
+def _is_made_anew(tensor: tf.Tensor) -> bool:
+    """Says whether both parts make a tensor, instead of handing it on.
+
+    A handle is no value, and a constant costs less than an input.
+    """
+    return tensor.dtype in (tf.resource, tf.variant) or (
+        tensor.op.type == "Const" and not tensor.op.control_inputs
+    )

@@ -1,0 +1,121 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Everything of TensorFlow that has no public name, and is used all the same.
+
+No other file of the package imports from `tensorflow.python` or
+`tensorflow.core`, or reads an attribute of TensorFlow that begins with an
+underscore (`tests/test_architecture.py` checks it). Each name stands here
+with the reason why nothing public does its work; `tests/test_private_api.py`
+has a test for each, which fails first when TensorFlow changes it.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import tensorflow as tf
+from tensorflow.core.framework.function_pb2 import FunctionDef
+from tensorflow.python.client import session as _session
+from tensorflow.python.client.session import SessionInterface
+from tensorflow.python.eager import context as _context
+from tensorflow.python.eager import execute as _execute
+from tensorflow.python.framework.error_interpolation import interpolate_graph
+from tensorflow.python.framework.indexed_slices import IndexedSlicesValue
+from tensorflow.python.training import evaluation as _evaluation
+from tensorflow.python.training.basic_session_run_hooks import (
+    get_or_create_steps_per_run_variable,
+)
+from tensorflow.python.training.training_util import GLOBAL_STEP_READ_KEY
+
+try:
+    # TensorFlow has moved the message once already.
+    from tensorflow.tsl.profiler.protobuf.xplane_pb2 import XSpace
+except ImportError:  # TensorFlow 2.16 and later
+    from tensorflow.core.profiler.protobuf.xplane_pb2 import XSpace
+
+__all__ = [
+    "EVALUATION_SETTER",
+    "FEED_EXPANSIONS",
+    "GLOBAL_STEP_READ_KEY",
+    "LOG_AT_END",
+    "FetchMapper",
+    "FunctionDef",
+    "HookTimer",
+    "IndexedSlicesValue",
+    "SessionInterface",
+    "XSpace",
+    "eager_context",
+    "enter_eager_mode",
+    "execute",
+    "get_or_create_eval_step",
+    "get_or_create_steps_per_run_variable",
+    "interpolate_graph",
+    "latest_eval_step",
+    "unfinalize",
+]
+
+# The mapper of v1's own session. Nothing public tells which tensors and
+# operations a structure of fetches names, with the conversions that other
+# packages have registered.
+FetchMapper = _session._FetchHandler
+
+# How composite tensors are fed, with the conversions that others registered.
+FEED_EXPANSIONS = _session._REGISTERED_EXPANSIONS
+
+# The base of the timers in stock hooks, which hold moments of a run.
+HookTimer = tf.compat.v1.train.SecondOrStepTimer.__mro__[1]
+
+# The attribute by which TensorFlow's hooks (and copies of them in other
+# packages) are told which tensor counts the evaluations.
+EVALUATION_SETTER = "_set_evals_completed_tensor"
+
+# The attribute of LoggingTensorHook that says whether `end` fetches.
+LOG_AT_END = "_log_at_end"
+
+
+def eager_context() -> Any:
+    """Returns the eager runtime of this process.
+
+    It takes the definition of a function and lets go of it again; nothing
+    public does, because TensorFlow gives it only functions that it traced.
+    """
+    return _context.context()
+
+
+def execute(name: str, outputs: int, inputs: list[Any], attrs: Any) -> Any:
+    """Runs an operation or a function of the eager runtime by its name.
+
+    `tf.raw_ops` has the operations, and no functions.
+
+    Args:
+        name: String. The name of the operation or function.
+        outputs: Integer. The number of its outputs.
+        inputs: List of eager tensors.
+        attrs: Tuple of attribute names and values, flat; `None` for none.
+
+    Returns:
+        List of eager tensors.
+    """
+    return _execute.execute(name, outputs, inputs, attrs, _context.context())
+
+
+def enter_eager_mode() -> Any:
+    """Returns a context in which operations run at once.
+
+    `tf.init_scope` stays in a plain graph that is the default one.
+    """
+    return tf.__internal__.eager_context.eager_mode()
+
+
+def unfinalize(graph: tf.Graph) -> None:
+    """Opens a finalized graph for new operations."""
+    graph._unsafe_unfinalize()
+
+
+def get_or_create_eval_step() -> Any:
+    """Returns the variable that v1's evaluation counted its runs by."""
+    return _evaluation._get_or_create_eval_step()
+
+
+def latest_eval_step(updates: list[Any]) -> Any:
+    """Returns the tensor of the evaluation's count once updates have run."""
+    return _evaluation._get_latest_eval_step_value(updates)
