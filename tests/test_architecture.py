@@ -1,399 +1,293 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The rooms of the package, and what each may import of the others."""
+"""The packages of the house, and what each may import of the others."""
 
 import ast
 import graphlib
 import importlib
 import re
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
 PACKAGE = "final_ops_callback"
 ROOT = Path(__file__).parents[1] / PACKAGE
-LONGEST = 500
 
-# Data goes down, values come back up: a room knows the rooms that it is made
-# of, and never who uses it. A room that outgrows its file is two rooms.
-ROOMS: dict[str, set[str]] = {
-    # the face
-    "__init__": {
-        "_final_ops",
-        "_hook_callback",
-        "_interactive",
-        "_runner",
-        "_session",
-    },
-    "__main__": {"_demo"},
-    "_demo": {"__init__"},
+# Data goes down, values come back up: a package knows those that it is made
+# of, and never who uses it.
+ARROWS: dict[str, set[str]] = {
     "errors": set(),
+    "shared": {"errors"},
+    "_keras": {"errors"},
+    "_session": {"errors", "shared"},
+    "_step": {"errors", "shared", "_keras"},
+    "_hooks": {"errors", "shared", "_keras", "_session", "_step"},
+    "_final_ops": {"errors", "shared", "_keras", "_step"},
     "testing": {"errors"},
-    # what both halves stand on
-    "_structure": set(),
-    "_resource": set(),
-    "_callback": set(),
-    "_stack": set(),
-    "_optimizer_stack": {"_stack"},
-    "_optimizers": {"_optimizer_stack", "_stack"},
-    "_randomness": {"_model", "_optimizer_stack", "_stack"},
-    "_step_count": {
-        "_model",
-        "_optimizer_stack",
-        "_optimizers",
-        "_resource",
-        "_stack",
-    },
-    "_model": {"_optimizer_stack", "_optimizers", "_stack"},
-    "_phases": {"errors"},
-    "_to_host": {"_stack", "_structure"},
-    # the inside of a step, by name
-    "_offers": {"errors"},
-    "_step_names": {"_graph", "_live", "_model", "_structure", "errors"},
-    "_replicas": {"errors"},
-    "_wrapping": set(),
-    "_first_trace": {"_model", "_optimizers", "_stack", "_wrapping"},
-    "_collect": {
-        "_graph",
-        "_model",
-        "_optimizer_stack",
-        "_optimizers",
-        "_replicas",
-        "_step_names",
-        "_wrapping",
-        "errors",
-    },
-    "_stand_in": {"_step_names", "_trace"},
-    "_step": {"_collect", "_stack", "_stand_in", "_step_names", "_workers"},
-    "_late_lookup": {"_stack"},
-    # FinalOpsCallback
-    "_last_step": {
-        "_late_lookup",
-        "_log_names",
-        "_model",
-        "_stack",
-        "_step",
-        "_step_names",
-        "_training_metrics",
-        "errors",
-    },
-    "_signature": {"_stack"},
-    "_symbolic": {"_stack"},
-    "_feeds": {"_stack", "_symbolic", "errors"},
-    "_leaf_kind": {
-        "_feeds",
-        "_last_step",
-        "_stack",
-        "_structure",
-        "_symbolic",
-        "_to_host",
-        "errors",
-    },
-    "_log_names": {"_model", "_stack"},
-    "_name_leaf": {
-        "_last_step",
-        "_leaf_kind",
-        "_log_names",
-        "_offers",
-        "_stack",
-        "_to_host",
-        "_training_metrics",
-        "errors",
-    },
-    "_leaves": {
-        "_feeds",
-        "_leaf_kind",
-        "_name_leaf",
-        "_signature",
-        "_stack",
-        "_symbolic",
-        "_to_host",
-        "_training_metrics",
-        "errors",
-    },
-    "_values": {
-        "_feeds",
-        "_last_step",
-        "_leaf_kind",
-        "_leaves",
-        "_name_leaf",
-        "_stack",
-        "_structure",
-        "_symbolic",
-        "_to_host",
-        "errors",
-    },
-    "_writable": {"errors"},
-    "_values_file": {"_structure", "_to_host", "_writable", "errors"},
-    "_outlets": {"_structure", "_to_host", "_values_file", "_writable"},
-    "_training_metrics": {"_resource", "_stack"},
-    "_final_ops": {
-        "_callback",
-        "_last_step",
-        "_late_lookup",
-        "_model",
-        "_outlets",
-        "_phases",
-        "_stack",
-        "_training_metrics",
-        "_values",
-        "errors",
-    },
-    # EagerSession
-    "_live": {"_eager", "_resource", "errors"},
-    "_graph": {"_live", "_offers", "errors"},
-    "_control_flow": set(),
-    "_library": {"errors"},
-    "_writes": {"_library"},
-    "_subgraph": {"_control_flow", "_library", "_writes", "errors"},
-    "_eager": set(),
-    "_resources": {"_eager", "_live", "_subgraph", "_writes"},
-    "_function_def": {"_library"},
-    "_op_errors": {"_function_def", "_library"},
-    "_program": {
-        "_control_flow",
-        "_eager",
-        "_function_def",
-        "_library",
-        "_op_errors",
-        "_resources",
-        "_subgraph",
-    },
-    "_reads": {"_eager", "_live", "_writes"},
-    "_split": {"_control_flow", "errors"},
-    "_plan": {
-        "_control_flow",
-        "_eager",
-        "_program",
-        "_reads",
-        "_resources",
-        "_split",
-        "_subgraph",
-        "_to_host",
-        "errors",
-    },
-    "_trace": set(),
-    "_plans": {"_plan", "_resources"},
-    "_fed": {"errors"},
-    "_session": {"_fed", "_plan", "_plans", "_resources", "_trace", "errors"},
-    "_interactive": {"_session"},
-    # HookRunner, which knows no Keras
-    "_foreign": {"_graph", "errors"},
-    "_restore": {"errors"},
-    "_calls": {"_foreign", "_graph", "_restore", "errors"},
-    "_asking": {"_calls"},
-    "_hook_state": set(),
-    "_as_made": {"_calls"},
-    "_requests": {
-        "_eager",
-        "_foreign",
-        "_graph",
-        "_live",
-        "_offers",
-        "_plan",
-        "_session",
-        "errors",
-    },
-    "_counters": {"_calls"},
-    "_scaffold": {"_foreign", "_graph", "_restore", "_session", "errors"},
-    "_begun": {"_calls", "_counters", "_graph", "_scaffold", "_session"},
-    "_runner": {
-        "_begun",
-        "_calls",
-        "_graph",
-        "_live",
-        "_offers",
-        "_requests",
-        "_session",
-        "errors",
-    },
-    # SessionRunHookCallback
-    "_model_state": {
-        "_graph",
-        "_live",
-        "_model",
-        "_optimizer_stack",
-        "_optimizers",
-        "_stack",
-        "errors",
-    },
-    "_hook_run": {
-        "_asking",
-        "_first_trace",
-        "_graph",
-        "_live",
-        "_model",
-        "_model_state",
-        "_offers",
-        "_optimizers",
-        "_randomness",
-        "_resource",
-        "_runner",
-        "_stack",
-        "_stand_in",
-        "_step",
-        "_step_count",
-        "_step_names",
-        "_values_now",
-        "_workers",
-        "errors",
-    },
-    "_workers": {"errors"},
-    "_hook_callback": {
-        "_as_made",
-        "_callback",
-        "_calls",
-        "_hook_run",
-        "_hook_state",
-        "_late_lookup",
-        "_offers",
-        "_phases",
-        "_stack",
-        "_step",
-        "_workers",
-        "errors",
-    },
-    "_values_now": {
-        "_eager",
-        "_graph",
-        "_model",
-        "_offers",
-        "_stack",
-        "_step_names",
-        "errors",
-    },
+    "face": {"_session", "_hooks", "_final_ops"},
+    "demo": {"face"},
 }
 
-# What runs hooks knows no Keras, so that any training loop can drive it.
-NO_KERAS = (
-    "_live",
-    "_graph",
-    "_subgraph",
-    "_program",
-    "_plan",
-    "_session",
-    "_runner",
-)
+# The files that belong to no package.
+FILES = {
+    "__init__": "face",
+    "__main__": "demo",
+    "_demo": "demo",
+    "errors": "errors",
+    "testing": "testing",
+    "_eager": "shared",
+    "_names": "shared",
+    "_profile": "shared",
+    "_structure": "shared",
+    "_tf_private": "shared",
+    "_to_host": "shared",
+}
+
+Modules = dict[str, str]
 
 
-def imports_of(source: str) -> set[str]:
-    """Returns the rooms that a source file imports, also inside functions."""
-    rooms = set()
-    for node in ast.walk(ast.parse(source)):
-        if isinstance(node, ast.Import):
-            names = [alias.name for alias in node.names]
-        elif isinstance(node, ast.ImportFrom) and node.level:
-            raise ValueError("import the package by its name")
-        elif isinstance(node, ast.ImportFrom) and node.module == PACKAGE:
-            names = [f"{PACKAGE}.{alias.name}" for alias in node.names]
-        elif isinstance(node, ast.ImportFrom):
-            names = [node.module or ""]
-        else:
-            continue
-        for name in names:
-            package, _, room = name.partition(".")
-            if package == PACKAGE:
-                # The face's own names are imported from the face.
-                known = room.partition(".")[0]
-                rooms.add(known if _is_room(known) else "__init__")
-    return rooms
-
-
-def _is_room(name: str) -> bool:
-    return bool(name) and (ROOT / f"{name}.py").exists()
-
-
-def sources() -> dict[str, str]:
-    """Returns the text of each module of the package."""
+def sources() -> Modules:
+    """Returns the text of each module by its dotted name in the package."""
     return {
-        path.relative_to(ROOT).with_suffix("").as_posix(): path.read_text(
+        ".".join(path.relative_to(ROOT).with_suffix("").parts): path.read_text(
             encoding="utf-8"
         )
         for path in ROOT.rglob("*.py")
     }
 
 
-def faults(modules: dict[str, str], rooms: dict[str, set[str]]) -> list[str]:
-    """Returns a sentence for each way in which the table is not kept."""
-    found = [f"{name} is no room" for name in modules.keys() - rooms.keys()]
-    found += [f"{name} is no module" for name in rooms.keys() - modules.keys()]
-    for name in modules.keys() & rooms.keys():
-        imported = imports_of(modules[name])
-        found += [f"{name} imports {other}" for other in imported - rooms[name]]
-        found += [
-            f"{name} does not import {other}"
-            for other in rooms[name] - imported
-        ]
-        length = len(modules[name].splitlines())
-        if length > LONGEST:
-            found.append(f"{name} has {length} lines")
+def imports_of(source: str, modules: Modules) -> set[str]:
+    """Returns the modules that a source imports, also inside of functions."""
+    found = set()
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.Import):
+            names = [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom) and node.level:
+            raise ValueError("import the package by its name")
+        elif isinstance(node, ast.ImportFrom):
+            names = [f"{node.module}.{alias.name}" for alias in node.names]
+        else:
+            continue
+        found |= {_module(name, modules) for name in names}
+    return found - {""}
+
+
+def _module(name: str, modules: Modules) -> str:
+    """Returns the module that a dotted name is in; empty if not of ours."""
+    first, *parts = name.split(".")
+    if first != PACKAGE:
+        return ""
+    while parts:
+        for module in (".".join(parts), ".".join([*parts, "__init__"])):
+            if module in modules:
+                return module
+        parts.pop()
+    return "__init__"
+
+
+def home_of(module: str) -> str:
+    """Returns the package (or the group of files) that a module is in."""
+    package, dot, _ = module.partition(".")
+    return package if dot else FILES.get(module, module)
+
+
+def faults(modules: Modules) -> list[str]:
+    """Returns a sentence for each way in which the order is not kept."""
+    found = []
+    needed: dict[str, set[str]] = {home: set() for home in ARROWS}
+    for module, source in modules.items():
+        home = home_of(module)
+        if home not in ARROWS:
+            found.append(f"{module} belongs to no package")
+            continue
+        for other in imports_of(source, modules):
+            if home_of(other) == home:
+                continue
+            needed[home].add(home_of(other))
+            if home_of(other) not in ARROWS[home]:
+                found.append(f"{module} imports {other}")
+    found += [
+        f"nothing of {home} imports {other}"
+        for home, others in ARROWS.items()
+        for other in others - needed[home]
+    ]
     return sorted(found)
 
 
-def test_the_table_of_rooms_is_kept() -> None:
-    """Each module is a room, imports what it may, and is short."""
-    assert faults(sources(), ROOMS) == []
+def below(home: str) -> set[str]:
+    """Returns all that a package stands on, also through others."""
+    found: set[str] = set()
+    for other in ARROWS[home]:
+        found |= {other} | below(other)
+    return found
 
 
-def test_a_room_never_leads_back_to_itself() -> None:
-    """The rooms can be put in an order in which each knows earlier ones."""
-    order = list(graphlib.TopologicalSorter(ROOMS).static_order())
-
-    assert set(order) == set(ROOMS)
+def test_the_order_of_packages_is_kept() -> None:
+    """Each package imports what it may, and all that it may."""
+    assert faults(sources()) == []
 
 
-def test_a_circle_of_rooms_would_be_found() -> None:
-    """Two rooms that import each other have no order."""
+@pytest.mark.parametrize(
+    ("module", "source", "fault"),
+    [
+        ("errors", "from {} import _names", "errors imports _names"),
+        (
+            "_names",
+            "from {}._keras import compat",
+            "_names imports _keras.compat",
+        ),
+        (
+            "_session.plan",
+            "from {}._step.names import Source",
+            "_session.plan imports _step.names",
+        ),
+        (
+            "_final_ops.feeds",
+            "def f():\n    import {}._hooks.runner",
+            "_final_ops.feeds imports _hooks.runner",
+        ),
+        (
+            "_keras.compat",
+            "from {} import FinalOpsCallback",
+            "_keras.compat imports __init__",
+        ),
+        ("_new", "", "_new belongs to no package"),
+    ],
+)
+def test_a_broken_order_would_be_found(
+    module: str, source: str, fault: str
+) -> None:
+    """An import upward, or a new file without a package, is a fault."""
+    modules = sources() | {module: source.format(PACKAGE)}
+
+    assert fault in faults(modules)
+
+
+def test_an_arrow_that_nobody_needs_would_be_found() -> None:
+    """A package that may import more than it does is a fault."""
+    modules = {
+        name: "" if home_of(name) == "testing" else source
+        for name, source in sources().items()
+    }
+
+    assert faults(modules) == ["nothing of testing imports errors"]
+
+
+def test_no_module_leads_back_to_itself() -> None:
+    """The modules can be put in an order in which each knows earlier ones."""
+    modules = sources()
+    graph = {
+        name: imports_of(source, modules) - {name}
+        for name, source in modules.items()
+    }
+    order = list(graphlib.TopologicalSorter(graph).static_order())
+
+    assert set(order) == set(modules)
+
+
+def test_a_circle_would_be_found() -> None:
+    """Two modules that import each other have no order."""
     circle = graphlib.TopologicalSorter({"a": {"b"}, "b": {"a"}})
 
     with pytest.raises(graphlib.CycleError):
         list(circle.static_order())
 
 
+def test_neither_half_stands_on_the_other() -> None:
+    """Sessions know no Keras, and final ops know no session and no hooks."""
+    assert not below("_session") & {"_keras", "_step", "_hooks", "_final_ops"}
+    assert not below("_final_ops") & {"_session", "_hooks"}
+
+
 @pytest.mark.parametrize(
-    ("source", "fault"),
+    ("name", "others"),
     [
-        (f"from {PACKAGE} import _final_ops", "errors imports _final_ops"),
-        (f"from {PACKAGE}._stack import components", "errors imports _stack"),
-        (f"import {PACKAGE}._values", "errors imports _values"),
-        (
-            f"def f():\n    from {PACKAGE} import _feeds",
-            "errors imports _feeds",
-        ),
-        (f"from {PACKAGE} import FinalOpsCallback", "errors imports __init__"),
-        ("\n" * (LONGEST + 1), f"errors has {LONGEST + 1} lines"),
+        ("FinalOpsCallback", ["_session", "_hooks"]),
+        ("EagerSession", ["_keras", "_step", "_hooks", "_final_ops"]),
+        ("HookRunner", ["_keras", "_step", "_final_ops"]),
+        ("SessionRunHookCallback", ["_final_ops"]),
     ],
 )
-def test_a_broken_room_would_be_found(source: str, fault: str) -> None:
-    """Another import, or too many lines, is a fault that names the room."""
-    found = faults(sources() | {"errors": source}, ROOMS)
+def test_a_public_name_loads_what_it_needs(
+    name: str, others: list[str]
+) -> None:
+    """A fresh process that imports one name has none of the other packages."""
+    program = (
+        f"from {PACKAGE} import {name}\n"
+        "import sys\n"
+        f"print([n for n in {others!r} "
+        f"if '{PACKAGE}.' + n in sys.modules])"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
 
-    assert set(found) - set(faults(sources(), ROOMS)) == {fault}
+    assert done.stdout.splitlines()[-1] == "[]"
 
 
-def test_a_module_without_a_room_would_be_found() -> None:
-    """A new module and a room without one are faults."""
-    modules = sources() | {"_new": ""}
-    del modules["errors"]
+class _WithoutDocstrings(ast.NodeTransformer):
+    """Leaves out the strings that stand as statements."""
 
-    found = faults(modules, ROOMS)
-
-    assert set(found) - set(faults(sources(), ROOMS)) == {
-        "_new is no room",
-        "errors is no module",
-    }
+    def visit_Expr(self, node: ast.Expr) -> ast.AST | None:
+        return None if isinstance(node.value, ast.Constant) else node
 
 
-@pytest.mark.parametrize("name", NO_KERAS)
-def test_the_runner_knows_no_keras(name: str) -> None:
-    """The rooms up to the runner import no Keras."""
-    imports = [
-        alias.name
-        for node in ast.walk(ast.parse(sources()[name]))
-        if isinstance(node, ast.Import)
-        for alias in node.names
-    ]
+def _lines(pattern: str, homes: set[str]) -> list[str]:
+    """Returns where the code of some packages matches, without strings."""
+    found = []
+    for module, source in sources().items():
+        if home_of(module) not in homes:
+            continue
+        code = ast.unparse(_WithoutDocstrings().visit(ast.parse(source)))
+        found += [
+            f"{module}: {line.strip()}"
+            for line in code.splitlines()
+            if re.search(pattern, line)
+        ]
+    return found
 
-    assert "keras" not in imports
+
+def test_one_package_imports_keras() -> None:
+    """Only `_keras` imports a Keras; the demo is a user of the package."""
+    homes = set(ARROWS) - {"_keras", "demo"}
+
+    assert _lines(r"^\s*(import|from) (keras|tf_keras)\b", homes) == []
+    assert _lines(r"^\s*import keras\b", {"_keras"})
+
+
+def test_one_file_has_the_private_names_of_tensorflow() -> None:
+    """Only `_tf_private` imports from below TensorFlow's public names."""
+    pattern = r"tensorflow\.(python|core|compiler|tsl)|tf\.__internal__"
+    found = _lines(pattern, set(ARROWS))
+
+    assert {line.partition(":")[0] for line in found} == {"_tf_private"}
+
+
+def test_one_package_asks_which_keras_it_is() -> None:
+    """No other package looks for what tells the versions of Keras apart."""
+    pattern = r"generation|flavor|looks_up_late|_supports_tf_logs|_implements_"
+
+    assert _lines(pattern, set(ARROWS) - {"_keras", "demo"}) == []
+    assert _lines(pattern, {"_keras"})
+
+
+@pytest.mark.parametrize("home", [name for name in ARROWS if name[0] == "_"])
+def test_the_manual_of_a_package_names_its_files(home: str) -> None:
+    """The docstring of a package says which file to open for what."""
+    modules = sources()
+    manual = ast.get_docstring(ast.parse(modules[f"{home}.__init__"])) or ""
+    files = {
+        name.partition(".")[2] for name in modules if home_of(name) == home
+    } - {"__init__"}
+    index = manual.partition("Which file to open:")[2]
+
+    assert set(re.findall(r"`(\w+)`", index)) >= files
+    for name in re.findall(r"^- `(\w+)`", index, re.MULTILINE):
+        assert name in files
 
 
 def test_the_face_has_all_its_names() -> None:
@@ -409,10 +303,11 @@ def test_the_face_has_all_its_names() -> None:
 def test_contributing_has_the_same_table() -> None:
     """The table that people read is the table that is checked."""
     text = (ROOT.parent / "CONTRIBUTING.md").read_text(encoding="utf-8")
-    rows = re.findall(r"^\| `(\w+)\.py` \|.*\| (.*) \|$", text, re.MULTILINE)
+    rows = re.findall(r"^\| `(\w+)/?` \|.*\| (.*) \|$", text, re.MULTILINE)
     table = {
         name: set(re.findall(r"\w+", imports)) - {"nothing"}
         for name, imports in rows
+        if name in ARROWS
     }
 
-    assert table == ROOMS
+    assert table == ARROWS

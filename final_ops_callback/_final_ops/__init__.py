@@ -1,2 +1,27 @@
 # SPDX-License-Identifier: Apache-2.0
-"""TODO."""
+"""FinalOpsCallback: evaluates final ops once, at the end of a Keras call.
+
+What it is for: `tf.estimator.FinalOpsHook` evaluated some tensors at the end
+of a session. This package does it for fit, evaluate and predict, with what
+Keras has: functions, metrics, variables, layer outputs, names. It loads
+nothing of `final_ops_callback._session` and `final_ops_callback._hooks`.
+
+How data goes through it: `FinalOpsCallback` (`callback`) takes a structure of
+final ops. `Values` (`values`) checks each leaf when the callback is made, and
+asks its kind (`leaf_kinds`, `name_leaf`) for its value when the run ends,
+with the feeds (`feeds`) and what was kept of the last step (`last_step`). The
+values go to the host (`to_host`), into `final_ops_values`, and to the writers
+(`writers`, `values_file`).
+
+Which file to open:
+
+- `callback`: `FinalOpsCallback`, the moments of Keras.
+- `values`: the final ops as a whole.
+- `leaf_kind`: what a kind of leaf is; `leaf_kinds`, `name_leaf`: the kinds.
+- `signature`: which parameters a callable leaf takes.
+- `feeds`: a feed dict, by name or by symbolic tensor.
+- `last_step`: what the last step of a run has computed.
+- `training_metrics`: keeps the state of the metrics safe from a validation.
+- `to_host`: a tensor of any backend as NumPy.
+- `writers`, `values_file`, `writable`: the console, TensorBoard and files.
+"""

@@ -134,10 +134,10 @@ class Feeds:
         return id(tensor) in self._by_tensor
 
 
-def _fits(shape: Any, symbolic: Any) -> bool:
+def _fits(shape: Any, of_input: Any) -> bool:
     # As in a call of a model: the size of the batch is free, and a last axis
     # of size 1 may be missing or left over.
-    shape, wanted = tf.TensorShape(shape), tf.TensorShape(symbolic)
+    shape, wanted = tf.TensorShape(shape), tf.TensorShape(of_input)
     if wanted.rank:
         wanted = tf.TensorShape([None]).concatenate(wanted[1:])
     candidates = [shape, shape.concatenate(1)]

@@ -9,13 +9,15 @@ from typing import Any
 
 import tensorflow as tf
 
-from final_ops_callback._hooks import scaffold
 from final_ops_callback._hooks.calls import checked_hooks
 from final_ops_callback._hooks.calls import named
 from final_ops_callback._hooks.calls import only_end
 from final_ops_callback._hooks.calls import overriding
 from final_ops_callback._hooks.counters import count_evaluations
 from final_ops_callback._hooks.counters import steps_per_run_variable
+from final_ops_callback._hooks.scaffold import finalize
+from final_ops_callback._hooks.scaffold import initialize
+from final_ops_callback._hooks.scaffold import scaffold_of
 from final_ops_callback._session.hook_graph import HookGraph
 from final_ops_callback._session.session import EagerSession
 from final_ops_callback._session.session import ValuesNow
@@ -87,9 +89,7 @@ class Begun:
         if steps_per_run > 1:
             steps_per_run_variable()
         self.hooks = checked_hooks(make_hooks())()
-        self._scaffold = self._contexts.enter_context(
-            scaffold.scaffold_of(scaffold)
-        )
+        self._scaffold = self._contexts.enter_context(scaffold_of(scaffold))
         if counts_evaluations:
             count_evaluations(self.hooks, steps_per_run)
         for hook in self.hooks:
@@ -100,10 +100,10 @@ class Begun:
         # Whatever has made something wants it closed if a step fails.
         queues = tf.compat.v1.get_collection(_QUEUE_RUNNERS)
         self.is_idle = only_end(self.hooks) and not queues and not scaffold
-        scaffold.finalize(self._scaffold, self.graph)
+        finalize(self._scaffold, self.graph)
 
     def _initialize(self, steps_per_run: int) -> None:
-        scaffold.initialize(self._scaffold, self.session)
+        initialize(self._scaffold, self.session)
         if steps_per_run > 1:
             steps_per_run_variable().load(steps_per_run, self.session)
 

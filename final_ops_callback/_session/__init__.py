@@ -1,2 +1,32 @@
 # SPDX-License-Identifier: Apache-2.0
-"""TODO."""
+"""EagerSession: v1 graphs whose operations run eagerly, without Keras.
+
+What it is for: a v1 hook builds operations in a graph and runs them in a
+session, while the model lives in the eager runtime. This package has that
+graph and that session. Variables of the graph that stand for variables of the
+model ("twins") read and write the model's own; nothing is copied.
+
+How data goes through it: `EagerSession.run(fetches, feed_dict)` checks the
+feeds (`feeds`), looks up or makes the plan of the fetches (`plans`, `plan`),
+and runs the plan. A plan is made once. It asks v1's own mapper which tensors
+and operations are meant, finds the part of the graph that they need
+(`subgraph`, with `control_flow` and `library`), notes which variables that
+part reads and writes (`reads`, `writes`), cuts it in two if some of it waits
+for the training step (`split`), and turns each part into a function of the
+eager runtime (`program`, `function_def`). The values come back as NumPy, as
+`tf.compat.v1.Session.run` returned them.
+
+Which file to open:
+
+- `session`: `EagerSession`; `interactive`: `EagerInteractiveSession`.
+- `hook_graph`: the graph that hooks build in, with twins and step tensors.
+- `live_variable`: what a twin stands for, on one or on several replicas.
+- `plan`, `plans`: what a set of fetches needs; the plans of one session.
+- `program`, `function_def`: a part of the graph as an eager function.
+- `subgraph`, `control_flow`, `library`: which operations some fetches need.
+- `split`: what runs before the training step, and what after it.
+- `reads`, `writes`: which variables operations read and write.
+- `resources`: the session's own variables, tables and iterators.
+- `feeds`: a feed dict, checked and turned into arrays.
+- `op_errors`: an error of a kernel in the words of a v1 session.
+"""
