@@ -22,7 +22,8 @@ import tensorflow as tf
 
 from final_ops_callback import SessionRunHookCallback
 from final_ops_callback import errors
-from final_ops_callback._step import tap
+from final_ops_callback._step import instrumented
+from final_ops_callback._step import step_function
 from tests.generations import GENERATIONS
 
 v1 = tf.compat.v1
@@ -608,7 +609,7 @@ def assert_left_alone(model: Any, before: dict[str, Any]) -> None:
     history = {key for key in after if key.endswith(".history")}
     for key in after.keys() - history:
         assert after[key] is before[key], key
-    assert type(model.train_function).__module__ != tap.__name__
+    assert type(model.train_function).__module__ != step_function.__name__
     weights = model.get_weights()
     fit(model)
     assert model.train_function is before["model.train_function"]
@@ -674,7 +675,7 @@ def test_nothing_is_left_by_evaluate_and_predict(model: Any) -> None:
     assert after.keys() == before.keys()
     for name in ("model.test_function", "model.predict_function"):
         assert after[name] is before[name]
-        assert type(after[name]).__module__ != tap.__name__
+        assert type(after[name]).__module__ != step_function.__name__
 
 
 @pytest.mark.parametrize("drives", [fit, evaluate, predict])
@@ -702,13 +703,15 @@ def test_hooks_are_let_go(
 def tapped(monkeypatch: pytest.MonkeyPatch) -> list[set[str]]:
     """The names of each call of a function with extra outputs."""
     calls: list[set[str]] = []
-    own = tap.StepTap.call_tapped
+    own = instrumented.InstrumentedStep.call
 
-    def counting(self: Any, data: Any, sources: Any, optional: Any) -> Any:
+    def counting(
+        self: Any, function: Any, data: Any, sources: Any, optional: Any
+    ) -> Any:
         calls.append(set(sources))
-        return own(self, data, sources, optional)
+        return own(self, function, data, sources, optional)
 
-    monkeypatch.setattr(tap.StepTap, "call_tapped", counting)
+    monkeypatch.setattr(instrumented.InstrumentedStep, "call", counting)
     return calls
 
 

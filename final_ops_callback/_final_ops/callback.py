@@ -19,7 +19,6 @@ from final_ops_callback._final_ops.writers import make_outlets
 from final_ops_callback._keras import callback_base
 from final_ops_callback._keras import compat
 from final_ops_callback._keras import model_info
-from final_ops_callback._keras.late_lookup import LateLookup
 from final_ops_callback._keras.phases import checked_phases
 from final_ops_callback.errors import ArgumentError
 
@@ -201,7 +200,16 @@ class FinalOpsCallback(callback_base.Callback):
 
     def _begin_phase(self, phase: callback_base.Phase) -> None:
         self._announced = False
-        LateLookup.remove(self.model, phase)
+        try:
+            self._begin_run(phase)
+        finally:
+            self._expect_no_evaluate()
+
+    def _expect_no_evaluate(self) -> None:
+        for run in self._last_steps.values():
+            run.expect_no_evaluate()
+
+    def _begin_run(self, phase: callback_base.Phase) -> None:
         if phase == "validation" and "train" in self._on:
             self._training_metrics.take(
                 compat.metrics_of(self.model), self._ops.metrics()
@@ -223,7 +231,7 @@ class FinalOpsCallback(callback_base.Callback):
                     raise
 
     def _end_phase(self, phase: callback_base.Phase, logs: Any) -> None:
-        LateLookup.remove(self.model)
+        self._expect_no_evaluate()
         if phase == "validation":
             self._training_metrics.note_validation()
         if phase not in self._on:

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from collections.abc import Iterable
+from collections.abc import Mapping
 from typing import Any
 
 from final_ops_callback._final_ops.training_metrics import State
@@ -13,10 +14,13 @@ from final_ops_callback._final_ops.training_metrics import state_of
 from final_ops_callback._keras import compat
 from final_ops_callback._keras import log_names
 from final_ops_callback._keras import model_info
-from final_ops_callback._keras.late_lookup import LateLookup
+from final_ops_callback._keras.workers import refuse_inside
+from final_ops_callback._step.instrumented import InstrumentedStep
 from final_ops_callback._step.names import Source
 from final_ops_callback._step.names import StepNames
-from final_ops_callback._step.tap import StepTap
+from final_ops_callback._step.step_function import StepFunction
+from final_ops_callback._step.step_function import StepRequest
+from final_ops_callback._step.step_function import expected_evaluate
 from final_ops_callback.errors import LeafError
 from final_ops_callback.errors import StepTensorError
 
@@ -44,7 +48,11 @@ class LastStep:
         # resets them.
         self._before: dict[str, State] = {}
         self.model: Any = None
-        self._tap: StepTap | None = None
+        self.instrumented: InstrumentedStep
+        self._sources: Mapping[str, Source] = {}
+        self._values: Mapping[str, Any] = {}
+        self._step_function: StepFunction | None = None
+        self._expected: StepFunction | None = None
         self._names: StepNames | None = None
 
     def value(self, name: str, where: Callable[[], str]) -> Any:
@@ -58,15 +66,15 @@ class LastStep:
             LeafError: No step has run.
         """
         name = _bare(name)
-        if self._tap is None or name not in self._tap.watched:
+        if name not in self._sources:
             return None
-        if name not in self._tap.values:
+        if name not in self._values:
             raise LeafError(
                 f"no step has run that delivers {name!r}",
                 where(),
                 "Give the run data for at least one step.",
             )
-        return self._tap.values[name]
+        return self._values[name]
 
     @property
     def known(self) -> tuple[str, ...]:
@@ -81,7 +89,7 @@ class LastStep:
 
     def delivers(self, name: str) -> bool:
         """Says whether the steps of this run deliver something by name."""
-        return bool(self._names and self._sources([name]))
+        return bool(self._names and self._taken([name]))
 
     def may_have_updated(self, metric: Any) -> bool:
         """Says whether this run may have updated a metric of the model.
@@ -94,8 +102,15 @@ class LastStep:
 
     def catch_evaluate(self, model: Any) -> None:
         """Makes ready for an evaluate that may follow."""
+        self.expect_no_evaluate()
         if self._wanted and _has_step_tensors(model):
-            LateLookup.install(model, self)
+            self._expected = expected_evaluate(model, self)
+
+    def expect_no_evaluate(self) -> None:
+        """Takes back what `catch_evaluate` did."""
+        expected, self._expected = self._expected, None
+        if expected is not None:
+            expected.expect_no_more(self)
 
     def begin(self, model: Any) -> None:
         """Begins to watch the steps of a run.
@@ -114,14 +129,32 @@ class LastStep:
         if not _has_step_tensors(model):
             return
         self._names = StepNames(model, self.mode)
-        sources = self._sources(self._wanted)
-        if not sources:
+        self._sources = self._taken(self._wanted)
+        if not self._sources:
             return
-        if self._tap is None or self._tap.model is not model:
-            self._tap = StepTap(model, self.mode)
-        self._tap.watch(sources)
+        refuse_inside(model, self._sources)
+        made = vars(self).get("instrumented")
+        if made is None or made.model is not model:
+            self.instrumented = InstrumentedStep(model, self.mode)
+        self._step_function = StepFunction.of(model, self.mode)
+        self._step_function.subscribe(self)
 
-    def _sources(self, wanted: Iterable[str]) -> dict[str, Source]:
+    def before_step(self, data: Any) -> StepRequest:
+        """Returns what is kept of the step that comes."""
+        return StepRequest(self._sources)
+
+    def after_step(self, outputs: Any, values: Mapping[str, Any]) -> None:
+        """Keeps what the step delivered."""
+        self._values = values
+
+    def no_data(self) -> None:
+        """Keeps what the step before delivered."""
+
+    def step_failed(self, error: BaseException) -> None:
+        """Lets the model and the values go."""
+        self.end()
+
+    def _taken(self, wanted: Iterable[str]) -> dict[str, Source]:
         """Returns those of the names that are taken out of the step.
 
         A log comes first, also where a layer is called as the part of its
@@ -145,9 +178,10 @@ class LastStep:
 
     def end(self) -> None:
         """Lets the model and the values go."""
-        if self._tap is not None:
-            self._tap.disarm()
-            self._tap.values = {}
+        step_function, self._step_function = self._step_function, None
+        if step_function is not None:
+            step_function.unsubscribe(self)
+        self._sources, self._values = {}, {}
         self._names = self._model = None
         self._before = {}
 

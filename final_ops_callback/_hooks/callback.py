@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import weakref
+from collections.abc import Callable
 from collections.abc import Iterable
 from collections.abc import Mapping
 from typing import Any
@@ -18,12 +19,13 @@ from final_ops_callback._hooks.hook_run import HookRun
 from final_ops_callback._hooks.hook_state import HookAttributes
 from final_ops_callback._keras import callback_base
 from final_ops_callback._keras import compat
-from final_ops_callback._keras.late_lookup import LateLookup
 from final_ops_callback._keras.phases import checked_phases
 from final_ops_callback._keras.workers import refuse_servers
 from final_ops_callback._keras.workers import several
 from final_ops_callback._names import checked_specs
-from final_ops_callback._step.tap import StepTap
+from final_ops_callback._step.instrumented import InstrumentedStep
+from final_ops_callback._step.step_function import StepFunction
+from final_ops_callback._step.step_function import expected_evaluate
 from final_ops_callback.errors import BackendError
 
 _PHASES = ("train", "test", "predict")
@@ -32,10 +34,11 @@ _OF_RUNS = (
     "_aside",
     "_as_made",
     "_began",
+    "_expected",
     "_hook_objects",
+    "_instrumented",
     "_outer_runs",
     "_runs",
-    "_taps",
 )
 
 
@@ -118,7 +121,8 @@ class SessionRunHookCallback(callback_base.Callback):
     def _forget_runs(self) -> None:
         self._runs: dict[str, HookRun] = {}
         self._outer_runs: dict[str, HookRun] = {}
-        self._taps: dict[str, StepTap] = {}
+        self._instrumented: dict[str, InstrumentedStep] = {}
+        self._expected: StepFunction | None = None
         # Of the runs that are inside of one another, the outermost first.
         self._hook_objects = hook_objects(self._hooks)
         self._began: list[HookAttributes] = []
@@ -162,45 +166,28 @@ class SessionRunHookCallback(callback_base.Callback):
         _give_up(self._outer_runs)
         self._outer_runs.update(self._runs)
         self._runs.clear()
+        self._expect_no_evaluate()
         if self._concerns("test"):
-            LateLookup.install(model, self)
+            self._expect_evaluate()
 
     def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
         """Makes ready for the evaluate inside fit."""
         super().on_epoch_begin(epoch, logs)
+        if "train" in self._runs:
+            self._runs["train"].check_stands()
         if self._concerns("validation"):
-            LateLookup.install(self.model, self)
-
-    def on_train_batch_begin(self, batch: int, logs: Any = None) -> None:
-        """Calls `before_run` of the hooks."""
-        self._before_batch("train")
-
-    def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
-        """Calls `after_run` of the hooks."""
-        self._after_batch("train", logs)
-
-    def on_test_batch_begin(self, batch: int, logs: Any = None) -> None:
-        """Calls `before_run` of the hooks."""
-        self._before_batch("test")
-
-    def on_test_batch_end(self, batch: int, logs: Any = None) -> None:
-        """Calls `after_run` of the hooks."""
-        self._after_batch("test", logs)
-
-    def on_predict_batch_begin(self, batch: int, logs: Any = None) -> None:
-        """Calls `before_run` of the hooks."""
-        self._before_batch("predict")
-
-    def on_predict_batch_end(self, batch: int, logs: Any = None) -> None:
-        """Calls `after_run` of the hooks."""
-        self._after_batch("predict", None)
+            self._expect_evaluate()
 
     def _begin_phase(self, phase: callback_base.Phase) -> None:
-        LateLookup.remove(self.model, phase)
         if phase == "train":
             _give_up(self._outer_runs)  # a fit is inside of no other
-        if not self._concerns(phase):
-            return
+        try:
+            if self._concerns(phase):
+                self._begin_run(phase)
+        finally:
+            self._expect_no_evaluate()
+
+    def _begin_run(self, phase: callback_base.Phase) -> None:
         mode = "test" if phase == "validation" else phase
         self._as_made.note(self._hooks)
         run = HookRun(
@@ -213,8 +200,10 @@ class SessionRunHookCallback(callback_base.Callback):
             self._step_tensors,
             # Keras tells its callbacks the number of steps, if it knows it.
             unknown_length=(self.params or {}).get("steps") is None,
-            tap=self._tap(mode),
+            instrumented=self._instrumented_step(mode),
             is_alone=self._chief_only and several(self.model),
+            on_step=_of(weakref.ref(self), "_resume", mode),
+            on_failure=_of(weakref.ref(self), "_give_up_run", mode),
         )
         self._set_hooks_aside()
         try:
@@ -228,12 +217,13 @@ class SessionRunHookCallback(callback_base.Callback):
         mode = "test" if phase == "validation" else phase
         self._resume(mode)
         run = self._runs.pop(mode, None)
-        LateLookup.remove(self.model)
+        self._expect_no_evaluate()
         if phase in ("test", "predict"):
             self._runs.update(self._outer_runs)
             self._outer_runs.clear()
         if run is not None:
             try:
+                run.check_stands()
                 run.end(logs)
             finally:
                 self._return_hooks()
@@ -261,12 +251,14 @@ class SessionRunHookCallback(callback_base.Callback):
         if self._aside and self._began:
             self._aside.pop().return_to(self._began[-1])
 
-    def _tap(self, mode: str) -> StepTap:
-        """Returns the tap of a mode: a second fit needs no second trace."""
-        tap = self._taps.get(mode)
-        if tap is None or tap.model is not self.model:
-            tap = self._taps[mode] = StepTap(self.model, mode)
-        return tap
+    def _instrumented_step(self, mode: str) -> InstrumentedStep:
+        """Returns that of a mode: a second fit needs no second trace."""
+        found = self._instrumented.get(mode)
+        if found is None or found.model is not self.model:
+            found = self._instrumented[mode] = InstrumentedStep(
+                self.model, mode
+            )
+        return found
 
     def _has_hooks(self) -> bool:
         return not self._chief_only or compat.is_chief(self.model)
@@ -280,11 +272,6 @@ class SessionRunHookCallback(callback_base.Callback):
             phase == "validation" and "test" in self._on
         )
 
-    def _before_batch(self, mode: str) -> None:
-        self._resume(mode)
-        if mode in self._runs:
-            self._guarded(mode, self._runs[mode].before_batch)
-
     def _resume(self, mode: str) -> None:
         """Goes on with the outer run, if one inside of it has failed.
 
@@ -297,20 +284,32 @@ class SessionRunHookCallback(callback_base.Callback):
         self._runs.update(self._outer_runs)
         self._outer_runs.clear()
 
-    def _after_batch(self, mode: str, logs: Any) -> None:
-        if mode in self._runs:
-            self._guarded(mode, self._runs[mode].after_batch, logs)
-            if self._runs[mode].ends_the_loop:
-                raise StopIteration  # the loop of Keras 2 ends by it
+    def _give_up_run(self, mode: str) -> None:
+        """Forgets a run in which a hook has failed."""
+        self._runs.pop(mode, None)
+        self._return_hooks()
 
-    def _guarded(self, mode: str, call: Any, *args: Any) -> None:
-        try:
-            call(*args)
-        except BaseException:
-            self._runs.pop(mode, None)
-            self._return_hooks()
-            LateLookup.remove(self.model)
-            raise
+    def _expect_evaluate(self) -> None:
+        self._expect_no_evaluate()
+        self._expected = expected_evaluate(self.model, self)
+
+    def _expect_no_evaluate(self) -> None:
+        expected, self._expected = self._expected, None
+        if expected is not None:
+            expected.expect_no_more(self)
+
+
+def _of(
+    callback: weakref.ref[SessionRunHookCallback], method: str, *args: Any
+) -> Callable[[], None]:
+    """Returns a call of a method of a callback, if that is still there."""
+
+    def call() -> None:
+        found = callback()
+        if found is not None:
+            getattr(found, method)(*args)
+
+    return call
 
 
 def _refuse_other_backends(model: Any) -> None:

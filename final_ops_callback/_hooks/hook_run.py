@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import logging
 from collections.abc import Callable
 from collections.abc import Iterator
@@ -34,11 +35,12 @@ from final_ops_callback._names import LEARNING_RATE
 from final_ops_callback._names import LOSS
 from final_ops_callback._names import Offers
 from final_ops_callback._session.live_variable import LiveVariable
+from final_ops_callback._step.instrumented import InstrumentedStep
 from final_ops_callback._step.names import ALWAYS_THERE
 from final_ops_callback._step.names import Source
 from final_ops_callback._step.names import StepNames
-from final_ops_callback._step.stand_in import Wish
-from final_ops_callback._step.tap import StepTap
+from final_ops_callback._step.step_function import StepFunction
+from final_ops_callback._step.step_function import StepRequest
 from final_ops_callback.errors import HookUsageError
 from final_ops_callback.errors import StepTensorError
 
@@ -68,7 +70,11 @@ class HookRun:
             `tf.TensorSpec`, where the default does not fit.
         unknown_length: Boolean. Whether only the end of the data ends an
             epoch.
-        tap: The tap of the model for this phase.
+        instrumented: The `InstrumentedStep` of the model for this phase.
+        on_step: Function without arguments that is called before anything
+            of a step. Defaults to one that does nothing.
+        on_failure: Function without arguments that is called when a hook has
+            failed in a step. Defaults to one that does nothing.
         is_alone: Boolean. Whether, of several workers, only this one has
             hooks: then they can't write what all have.
     """
@@ -82,8 +88,10 @@ class HookRun:
         variable_names: Mapping[str, str],
         step_tensors: Mapping[str, tf.TensorSpec],
         unknown_length: bool,
-        tap: StepTap,
+        instrumented: InstrumentedStep,
         is_alone: bool = False,
+        on_step: Callable[[], None] = lambda: None,
+        on_failure: Callable[[], None] = lambda: None,
     ) -> None:
         self._model = model
         self._workers = Workers(model) if several(model) else None
@@ -121,8 +129,14 @@ class HookRun:
         self._begun = False
         self._is_idle = False
         self._failed: BaseException | None = None
-        self._tap = tap
+        self.instrumented = instrumented
+        self._on_step = on_step
+        self._on_failure = on_failure
+        self._step_function: StepFunction | None = None
         self._stopping = False
+        # What is taken out of every step, if the step delivers it.
+        self._watched: Mapping[str, Source] = {}
+        self._last_values: Mapping[str, Any] = {}
         # What hooks want seldom changes from step to step.
         self._wanted: tuple[list[str], Mapping[str, Source]] = [], {}
         # Whether the step keeps one function for the whole run.
@@ -138,6 +152,17 @@ class HookRun:
         if model_info.is_built(self._model) and not unbuilt:
             self._begin_runner()
             self._begun = True
+        self._step_function = StepFunction.of(self._model, self._phase)
+        self._step_function.subscribe(self)
+
+    def check_stands(self) -> None:
+        """Checks that Keras still calls the step that the hooks run in.
+
+        Raises:
+            HookUsageError: The model was compiled anew.
+        """
+        if self._step_function is not None and not self._step_function.stands:
+            self._told(self._guarded, self._refuse_other_optimizer)
 
     def _live_variables(self) -> list[LiveVariable]:
         if optimizers.build(self._model):
@@ -152,20 +177,32 @@ class HookRun:
             self._written,
         )
 
-    def before_batch(self) -> None:
-        """Calls `before_run` and prepares the step, or lets it be skipped."""
-        self._tap.is_due = True
+    def before_step(self, data: Any) -> StepRequest:
+        """Calls `before_run`, and returns what the hooks want of the step.
+
+        Args:
+            data: What Keras gives to its step function.
+        """
+        self._on_step()
+        request = self._told(self._before_step, data)
+        if request is None:
+            raise StopIteration  # the loop of Keras 2 ends by it
+        return request
+
+    def _before_step(self, data: Any) -> StepRequest | None:
         if not self._begun and self._failed is None:
-            self._tap.begin_with(self._begin_late)
-            return
+            self._begin_late(data)
         runner = self._runner
         if getattr(self._model, "optimizer", None) is not self._optimizer:
             self._guarded(self._refuse_other_optimizer)
         if self._steps is not None:
             self._steps.before_step()
         if self._is_idle:
-            self._arm_first_trace()
-            return
+            return StepRequest(
+                self._watched, self._watched.keys(), self._around()
+            )
+        if self._ends_the_loop:
+            return None
         if not self._stopping and runner.should_stop():
             self._stop()
         if not self._stopping:
@@ -174,32 +211,30 @@ class HookRun:
             self._written.pop().complete()
         self._agree()
         if self._stopping:
-            self._skip()
-            return
-        self._tap.arm(
-            Wish(
-                self._sources(),
-                self._around(),
-                runner.run_metadata if runner.wants_trace else None,
-                self.abort,
-                self._uncount,
-            )
+            return self._skip()
+        wanted = self._sources()
+        return StepRequest(
+            {**self._watched, **wanted} if self._watched else wanted,
+            self._watched.keys() - wanted.keys(),
+            self._around(),
+            runner.run_metadata if runner.wants_trace else None,
         )
+
+    def _told(self, call: Callable[..., Any], *args: Any) -> Any:
+        """Calls something, and tells of its failure before it goes on."""
+        try:
+            return call(*args)
+        except BaseException:
+            self._on_failure()
+            raise
 
     def _around(self) -> contextlib.AbstractContextManager[Any]:
         """Returns the context in which the step that comes has to run."""
-        during = self._runner.during_step()
         first, self._first_trace = self._first_trace, None
-        if first is None:
-            return during
-        return _both(during, first.installed())
-
-    def _arm_first_trace(self) -> None:
-        """Lets the first step be traced as without hooks that want nothing."""
-        if self._first_trace is not None:
-            self._tap.arm(
-                Wish({}, self._around(), None, self.abort, self._uncount)
-            )
+        if self._is_idle:
+            return first.installed() if first else contextlib.nullcontext()
+        during = self._runner.during_step()
+        return _both(during, first.installed()) if first else during
 
     def _refuse_other_optimizer(self) -> None:
         raise HookUsageError(
@@ -220,7 +255,7 @@ class HookRun:
 
     def _pin(self, sources: Mapping[str, Source]) -> None:
         """Takes values out of every step from now on, in one function."""
-        new = sources.keys() - self._tap.watched.keys()
+        new = sources.keys() - self._watched.keys()
         if new and self._values_now.has_run:
             logger.warning(
                 "A hook asks for %s after the first step. The step of %r, "
@@ -231,7 +266,7 @@ class HookRun:
                 sorted(new),
                 self._model.name,
             )
-        self._tap.watch_also(sources)
+        self._watched = {**self._watched, **sources}
 
     def _before_run(self) -> None:
         runner = self._runner
@@ -249,26 +284,49 @@ class HookRun:
             counter = model_info.step_counter(self._model)
             self._step_before = value_now(compat.components(counter)[0])
 
-    def after_batch(self, logs: Mapping[str, Any] | None) -> None:
+    def after_step(self, outputs: Any, values: Mapping[str, Any]) -> None:
         """Calls `after_run` with what the step delivered.
 
         Args:
-            logs: Mapping. The logs of the batch.
+            outputs: What Keras's own step function returned.
+            values: Mapping from the names of step tensors to their values.
         """
+        self._told(self._after_step, outputs, values)
+
+    def _after_step(self, outputs: Any, values: Mapping[str, Any]) -> None:
+        if self._phase != "predict":
+            self._values_now.logs = compat.logs_of(outputs)
         if self._is_idle:
             self._values_now.has_run = True
+            self._last_values = values
             self._count()
             return
-        self._values_now.logs = dict(logs or {})
-        self._tap.settle()
-        if not self._tap.ran or not self._runner.in_step:
+        if not self._runner.in_step:
             return
-        self._guarded(self._after_run)
+        self._guarded(functools.partial(self._after_run, values))
         if self._runner.should_stop():
             self._stop()
         self._agree()
 
-    def _after_run(self) -> None:
+    def no_data(self) -> None:
+        """Takes back the step that found no data.
+
+        The data set ends inside of the step, and by then Keras may have
+        counted it: `optimizer.iterations` is one too high. A checkpoint of
+        the end would carry that step.
+        """
+        if self._step_before is not None:
+            model_info.step_counter(self._model).assign(self._step_before)
+
+    def step_failed(self, error: BaseException) -> None:
+        """Closes the session: the call of Keras ends by an exception.
+
+        Args:
+            error: The exception.
+        """
+        self.abort(error)
+
+    def _after_run(self, taken: Mapping[str, Any]) -> None:
         values: dict[str, Any] = {}
         if self._runner.step_names:
             logs = self._values_now.logs
@@ -276,10 +334,8 @@ class HookRun:
             values |= {name: v for name, v in logs.items() if name != LOSS}
             if self._learning_rate is not None:
                 values[LEARNING_RATE] = self._learning_rate
-            values |= self._tap.values
-        self._values_now.note_step(self._tap.values)
-        # What a step delivered is large, and may be let go with the step.
-        self._tap.values = {}
+            values |= taken
+        self._values_now.note_step(taken)
         self._count()
         self._runner.after_run(values)
 
@@ -291,7 +347,7 @@ class HookRun:
                 self._runner.count_by(counter)
 
     @property
-    def ends_the_loop(self) -> bool:
+    def _ends_the_loop(self) -> bool:
         """Whether Keras has to be stopped by an exception.
 
         Keras 2 can be asked to stop training only.
@@ -307,10 +363,9 @@ class HookRun:
                 validation has refilled the metrics since.
         """
         values_now = self._values_now
-        if self._is_idle and self._tap.values:
-            values_now.note_step(self._tap.values)
-        self._tap.disarm()
-        self._tap.values = {}
+        if self._last_values:
+            values_now.note_step(self._last_values)
+        self._leave()
         values_now.logs |= dict(logs or {})
         try:
             if self._failed is not None:
@@ -326,9 +381,16 @@ class HookRun:
         Args:
             error: The exception that ends the call.
         """
-        self._tap.disarm()
+        self._leave()
         self._values_now.forget()
         self._runner.abort(error)
+
+    def _leave(self) -> None:
+        """Watches no step more."""
+        self._last_values = {}
+        step_function, self._step_function = self._step_function, None
+        if step_function is not None:
+            step_function.unsubscribe(self)
 
     def _begin_late(self, data: Any) -> None:
         """Begins in the first step of a model without variables."""
@@ -347,17 +409,6 @@ class HookRun:
             self._stop()
         else:
             self._begun = True
-        self.before_batch()
-
-    def _uncount(self) -> None:
-        """Takes back the step that found no data.
-
-        The data set ends inside of the step, and by then Keras may have
-        counted it: `optimizer.iterations` is one too high. A checkpoint of
-        the end would carry that step.
-        """
-        if self._step_before is not None:
-            model_info.step_counter(self._model).assign(self._step_before)
 
     def _guarded(self, call: Callable[[], None]) -> None:
         try:
@@ -405,9 +456,14 @@ class HookRun:
             asked = looked_up
         self._values_now.kept = self._names.taken(kept)
         watched = {**self._values_now.kept, **self._names.taken(asked)}
-        if watched or self._is_pinned:
-            self._tap.watch(watched, is_optional=True)
-        if watched and may_be_random(self._model) and self._tap.is_compiled:
+        refuse_inside(self._model, watched)
+        self._watched = watched
+        own = StepFunction.of(self._model, self._phase).function
+        if (
+            watched
+            and may_be_random(self._model)
+            and self.instrumented.was_compiled_without(own)
+        ):
             logger.warning(
                 "The step of %r, which may draw random numbers, was compiled "
                 "before hooks asked for %s. It is compiled anew, and its "
@@ -458,13 +514,12 @@ class HookRun:
         if hasattr(self._model, _STOP[self._phase]):
             setattr(self._model, _STOP[self._phase], True)
 
-    def _skip(self) -> None:
+    def _skip(self) -> StepRequest:
         # Keras has to get outputs from predict; those of one batch more do
         # no harm. A training or test step would.
         if self._phase == "predict":
-            self._tap.disarm()
-        else:
-            self._tap.skip(self._do_nothing)
+            return StepRequest()
+        return StepRequest(instead=self._do_nothing)
 
     def _do_nothing(self, data: Any) -> Any:
         model_info.build_metrics(self._model, model_info.data_spec(data))

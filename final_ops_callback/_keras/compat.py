@@ -226,6 +226,25 @@ def backend_of(model: Any) -> str:
     return str(generation.backend.backend())
 
 
+def logs_of(outputs: Any) -> dict[str, Any]:
+    """Returns the logs of a step as callbacks get them, values as they are.
+
+    Args:
+        outputs: What the step function of a model returned for a training or
+            test step. In Keras 3, a log may be a dict of logs.
+
+    Returns:
+        Dict from the name of a log to its value; empty if the step has
+        returned something else.
+    """
+    if not isinstance(outputs, dict):
+        return {}
+    logs: dict[str, Any] = {}
+    for name, value in outputs.items():
+        logs |= logs_of(value) if isinstance(value, dict) else {name: value}
+    return logs
+
+
 def floatx_of(model: Any) -> str:
     """Returns the dtype that Keras gives to numbers of a model by default.
 
