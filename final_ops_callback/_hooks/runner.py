@@ -157,7 +157,11 @@ class HookRunner:
     @property
     def looked_up(self) -> list[str]:
         """The names of the step tensors that somebody has looked up."""
-        return [] if self._run is None else list(self._run.graph.step_tensors)
+        return (
+            []
+            if self._run is None
+            else list(self._run.graph.links.step_tensors)
+        )
 
     def count_by(self, variable: Any) -> None:
         """Takes another variable for the global step from now on.
@@ -256,7 +260,7 @@ class HookRunner:
             raise self._misused("before_run")
         # What the step to come delivers has no value yet.
         run.session.values_now = None
-        self._requests = requests = StepRequests(run.session)
+        self._requests = requests = StepRequests(run.session, run.graph.links)
         self._context = tf.compat.v1.train.SessionRunContext(
             run.original_args, run.session
         )
