@@ -7,6 +7,7 @@ import pytest
 import tensorflow as tf
 
 from final_ops_callback import EagerSession
+from final_ops_callback._names import step_specs_of
 from final_ops_callback._session import hook_graph
 from final_ops_callback._session.hook_graph import HookGraph
 from final_ops_callback._session.live_variable import LiveVariable
@@ -56,7 +57,7 @@ def test_the_module_of_the_hook_graph_can_be_reloaded() -> None:
     try:
         graph = importlib.reload(hook_graph).HookGraph(
             [LiveVariable("weight", tf.Variable(3.0))],
-            {"loss": tf.TensorSpec([], tf.float32)},
+            step_specs_of({"loss": tf.TensorSpec([], tf.float32)}),
         )
     finally:
         vars(hook_graph).update(before)

@@ -119,7 +119,7 @@ def _of_another_graph(
             f"time, or {maker}",
         )
     base = _base_of(value)
-    if base in links_of(graph).offers.known():
+    if base in links_of(graph).step_specs.known():
         advice = f"Use '{base}:0' (the name): the step delivers it"
     elif isinstance(value, tf.Variable):
         advice = (

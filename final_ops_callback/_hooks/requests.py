@@ -159,12 +159,13 @@ class StepRequests:
         """
         if self._plan is None:
             return
+        known = self._links.step_specs.known
         for name in self._plan.step_names:
             if name not in step_values:
                 raise StepTensorError(
                     f"the step delivers nothing called {name!r}",
                     f"fetch {name + ':0'!r} of {self._asking_for(name)}",
-                    nearest(name, {*step_values, *self._links.offers.known()}),
+                    nearest(name, {*step_values, *known()}),
                 )
         self._known = self._noted(self._plan.after, self._known, step_values)
 

@@ -18,9 +18,8 @@ from typing import Any
 import tensorflow as tf
 
 from final_ops_callback._names import LEARNING_RATE
-from final_ops_callback._names import StepTensors
+from final_ops_callback._names import StepSpecs
 from final_ops_callback._names import nearest
-from final_ops_callback._names import offers_of
 from final_ops_callback._session.live_variable import LiveVariable
 from final_ops_callback._session.model_links import ModelLinks
 from final_ops_callback._session.model_links import link
@@ -70,7 +69,8 @@ class HookGraph(tf.Graph):
         live_variables: Iterable of `LiveVariable`. One of them may have the
             role `global_step`; without it the graph has a step of its own
             that stays 0.
-        offers: What the training step delivers by name. Defaults to nothing.
+        step_specs: What the training step delivers by name. Defaults to
+            nothing.
 
     Attributes:
         links: The `ModelLinks` of the graph.
@@ -79,11 +79,12 @@ class HookGraph(tf.Graph):
     def __init__(
         self,
         live_variables: Iterable[LiveVariable] = (),
-        offers: StepTensors | None = None,
+        step_specs: StepSpecs | None = None,
     ) -> None:
         super().__init__()
         self.links = ModelLinks(
-            offers=offers_of(offers), find_fed=self.existing_element
+            step_specs=step_specs or StepSpecs(),
+            find_fed=self.existing_element,
         )
         link(self, self.links)
         self._learning_rate: tf.Tensor | None = None
@@ -130,9 +131,8 @@ class HookGraph(tf.Graph):
         if not isinstance(obj, str):
             return super().as_graph_element(obj, allow_tensor, allow_operation)
         name = obj.removesuffix(":0")
-        is_known = (
-            name not in self.links.twins and name in self.links.offers.known()
-        )
+        specs = self.links.step_specs
+        is_known = name not in self.links.twins and name in specs.known()
         if is_known and name != LEARNING_RATE and self._made_step_tensor(name):
             self._tell_of_namesake(name)
         try:
@@ -147,7 +147,7 @@ class HookGraph(tf.Graph):
         return self._named(obj, allow_tensor, allow_operation)
 
     def _unknown(self, name: str, error: KeyError) -> UnknownNameError:
-        known = self.links.offers.known()
+        known = self.links.step_specs.known()
         log = f"A log of this name is 'logs/{name}:0'. " if "/" in name else ""
         return UnknownNameError(
             error.args[0].removesuffix("."),
@@ -265,7 +265,7 @@ class HookGraph(tf.Graph):
             return True
         if ":" in name:
             return False
-        spec = self.links.offers.spec(name)
+        spec = self.links.step_specs.spec(name)
         if spec is None:
             return False
         # In v1 the model's tensors were there before the graph was finalized;

@@ -9,7 +9,7 @@ from typing import Any
 
 import tensorflow as tf
 
-from final_ops_callback._names import Offers
+from final_ops_callback._names import StepSpecs
 from final_ops_callback._session.live_variable import LiveVariable
 
 # TensorFlow neither lists nor exports a collection whose key is a tuple.
@@ -30,7 +30,7 @@ class ModelLinks:
             stands for it. Only the names that were asked for are in it.
         step_inputs: Dict from the name of a tensor to the `LiveVariable`
             that feeding it sets for one step.
-        offers: What the training step delivers by name.
+        step_specs: What the training step delivers by name.
         find_fed: Function that finds the element that a feed names, called
             as `tf.Graph.as_graph_element`. `None`: that method of the graph.
     """
@@ -41,7 +41,7 @@ class ModelLinks:
     step_inputs: dict[str, LiveVariable] = dataclasses.field(
         default_factory=dict
     )
-    offers: Offers = dataclasses.field(default_factory=Offers)
+    step_specs: StepSpecs = dataclasses.field(default_factory=StepSpecs)
     find_fed: Callable[..., Any] | None = None
 
 
