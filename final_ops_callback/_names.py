@@ -21,7 +21,7 @@ LOSS = "loss"
 
 
 @dataclasses.dataclass(frozen=True)
-class Offers:
+class StepSpecs:
     """The step tensors that a step delivers when it is asked.
 
     Attributes:
@@ -35,21 +35,14 @@ class Offers:
     known: Callable[[], Collection[str]] = tuple
 
 
-StepTensors = (
-    Mapping[str, tf.TensorSpec] | Callable[[str], tf.TensorSpec | None] | Offers
-)
+def step_specs_of(step_tensors: Mapping[str, tf.TensorSpec]) -> StepSpecs:
+    """Returns the specs of the step tensors that somebody declares.
 
-
-def offers_of(step_tensors: StepTensors | None) -> Offers:
-    """Returns the offers, however they were given."""
-    if step_tensors is None:
-        return Offers()
-    if isinstance(step_tensors, Offers):
-        return step_tensors
-    if callable(step_tensors):
-        return Offers(step_tensors)
+    Args:
+        step_tensors: As in `checked_specs`.
+    """
     declared = checked_specs(step_tensors)
-    return Offers(declared.get, declared.keys)
+    return StepSpecs(declared.get, declared.keys)
 
 
 def checked_specs(step_tensors: Mapping[str, Any]) -> dict[str, tf.TensorSpec]:
@@ -91,28 +84,12 @@ def checked_specs(step_tensors: Mapping[str, Any]) -> dict[str, tf.TensorSpec]:
             raise ArgumentError(
                 f"{spec!r} does not say what {name!r} is",
                 where,
-                f"Write {_declaration(name, spec)}.",
-            )
-        if checked.get(name, spec) != spec:
-            raise ArgumentError(
-                f"{name!r} is declared twice, and not as the same",
-                where,
-                f"Keep one of {checked[name]} and {spec}.",
+                f'Write step_tensors={{"{name}": '
+                'tf.TensorSpec([None, 1], "float32")}, with its own shape and '
+                "dtype.",
             )
         checked[name] = spec
     return checked
-
-
-def _declaration(name: str, meant: Any) -> str:
-    """Writes how to declare a step tensor, from what was given instead."""
-    shape, dtype = "[None, 1]", '"float32"'
-    try:
-        dtype = f'"{tf.as_dtype(meant).name}"'
-        shape = "None"  # of any shape
-    except (TypeError, ValueError):
-        if isinstance(meant, list | tuple | tf.TensorShape):
-            shape = str(list(meant))
-    return f'step_tensors={{"{name}": tf.TensorSpec({shape}, {dtype})}}'
 
 
 def nearest(name: str, known: Iterable[str], others: Iterable[str] = ()) -> str:

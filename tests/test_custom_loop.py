@@ -178,6 +178,7 @@ METHODS = {
     "after_run": lambda runner: runner.after_run({}),
     "end": lambda runner: runner.end(),
     "session": lambda runner: runner.session,
+    "count_by": lambda runner: runner.count_by(tf.Variable(0)),
 }
 
 
@@ -243,14 +244,16 @@ def test_a_step_that_was_not_begun() -> None:
 
 
 def test_begin_adds_no_attribute() -> None:
-    """What a runner has is there from the start."""
+    """What a runner has is there from the start, and so for what it began."""
     runner = HookRunner(RecordingHook())
     before = set(vars(runner))
 
     with runner:
+        begun = set(vars(runner._run))
         runner.before_run()
         runner.after_run({})
         during = set(vars(runner))
+        assert begun == set(vars(runner._run))
 
     assert before == during == set(vars(runner))
 

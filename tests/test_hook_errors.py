@@ -169,14 +169,11 @@ FLOAT = tf.TensorSpec([], "float32")
 @pytest.mark.parametrize(
     ("declared", "match"),
     [
-        ({"labels": "float32"}, r"float32.*TensorSpec\(None, \"float32\"\)\}"),
-        ({"labels": tf.int64}, r"labels.*tf.TensorSpec\(None, \"int64\"\)\}"),
-        ({"labels": [None, 3]}, r"tf.TensorSpec\(\[None, 3\], \"float32\"\)"),
+        ({"labels": "float32"}, r"'float32' .*\"labels\": tf.TensorSpec\(\["),
         ({"labels": tf.SparseTensorSpec([2])}, r"SparseTensorSpec.*Write"),
         ({"labels:1": FLOAT}, r"'labels:1' is no name.*'labels:0'"),
         ({":0": FLOAT}, r"':0' is no name"),
         ({3: FLOAT}, r"3 is no name"),
-        ({"a": FLOAT, "a:0": tf.TensorSpec([2])}, r"'a' is declared twice"),
         ([FLOAT], r"a list is no mapping.*Use a dict"),
     ],
     ids=str,

@@ -16,6 +16,7 @@ import tensorflow as tf
 from final_ops_callback import FinalOpsCallback
 from final_ops_callback import _structure
 from final_ops_callback import errors
+from final_ops_callback._final_ops import leaf_kinds
 from final_ops_callback._keras import compat
 from tests import models
 from tests import original
@@ -708,3 +709,27 @@ def test_an_exception_names_the_leaf(
     assert caught.value.__notes__ == ["raised by final_ops['a'][1]"]
     assert callback.final_ops_values is None
     assert "final_ops_callback" not in {r.name for r in caplog.records}
+
+
+def test_a_structure_that_has_changed_is_an_error(evaluated: Any) -> None:
+    """Leaves are compiled once: one that comes later was never checked."""
+    ops = {"loss": "loss"}
+    callback = FinalOpsCallback(ops)
+    ops["accuracy"] = "accuracy"
+
+    with pytest.raises(
+        errors.LeafError, match=r"has changed since .*final_ops\). Make a new"
+    ):
+        models.finish(callback, evaluated, LOGS)
+
+
+def test_a_leaf_is_classified_once(
+    monkeypatch: pytest.MonkeyPatch, evaluated: Any
+) -> None:
+    """A run asks no leaf again what kind it is."""
+    callback = FinalOpsCallback({"a": ["loss", 1]})
+    monkeypatch.setattr(leaf_kinds, "KINDS", ())
+
+    values = models.finish(callback, evaluated, LOGS)
+
+    assert values == {"a": [0.5, 1]}

@@ -377,18 +377,16 @@ def test_json_holds_bytes_as_text(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("value", "expected"),
     [
-        (np.longdouble("0.5"), 0.5),
-        (np.array([1, 2], np.longdouble), [1.0, 2.0]),
-        (np.array([1j], np.clongdouble), [str(1j)]),
+        (np.array([1j]), [str(1j)]),
         (np.ma.array([1, 2], mask=[False, True]), [1, None]),
         (np.array([(1, b"a")], [("n", "i4"), ("s", "S1")]), [[1, "a"]]),
     ],
-    ids=["scalar", "array", "complex", "masked", "structured"],
+    ids=["complex", "masked", "structured"],
 )
 def test_json_holds_what_python_has_no_type_for(
     value: Any, expected: Any, tmp_path: Path
 ) -> None:
-    """Long doubles are numbers, what is masked is null, a record a list."""
+    """A complex number is text, what is masked is null, a record a list."""
     assert as_json(tmp_path, value) == expected
 
 
@@ -509,13 +507,13 @@ def test_npz_holds_records_and_strings_of_numpy(tmp_path: Path) -> None:
 def test_the_file_names_phase_and_step(model: Any, tmp_path: Path) -> None:
     """`{phase}` and `{step}` are filled in, with the optimizer's step."""
     callback = FinalOpsCallback(
-        "loss", filepath=tmp_path / "{phase}-{step:04d}.json"
+        "loss", filepath=tmp_path / "{phase}-{step:06d}.json"
     )
 
     models.fit(model, callback)
 
     step = int(model.optimizer.iterations.numpy())
-    assert os.listdir(tmp_path) == [f"train-{step:04d}.json"]
+    assert os.listdir(tmp_path) == [f"train-{step:06d}.json"]
 
 
 def test_the_file_has_the_permissions_of_any_new_file(tmp_path: Path) -> None:
@@ -701,33 +699,27 @@ BAD_PATHS: dict[str, tuple[str, type[Exception], str]] = {
     "unknown field": (
         "{epoch}.json",
         errors.ArgumentError,
-        r"unknown field 'epoch'.*Only \{phase\} and \{step\}",
+        r"'\{epoch\}' is not a field.*Only \{phase\}, \{step\} and \{step:06",
     ),
     "attribute of a field": (
         "{phase.real}.json",
         errors.ArgumentError,
-        "unknown field",
+        r"'\{phase\.real\}' is not a field",
     ),
-    "numbered field": ("{}.json", errors.ArgumentError, "unknown field ''"),
+    "numbered field": (
+        "{}.json",
+        errors.ArgumentError,
+        r"'\{\}' is not a field",
+    ),
     "brace that stays open": (
         "{phase.json",
         errors.ArgumentError,
-        "no format string.*Write a brace",
+        r"'\{phase\.json' is not a field.*can't hold another brace",
     ),
-    "unknown conversion": (
-        "{phase!x}.json",
+    "another format": (
+        "{step:04d}.json",
         errors.ArgumentError,
-        "format of its own",
-    ),
-    "field in a field": (
-        "{step:{width}}.json",
-        errors.ArgumentError,
-        "'step' has a format of its own.*Only",
-    ),
-    "format of another type": (
-        "{step:x<z}.json",
-        errors.ArgumentError,
-        "format of its own",
+        r"'\{step:04d\}' is not a field.*Only",
     ),
 }
 

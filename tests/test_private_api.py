@@ -18,6 +18,7 @@ from final_ops_callback._hooks import counters
 from final_ops_callback._keras import compat
 from final_ops_callback._keras import model_info
 from final_ops_callback._keras import optimizer_compat
+from final_ops_callback._names import StepSpecs
 from final_ops_callback._session import function_def
 from final_ops_callback._session.hook_graph import HookGraph
 from tests import models
@@ -84,7 +85,7 @@ def test_the_variables_that_hooks_count_by() -> None:
 
 def test_a_finalized_graph_can_be_opened() -> None:
     """A step tensor is made when it is looked for, also after finalize."""
-    graph = HookGraph((), {"mae": tf.TensorSpec([])}.get)
+    graph = HookGraph((), StepSpecs({"mae": tf.TensorSpec([])}.get))
     graph.finalize()
     tensor = graph.get_tensor_by_name("mae:0")
 

@@ -7,18 +7,19 @@ Keras has: functions, metrics, variables, layer outputs, names. It loads
 nothing of `final_ops_callback._session` and `final_ops_callback._hooks`.
 
 How data goes through it: `FinalOpsCallback` (`callback`) takes a structure of
-final ops. `Values` (`values`) checks each leaf when the callback is made, and
-asks its kind (`leaf_kinds`, `name_leaf`) for its value when the run ends,
-with the feeds (`feeds`) and what was kept of the last step (`last_step`). The
-values go to the host (`to_host`), into `final_ops_values`, and to the writers
-(`writers`, `values_file`).
+final ops. `FinalOps` (`values`) compiles it once, when the callback is made,
+into a list of `Leaf(path, kind, value)`, and has each kind (`leaf_kinds`,
+`name_leaf`) check its leaves. When a run ends, it asks each kind for the value
+of its leaves, with the feeds (`feeds`) and what was kept of the last step
+(`last_step`). The values go to the host (`to_host`), into `final_ops_values`,
+and to the writers (`writers`, `values_file`).
 
 Which file to open:
 
 - `callback`: `FinalOpsCallback`, the moments of Keras.
 - `values`: the final ops as a whole.
-- `leaf_kind`: what a kind of leaf is; `leaf_kinds`, `name_leaf`: the kinds.
-- `signature`: which parameters a callable leaf takes.
+- `leaf_kind`: a leaf and what a kind of leaf is; `leaf_kinds`, `name_leaf`:
+  the kinds.
 - `feeds`: a feed dict, by name or by symbolic tensor.
 - `last_step`: what the last step of a run has computed.
 - `training_metrics`: keeps the state of the metrics safe from a validation.

@@ -66,7 +66,8 @@ class FinalOpsCallback(callback_base.Callback):
         log_dir: String, path or `None`. Where summaries for TensorBoard go,
             into a folder for each phase. Defaults to `None`.
         filepath: String, path or `None`. A `.json` or `.npz` file for the
-            values; may hold `{phase}` and `{step}`. Defaults to `None`.
+            values. It may hold `{phase}`, `{step}` and `{step:06d}`. Defaults
+            to `None`.
         verbose: 0 or 1. 1 prints one line for each value. Defaults to 0.
 
     Raises:

@@ -5,20 +5,18 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-from collections.abc import Callable
 from typing import Any
 
+from final_ops_callback import _structure
 from final_ops_callback._final_ops.feeds import Feeds
 from final_ops_callback._final_ops.last_step import LastStep
 from final_ops_callback._final_ops.to_host import to_host
 from final_ops_callback._keras import compat
 from final_ops_callback._keras import symbolic
+from final_ops_callback._structure import Path
 from final_ops_callback._structure import map_result
 from final_ops_callback.errors import GraphTensorError
 from final_ops_callback.errors import LeafError
-
-# To write where a leaf stands takes time, and only an error needs it.
-Where = Callable[[], str]
 
 
 @dataclasses.dataclass
@@ -29,7 +27,7 @@ class Moment:
         model: The Keras model that the run was for.
         logs: Dict. The logs of the run's end, values as NumPy or Python.
         feeds: The feeds of the final ops.
-        symbolic: List of lists. The symbolic leaves of the structure, in the
+        symbolic: List of lists. The symbolic tensors among the leaves, in the
             groups that one forward pass computes together.
         last_step: What was taken out of the last step, or `None`.
     """
@@ -46,41 +44,40 @@ class Moment:
         """The ids of the metrics of the model."""
         return {id(metric) for metric in compat.metrics_of(self.model)}
 
-    def symbolic_value(self, leaf: Any) -> Any:
-        """Returns the value of a symbolic leaf, computed with its group."""
-        if id(leaf) not in self._computed:
+    def symbolic_value(self, tensor: Any) -> Any:
+        """Returns the value of a symbolic tensor, computed with its group."""
+        if id(tensor) not in self._computed:
             groups = self.symbolic
-            of_leaf = (g for g in groups if any(one is leaf for one in g))
-            self._computed.update(self._forward_pass(next(of_leaf, [leaf])))
-        return self._computed[id(leaf)]
+            of_tensor = (g for g in groups if any(one is tensor for one in g))
+            self._computed.update(self._forward_pass(next(of_tensor)))
+        return self._computed[id(tensor)]
 
     def _forward_pass(self, group: list[Any]) -> dict[int, Any]:
         inputs = symbolic.distinct(
-            source for leaf in group for source in sources(leaf, self.feeds)
+            source for tensor in group for source in sources(tensor, self.feeds)
         )
         outputs = symbolic.evaluate_symbolic(
             group, [(i, self.feeds.by_tensor(i)) for i in inputs]
         )
         return {
-            id(leaf): to_host(output)
-            for leaf, output in zip(group, outputs, strict=True)
+            id(tensor): to_host(output)
+            for tensor, output in zip(group, outputs, strict=True)
         }
 
 
 class LeafKind:
-    """One kind of leaf: which it is, what it needs, what it is worth."""
+    """One kind of leaf: which values are of it, what they need and become."""
 
-    def accepts(self, leaf: Any) -> bool:
-        """Says whether a leaf is of this kind."""
+    def accepts(self, value: Any) -> bool:
+        """Returns whether a value is a leaf of this kind."""
         raise NotImplementedError
 
-    def needs(self, leaf: Any, feeds: Feeds, where: Where) -> list[Any]:
-        """Checks a leaf before anything runs; returns the feeds it uses.
+    def needs(self, leaf: Leaf, feeds: Feeds) -> list[Any]:
+        """Checks a leaf before anything runs, and returns the feeds it uses.
 
         Args:
-            leaf: A leaf that this kind accepts.
+            leaf: A leaf whose value this kind accepts.
             feeds: The feeds that the user gave.
-            where: Function that writes the path of the leaf, for an error.
 
         Returns:
             List of the names and symbolic tensors whose feeds it uses.
@@ -90,34 +87,62 @@ class LeafKind:
         """
         return []
 
-    def value(self, leaf: Any, moment: Moment, where: Where) -> Any:
+    def value(self, leaf: Leaf, moment: Moment) -> Any:
         """Returns what a leaf is worth at a moment."""
         raise NotImplementedError
 
 
-def sources(leaf: Any, feeds: Feeds) -> list[Any]:
-    """Returns what a symbolic leaf is computed from, of what is fed."""
+@dataclasses.dataclass(frozen=True)
+class Leaf:
+    """One leaf of the final ops, classified once.
+
+    Attributes:
+        path: Tuple of the keys and indices that lead to the leaf.
+        kind: The kind that accepts the value.
+        value: What the user wrote there.
+        structure: The final ops as a whole, for `where`.
+    """
+
+    path: Path
+    kind: LeafKind
+    value: Any
+    structure: Any = dataclasses.field(repr=False)
+
+    def where(self) -> str:
+        """Writes the path as the user would: `final_ops['auc'][0]`.
+
+        That takes time, and only an error needs it.
+        """
+        return _structure.as_expression(
+            _structure.ROOT, self.structure, self.path
+        )
+
+
+def sources(tensor: Any, feeds: Feeds) -> list[Any]:
+    """Returns the tensors to feed that a symbolic tensor is computed from."""
     # v1 let one feed any tensor, so also the fetched one itself.
-    return [leaf] if feeds.has_tensor(leaf) else symbolic.source_inputs(leaf)
+    if feeds.has_tensor(tensor):
+        return [tensor]
+    return symbolic.source_inputs(tensor)
 
 
-def graph_tensor_error(value: Any, where: Where) -> GraphTensorError:
+def graph_tensor_error(value: Any, leaf: Leaf) -> GraphTensorError:
     return GraphTensorError(
         f"{getattr(value, 'name', value)!r} belongs to a graph and has no "
         "value of its own",
-        where(),
+        leaf.where(),
         "Give its Keras counterpart (a metric, variable, function or "
         "layer output), or run the v1 hook itself: "
         "SessionRunHookCallback(tf.compat.v1.train.FinalOpsHook(...)).",
     )
 
 
-def on_host(result: Any, where: Where) -> Any:
+def on_host(result: Any, leaf: Leaf) -> Any:
     """Turns what something returned into values."""
 
     def value_of(value: Any) -> Any:
         if compat.is_graph_element(value):
-            raise graph_tensor_error(value, where)
+            raise graph_tensor_error(value, leaf)
         return to_host(value)
 
     try:
@@ -125,6 +150,6 @@ def on_host(result: Any, where: Where) -> Any:
     except RecursionError as error:
         raise LeafError(
             "the result contains itself, or is nested too deeply",
-            where(),
+            leaf.where(),
             "Return a nesting that ends.",
         ) from error

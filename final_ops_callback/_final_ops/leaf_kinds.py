@@ -15,15 +15,13 @@ from typing import Any
 import tensorflow as tf
 
 from final_ops_callback._final_ops.feeds import Feeds
+from final_ops_callback._final_ops.leaf_kind import Leaf
 from final_ops_callback._final_ops.leaf_kind import LeafKind
 from final_ops_callback._final_ops.leaf_kind import Moment
-from final_ops_callback._final_ops.leaf_kind import Where
 from final_ops_callback._final_ops.leaf_kind import graph_tensor_error
 from final_ops_callback._final_ops.leaf_kind import on_host
 from final_ops_callback._final_ops.leaf_kind import sources
 from final_ops_callback._final_ops.name_leaf import Name
-from final_ops_callback._final_ops.signature import call_signature
-from final_ops_callback._final_ops.signature import is_concrete_function
 from final_ops_callback._final_ops.to_host import to_host
 from final_ops_callback._final_ops.training_metrics import is_as_new
 from final_ops_callback._keras import compat
@@ -46,89 +44,90 @@ ALWAYS_FED = ("model", "logs")
 class _GraphElement(LeafKind):
     """A tensor, operation or variable of a v1 graph: refused."""
 
-    def accepts(self, leaf: Any) -> bool:
-        return compat.is_graph_element(leaf)
+    def accepts(self, value: Any) -> bool:
+        return compat.is_graph_element(value)
 
-    def needs(self, leaf: Any, feeds: Feeds, where: Where) -> list[Any]:
-        raise graph_tensor_error(leaf, where)
+    def needs(self, leaf: Leaf, feeds: Feeds) -> list[Any]:
+        raise graph_tensor_error(leaf.value, leaf)
 
 
-class _Metric(LeafKind):
+class Metric(LeafKind):
     """A metric object: its result."""
 
-    def accepts(self, leaf: Any) -> bool:
-        return compat.is_metric(leaf) or compat.is_metric_class(leaf)
+    def accepts(self, value: Any) -> bool:
+        return compat.is_metric(value) or compat.is_metric_class(value)
 
-    def needs(self, leaf: Any, feeds: Feeds, where: Where) -> list[Any]:
-        if compat.is_metric_class(leaf):
+    def needs(self, leaf: Leaf, feeds: Feeds) -> list[Any]:
+        if compat.is_metric_class(leaf.value):
             raise LeafError(
-                f"{leaf.__name__} is the class of a metric, not a metric",
-                where(),
+                f"{leaf.value.__name__} is the class of a metric, not a metric",
+                leaf.where(),
                 "Give the object that you gave to compile(metrics=[...]).",
             )
         return []
 
-    def value(self, leaf: Any, moment: Moment, where: Where) -> Any:
-        if id(leaf) not in moment.own_metrics and is_as_new(leaf):
-            logger.warning(_NEVER_UPDATED, where(), leaf.name)
-        return on_host(leaf.result(), where)
+    def value(self, leaf: Leaf, moment: Moment) -> Any:
+        metric = leaf.value
+        if id(metric) not in moment.own_metrics and is_as_new(metric):
+            logger.warning(_NEVER_UPDATED, leaf.where(), metric.name)
+        return on_host(metric.result(), leaf)
 
 
 class _TensorLike(LeafKind):
     """A variable or a concrete tensor, dense or not: a copy of its value."""
 
-    def accepts(self, leaf: Any) -> bool:
+    def accepts(self, value: Any) -> bool:
         composite = tf.SparseTensor | tf.RaggedTensor | tf.IndexedSlices
         return (
-            isinstance(leaf, composite)
-            or compat.is_variable(leaf)
-            or compat.is_backend_tensor(leaf)
+            isinstance(value, composite)
+            or compat.is_variable(value)
+            or compat.is_backend_tensor(value)
         )
 
-    def value(self, leaf: Any, moment: Moment, where: Where) -> Any:
-        return to_host(leaf)
+    def value(self, leaf: Leaf, moment: Moment) -> Any:
+        return to_host(leaf.value)
 
 
-class _Symbolic(LeafKind):
+class Symbolic(LeafKind):
     """A symbolic Keras tensor: the model evaluated up to it."""
 
-    def accepts(self, leaf: Any) -> bool:
-        return compat.is_symbolic(leaf)
+    def accepts(self, value: Any) -> bool:
+        return compat.is_symbolic(value)
 
-    def needs(self, leaf: Any, feeds: Feeds, where: Where) -> list[Any]:
-        needed = sources(leaf, feeds)
+    def needs(self, leaf: Leaf, feeds: Feeds) -> list[Any]:
+        needed = sources(leaf.value, feeds)
         for source in needed:
             if not feeds.has_tensor(source):
                 raise FeedError(
                     f"nothing feeds the symbolic input {source.name!r}",
-                    where(),
+                    leaf.where(),
                     f"Add it: final_ops_feed_dict={{{source.name!r}: batch}}.",
                 )
         try:
-            symbolic.model_of([leaf], needed)
+            symbolic.model_of([leaf.value], needed)
         except ValueError as error:
             raise LeafError(
-                f"no Keras model can hold what {leaf.name!r} is computed from "
-                f"({error})",
-                where(),
+                "no Keras model can hold what "
+                f"{leaf.value.name!r} is computed from ({error})",
+                leaf.where(),
                 "Give each of its layers a name of its own, or a function that "
                 "computes it.",
             ) from error
         return needed
 
-    def value(self, leaf: Any, moment: Moment, where: Where) -> Any:
-        return moment.symbolic_value(leaf)
+    def value(self, leaf: Leaf, moment: Moment) -> Any:
+        return moment.symbolic_value(leaf.value)
 
 
 class _Callable(LeafKind):
     """A `tf.function` or any callable: what it returns, called once."""
 
-    def accepts(self, leaf: Any) -> bool:
-        return callable(leaf)
+    def accepts(self, value: Any) -> bool:
+        return callable(value)
 
-    def needs(self, leaf: Any, feeds: Feeds, where: Where) -> list[Any]:
+    def needs(self, leaf: Leaf, feeds: Feeds) -> list[Any]:
         used = []
-        for parameter in _parameters(leaf):
+        for parameter in _parameters(leaf.value):
             if feeds.has_name(parameter.name):
                 used.append(parameter.name)
             elif (
@@ -137,44 +136,44 @@ class _Callable(LeafKind):
             ):
                 raise FeedError(
                     f"nothing feeds the parameter {parameter.name!r}",
-                    where(),
+                    leaf.where(),
                     f"Add it: final_ops_feed_dict={{{parameter.name!r}: ...}}; "
                     f"{' and '.join(ALWAYS_FED)} are always there.",
                 )
         return used
 
-    def value(self, leaf: Any, moment: Moment, where: Where) -> Any:
+    def value(self, leaf: Leaf, moment: Moment) -> Any:
         fed = {"model": moment.model, "logs": moment.logs}
         args, kwargs = [], {}
-        for parameter in _parameters(leaf):
+        for parameter in _parameters(leaf.value):
             name = parameter.name
             if moment.feeds.has_name(name):
                 fed[name] = moment.feeds.by_name(name)
             if parameter.kind is inspect.Parameter.POSITIONAL_ONLY:
                 # With the default, because no later one may take its place.
                 args.append(fed.get(name, parameter.default))
-            elif name in fed or is_concrete_function(leaf):
+            elif name in fed or _is_concrete_function(leaf.value):
                 # TensorFlow wants even what the trace has fixed.
                 kwargs[name] = fed.get(name, parameter.default)
-        return on_host(leaf(*args, **kwargs), where)
+        return on_host(leaf.value(*args, **kwargs), leaf)
 
 
 class _PythonValue(LeafKind):
     """Anything else: itself, a NumPy array as a copy."""
 
-    def accepts(self, leaf: Any) -> bool:
+    def accepts(self, value: Any) -> bool:
         return True
 
-    def value(self, leaf: Any, moment: Moment, where: Where) -> Any:
-        return to_host(leaf)
+    def value(self, leaf: Leaf, moment: Moment) -> Any:
+        return to_host(leaf.value)
 
 
 # In the order that they are asked: a metric and a variable of some
 # generations can be called, too.
 KINDS: tuple[LeafKind, ...] = (
     _GraphElement(),
-    _Metric(),
-    _Symbolic(),
+    Metric(),
+    Symbolic(),
     _TensorLike(),
     _Callable(),
     Name(),
@@ -182,14 +181,61 @@ KINDS: tuple[LeafKind, ...] = (
 )
 
 
-def kind_of(leaf: Any) -> LeafKind:
+def kind_of(value: Any) -> LeafKind:
     """Returns the kind of a leaf: the first of `KINDS` that accepts it."""
-    return next(kind for kind in KINDS if kind.accepts(leaf))
+    return next(kind for kind in KINDS if kind.accepts(value))
 
 
 def _parameters(function: Any) -> list[inspect.Parameter]:
-    signature = call_signature(function)
+    signature = _call_signature(function)
     if signature is None:
         return []
     star = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
     return [p for p in signature.parameters.values() if p.kind not in star]
+
+
+def _call_signature(function: Any) -> inspect.Signature | None:
+    """Returns the parameters that a callable takes, by name.
+
+    Args:
+        function: A callable. A layer has those of its `call`, a concrete
+            function defaults for what its trace has fixed (a flag, say).
+
+    Returns:
+        The signature, or `None` where Python knows none (some built-ins).
+    """
+    if _is_concrete_function(function):
+        return _concrete_signature(function)
+    try:
+        return inspect.signature(
+            function.call if compat.is_layer(function) else function
+        )
+    except ValueError:
+        return None
+
+
+def _is_concrete_function(value: Any) -> bool:
+    """Returns whether a value is one trace of a `tf.function`."""
+    return isinstance(value, tf.types.experimental.ConcreteFunction)
+
+
+def _concrete_signature(function: Any) -> inspect.Signature:
+    """Returns the parameters, those that the trace has fixed with defaults."""
+    parameters = function.function_type.parameters
+    args, kwargs = function.structured_input_signature or ((), {})
+    specs = dict(zip(parameters, args, strict=False)) | kwargs
+    positional = inspect.Parameter.POSITIONAL_ONLY
+    keyword = inspect.Parameter.KEYWORD_ONLY
+    found = []
+    for name, parameter in parameters.items():
+        spec = specs.get(name)
+        flat = tf.nest.flatten(spec)
+        is_tensor = any(isinstance(part, tf.TypeSpec) for part in flat)
+        found.append(
+            inspect.Parameter(
+                name,
+                positional if parameter.kind == positional else keyword,
+                default=inspect.Parameter.empty if is_tensor else spec,
+            )
+        )
+    return inspect.Signature(found)

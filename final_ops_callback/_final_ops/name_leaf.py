@@ -11,9 +11,9 @@ from typing import Any
 import numpy as np
 
 from final_ops_callback._final_ops.last_step import LastStep
+from final_ops_callback._final_ops.leaf_kind import Leaf
 from final_ops_callback._final_ops.leaf_kind import LeafKind
 from final_ops_callback._final_ops.leaf_kind import Moment
-from final_ops_callback._final_ops.leaf_kind import Where
 from final_ops_callback._final_ops.leaf_kind import on_host
 from final_ops_callback._final_ops.to_host import to_host
 from final_ops_callback._final_ops.training_metrics import is_as_new
@@ -44,61 +44,61 @@ class Name(LeafKind):
     run, and its name means nothing (the metric object keeps its result).
     """
 
-    def accepts(self, leaf: Any) -> bool:
-        return isinstance(leaf, str) and not isinstance(leaf, np.generic)
+    def accepts(self, value: Any) -> bool:
+        return isinstance(value, str) and not isinstance(value, np.generic)
 
-    def check(self, leaf: str, model: Any, run: LastStep, where: Where) -> None:
+    def check(self, leaf: Leaf, model: Any, run: LastStep) -> None:
         """Checks a name when a run of Keras begins, before its first step.
 
         Args:
-            leaf: The name.
+            leaf: The leaf, whose value is the name.
             model: The Keras model.
             run: What the steps of the run deliver.
-            where: Function that writes the path of the leaf.
 
         Raises:
             LeafError: Nothing of this run can be called so.
         """
-        if not run.is_known or run.delivers(leaf):
+        name = leaf.value
+        if not run.is_known or run.delivers(name):
             return
         metrics = _metrics(model)
         if run.mode != "predict":
-            if not log_names.may_log(model, run.mode, _log_of(leaf)):
+            if not log_names.may_log(model, run.mode, _log_of(name)):
                 known = log_names.known_logs(model, run.mode) or ()
                 raise _unknown(
                     leaf,
-                    where,
                     {"logs": known, "step tensors": run.known},
                     "What another callback adds to the logs of an epoch, a "
                     "function finds in the history: "
-                    f"lambda model: model.history.history[{leaf!r}][-1].",
+                    f"lambda model: model.history.history[{name!r}][-1].",
                 )
-        elif leaf not in metrics:
-            raise _unknown(leaf, where, {"step tensors": run.known})
-        elif log_names.is_never_predicted(model, metrics[leaf]):
-            raise _left_over(leaf, where, run)
+        elif name not in metrics:
+            raise _unknown(leaf, {"step tensors": run.known})
+        elif log_names.is_never_predicted(model, metrics[name]):
+            raise _left_over(leaf, run)
 
-    def value(self, leaf: Any, moment: Moment, where: Where) -> Any:
-        if _log_of(leaf) in moment.logs:
-            return moment.logs[_log_of(leaf)]
+    def value(self, leaf: Leaf, moment: Moment) -> Any:
+        name = leaf.value
+        if _log_of(name) in moment.logs:
+            return moment.logs[_log_of(name)]
         run, metrics = moment.last_step, _metrics(moment.model)
         is_left_over = False
-        if leaf in metrics:
-            metric = metrics[leaf]
+        if name in metrics:
+            metric = metrics[name]
             is_left_over = run is not None and not run.may_have_updated(metric)
             if not is_left_over:
                 if is_as_new(metric):
-                    logger.warning(_NEVER_UPDATED, where(), leaf)
-                return on_host(metric.result(), where)
-        found = run.value(leaf, where) if run is not None else None
+                    logger.warning(_NEVER_UPDATED, leaf.where(), name)
+                return on_host(metric.result(), leaf)
+        found = None if run is None else run.value(name, leaf.where)
         if found is not None:
             return to_host(found)
         if run is not None and is_left_over:
-            raise _left_over(leaf, where, run, _KEPT)
-        if leaf.startswith("val_") and leaf[4:] in moment.logs:
+            raise _left_over(leaf, run, _KEPT)
+        if name.startswith("val_") and name[4:] in moment.logs:
             raise LeafError(
-                f"the last epoch of this fit has logged no {leaf!r}",
-                where(),
+                f"the last epoch of this fit has logged no {name!r}",
+                leaf.where(),
                 "Let it validate (validation_data, validation_split, and a "
                 "validation_freq that divides the number of epochs), or leave "
                 f"the name out. {_KEPT}",
@@ -108,41 +108,40 @@ class Name(LeafKind):
             "metrics": metrics,
             "step tensors": () if run is None else run.known,
         }
-        raise _unknown(leaf, where, there, _KEPT)
+        raise _unknown(leaf, there, _KEPT)
 
 
 def _metrics(model: Any) -> dict[str, Any]:
     return {metric.name: metric for metric in compat.metrics_of(model)}
 
 
-def _log_of(leaf: str) -> str:
+def _log_of(name: str) -> str:
     """Returns the name of a log, without what hooks write around it."""
-    if not leaf.startswith(_LOGS):
-        return leaf
-    return leaf.removeprefix(_LOGS).removesuffix(":0")
+    if not name.startswith(_LOGS):
+        return name
+    return name.removeprefix(_LOGS).removesuffix(":0")
 
 
 def _unknown(
-    leaf: str, where: Where, there: Mapping[str, Iterable[str]], more: str = ""
+    leaf: Leaf, there: Mapping[str, Iterable[str]], more: str = ""
 ) -> LeafError:
-    meant = did_you_mean(leaf, [n for names in there.values() for n in names])
+    name = leaf.value
+    meant = did_you_mean(name, [n for names in there.values() for n in names])
     lists = [f"the {kind} {sorted(names)}" for kind, names in there.items()]
     *first, last = lists
     listed = f"{', '.join(first)} and {last}" if first else last
     return LeafError(
-        f"nothing here is called {leaf!r}",
-        where(),
+        f"nothing here is called {name!r}",
+        leaf.where(),
         f"{meant}There are {listed}. {more}".rstrip(),
     )
 
 
-def _left_over(
-    leaf: str, where: Where, run: LastStep, more: str = ""
-) -> LeafError:
+def _left_over(leaf: Leaf, run: LastStep, more: str = "") -> LeafError:
     return LeafError(
-        f"predict logs nothing and updates no metric: what {leaf!r} holds is "
-        "left over from an earlier run",
-        where(),
+        "predict logs nothing and updates no metric: what "
+        f"{leaf.value!r} holds is left over from an earlier run",
+        leaf.where(),
         "Leave predict out: on=('train', 'test'). There are the step tensors "
         f"{sorted(run.known)}; a metric object keeps its result. "
         f"{more}".rstrip(),

@@ -8,11 +8,15 @@ from collections.abc import Mapping
 from typing import Any
 
 from final_ops_callback import _structure
-from final_ops_callback._final_ops import leaf_kinds
 from final_ops_callback._final_ops.feeds import Feeds
 from final_ops_callback._final_ops.last_step import LastStep
+from final_ops_callback._final_ops.leaf_kind import Leaf
+from final_ops_callback._final_ops.leaf_kind import LeafKind
 from final_ops_callback._final_ops.leaf_kind import Moment
 from final_ops_callback._final_ops.leaf_kind import sources
+from final_ops_callback._final_ops.leaf_kinds import Metric
+from final_ops_callback._final_ops.leaf_kinds import Symbolic
+from final_ops_callback._final_ops.leaf_kinds import kind_of
 from final_ops_callback._final_ops.name_leaf import Name
 from final_ops_callback._final_ops.to_host import to_host_structure
 from final_ops_callback._keras import compat
@@ -38,19 +42,12 @@ class FinalOps:
     ) -> None:
         self._structure = structure
         self._feeds = Feeds(feed_dict)
-        used: list[Any] = []
-        try:
-            leaves = list(_structure.leaves_with_path(structure))
-        except RecursionError as error:
-            raise LeafError(
-                "a container holds itself, or is nested too deeply",
-                _structure.ROOT,
-                "Use a nesting that ends.",
-            ) from error
-        for path, leaf in leaves:
-            used += leaf_kinds.kind_of(leaf).needs(
-                leaf, self._feeds, functools.partial(self.where, path)
-            )
+        self._leaves = _compiled(structure)
+        used = [
+            key
+            for leaf in self._leaves
+            for key in leaf.kind.needs(leaf, self._feeds)
+        ]
         unused = self._feeds.without(used)
         if unused:
             raise FeedError(
@@ -64,28 +61,21 @@ class FinalOps:
             if compat.is_symbolic(key):
                 self._feeds.check(key)
         self._groups = symbolic.together(
-            symbolic.distinct(
-                leaf for _, leaf in leaves if compat.is_symbolic(leaf)
-            ),
+            symbolic.distinct(self._values_of(Symbolic)),
             functools.partial(sources, feeds=self._feeds),
         )
 
-    def where(self, path: _structure.Path) -> str:
-        """Writes the path of a leaf as the user would: `final_ops['auc']`."""
-        return _structure.as_expression(_structure.ROOT, self._structure, path)
-
     def leaves(self) -> list[Any]:
-        """Returns the leaves, in the order that they are written."""
-        leaves = _structure.leaves_with_path(self._structure)
-        return [leaf for _, leaf in leaves]
+        """Returns what the user wrote as leaves, in that order."""
+        return self._values_of(LeafKind)
 
     def metrics(self) -> list[Any]:
         """Returns the metric objects among the leaves."""
-        return [leaf for leaf in self.leaves() if compat.is_metric(leaf)]
+        return self._values_of(Metric)
 
     def names(self) -> list[str]:
         """Returns the leaves that are names."""
-        return [leaf for leaf in self.leaves() if isinstance(leaf, str)]
+        return self._values_of(Name)
 
     def check_names(self, model: Any, run: LastStep) -> None:
         """Checks the leaves that are names, before the first step of a run.
@@ -97,11 +87,9 @@ class FinalOps:
         Raises:
             LeafError: Nothing of this run can be called so.
         """
-        for path, leaf in _structure.leaves_with_path(self._structure):
-            kind = leaf_kinds.kind_of(leaf)
-            if isinstance(kind, Name):
-                where = functools.partial(self.where, path)
-                kind.check(leaf, model, run, where)
+        for leaf in self._leaves:
+            if isinstance(leaf.kind, Name):
+                leaf.kind.check(leaf, model, run)
 
     def evaluate(
         self,
@@ -132,27 +120,53 @@ class FinalOps:
             self._groups,
             last_step,
         )
-        values: dict[int, tuple[Any, Any]] = {}
+        # A leaf that stands in two places is one op: v1 ran it once.
+        values: dict[int, Any] = {}
         unknown: list[LeafError] = []
+        for leaf in self._leaves:
+            if id(leaf.value) in values:
+                continue
+            try:
+                values[id(leaf.value)] = leaf.kind.value(leaf, moment)
+            except BaseException as error:
+                error.add_note(f"raised by {leaf.where()}")
+                # All the work is done: a name alone costs no value.
+                if not isinstance(leaf.kind, Name) or not isinstance(
+                    error, LeafError
+                ):
+                    raise
+                unknown.append(error)
+                values[id(leaf.value)] = None
+        in_order = iter(self._leaves)
 
-        def value_of(path: _structure.Path, leaf: Any) -> Any:
-            # A leaf that stands in two places is one op: v1 ran it once.
-            if id(leaf) not in values:
-                kind = leaf_kinds.kind_of(leaf)
-                where = functools.partial(self.where, path)
-                try:
-                    value = kind.value(leaf, moment, where)
-                except BaseException as error:
-                    error.add_note(f"raised by {where()}")
-                    # All the work is done: a name alone costs no value.
-                    if not isinstance(kind, Name) or not isinstance(
-                        error, LeafError
-                    ):
-                        raise
-                    unknown.append(error)
-                    value = None
-                # With the leaf, so that no other one can get its id.
-                values[id(leaf)] = leaf, value
-            return values[id(leaf)][1]
+        def value_at(path: _structure.Path, _: Any) -> Any:
+            leaf = next(in_order, None)
+            if leaf is None or leaf.path != path:
+                raise LeafError(
+                    "the structure has changed since the callback was made",
+                    _structure.ROOT,
+                    "Make a new callback, or change a copy.",
+                )
+            return values[id(leaf.value)]
 
-        return _structure.map_with_path(value_of, self._structure), unknown
+        return _structure.map_with_path(value_at, self._structure), unknown
+
+    def _values_of(self, kind: type[LeafKind]) -> list[Any]:
+        return [
+            leaf.value for leaf in self._leaves if isinstance(leaf.kind, kind)
+        ]
+
+
+def _compiled(structure: Any) -> list[Leaf]:
+    """Returns the leaves of a structure, each with its kind."""
+    try:
+        return [
+            Leaf(path, kind_of(value), value, structure)
+            for path, value in _structure.leaves_with_path(structure)
+        ]
+    except RecursionError as error:
+        raise LeafError(
+            "a container holds itself, or is nested too deeply",
+            _structure.ROOT,
+            "Use a nesting that ends.",
+        ) from error

@@ -16,7 +16,8 @@ from typing import Any
 
 import tensorflow as tf
 
-from final_ops_callback._session.hook_graph import HookGraph
+from final_ops_callback._session.model_links import is_linked
+from final_ops_callback._session.model_links import links_of
 from final_ops_callback.errors import ForeignTensorError
 from final_ops_callback.errors import HookUsageError
 
@@ -111,14 +112,14 @@ def _of_another_graph(
 ) -> tuple[str, str]:
     """Returns what is wrong with a tensor, and the way out."""
     name = _name_of(value)
-    if isinstance(_graph_of(value), HookGraph):
+    if is_linked(_graph_of(value)):
         return (
             f"{name!r} belongs to the graph of an earlier run",
             "Each run of hooks has a graph of its own: build in begin, each "
             f"time, or {maker}",
         )
     base = _base_of(value)
-    if isinstance(graph, HookGraph) and base in graph.offers.known():
+    if base in links_of(graph).step_specs.known():
         advice = f"Use '{base}:0' (the name): the step delivers it"
     elif isinstance(value, tf.Variable):
         advice = (

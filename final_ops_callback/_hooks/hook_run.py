@@ -33,7 +33,7 @@ from final_ops_callback._keras.workers import refuse_inside
 from final_ops_callback._keras.workers import several
 from final_ops_callback._names import LEARNING_RATE
 from final_ops_callback._names import LOSS
-from final_ops_callback._names import Offers
+from final_ops_callback._names import StepSpecs
 from final_ops_callback._session.live_variable import LiveVariable
 from final_ops_callback._step.instrumented import InstrumentedStep
 from final_ops_callback._step.names import ALWAYS_THERE
@@ -115,7 +115,7 @@ class HookRun:
             self._live_variables,
             # Nothing that leads back to the graph: a cycle through it is
             # never collected.
-            step_tensors=Offers(self._names.spec, self._names.known),
+            step_tensors=StepSpecs(self._names.spec, self._names.known),
             scaffold=scaffold,
             steps_per_run=model_info.steps_per_execution(model),
             counts_evaluations=phase == "test",

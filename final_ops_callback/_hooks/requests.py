@@ -6,7 +6,6 @@ from __future__ import annotations
 import contextlib
 import logging
 from collections.abc import Callable
-from collections.abc import Iterable
 from collections.abc import Iterator
 from collections.abc import Mapping
 from typing import Any
@@ -16,8 +15,8 @@ import tensorflow as tf
 from final_ops_callback._eager import eager_mode
 from final_ops_callback._hooks import foreign
 from final_ops_callback._names import nearest
-from final_ops_callback._session.hook_graph import HookGraph
 from final_ops_callback._session.live_variable import LiveVariable
+from final_ops_callback._session.model_links import ModelLinks
 from final_ops_callback._session.plan import Plan
 from final_ops_callback._session.session import EagerSession
 from final_ops_callback.errors import FeedConflictError
@@ -31,16 +30,18 @@ class StepRequests:
 
     Args:
         session: The session that runs them.
+        links: The `ModelLinks` of its graph.
 
     Attributes:
         options: The `RunOptions` of all hooks, merged as v1 merged them.
         run_metadata: The `RunMetadata` that the step fills.
     """
 
-    def __init__(self, session: EagerSession) -> None:
+    def __init__(self, session: EagerSession, links: ModelLinks) -> None:
         self.options = tf.compat.v1.RunOptions()
         self.run_metadata = tf.compat.v1.RunMetadata()
         self._session = session
+        self._links = links
         self._fetches: dict[int, Any] = {}
         self._feeds: dict[Any, Any] = {}
         self._fed_by: dict[Any, str] = {}
@@ -158,12 +159,13 @@ class StepRequests:
         """
         if self._plan is None:
             return
+        known = self._links.step_specs.known
         for name in self._plan.step_names:
             if name not in step_values:
                 raise StepTensorError(
                     f"the step delivers nothing called {name!r}",
                     f"fetch {name + ':0'!r} of {self._asking_for(name)}",
-                    nearest(name, {*step_values, *self._known_names()}),
+                    nearest(name, {*step_values, *known()}),
                 )
         self._known = self._noted(self._plan.after, self._known, step_values)
 
@@ -174,23 +176,16 @@ class StepRequests:
         """
         return self._plan.results(self._known) if self._plan else {}
 
-    def _known_names(self) -> Iterable[str]:
-        graph = self._session.graph
-        return graph.offers.known() if isinstance(graph, HookGraph) else ()
-
     def _step_inputs(self, plan: Plan | None) -> list[tuple[str, LiveVariable]]:
-        graph = self._session.graph
-        if not plan or not plan.feed_names or not isinstance(graph, HookGraph):
+        if not plan or not plan.feed_names:
             return []
+        inputs = self._links.step_inputs
         return [
-            (name, graph.step_inputs[name])
-            for name in plan.feed_names
-            if name in graph.step_inputs
+            (name, inputs[name]) for name in plan.feed_names if name in inputs
         ]
 
     def _warn_of_unused(self, plan: Plan, warned: set[str]) -> None:
-        graph = self._session.graph
-        inputs = graph.step_inputs if isinstance(graph, HookGraph) else {}
+        inputs = self._links.step_inputs
         for name in plan.feed_names:
             if name in inputs or name in plan.used_feeds or name in warned:
                 continue

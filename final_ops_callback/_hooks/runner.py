@@ -17,8 +17,8 @@ from final_ops_callback._hooks.calls import checked_hooks
 from final_ops_callback._hooks.calls import name_of
 from final_ops_callback._hooks.calls import named
 from final_ops_callback._hooks.requests import StepRequests
-from final_ops_callback._names import StepTensors
-from final_ops_callback._names import offers_of
+from final_ops_callback._names import StepSpecs
+from final_ops_callback._names import step_specs_of
 from final_ops_callback._session.hook_graph import HookGraph
 from final_ops_callback._session.live_variable import Variables
 from final_ops_callback._session.live_variable import live_variables_of
@@ -59,8 +59,8 @@ class HookRunner:
         global_step: A live scalar integer `tf.Variable` or `None`. The twin
             of it is the global step. Defaults to `None`.
         step_tensors: Mapping from a name to the `tf.TensorSpec` of a value
-            that each step delivers, a function from a name to it, or the
-            two as `Offers`.
+            that each step delivers. (`SessionRunHookCallback` gives a
+            `StepSpecs`.) Defaults to none.
         scaffold: A `tf.compat.v1.train.Scaffold`, a function that returns
             one, or `None`. Defaults to `None`.
         steps_per_run: Integer. How many updates one run makes. Defaults to 1.
@@ -101,7 +101,7 @@ class HookRunner:
         variables: Variables | Callable[[], Variables] = (),
         *,
         global_step: Any = None,
-        step_tensors: StepTensors | None = None,
+        step_tensors: Mapping[str, tf.TensorSpec] | StepSpecs | None = None,
         scaffold: Any = None,
         steps_per_run: int = 1,
         counts_evaluations: bool = False,
@@ -111,7 +111,11 @@ class HookRunner:
         self._make_hooks = checked_hooks(hooks)
         self._variables = variables
         self._global_step = global_step
-        self._offers = offers_of(step_tensors)
+        self._step_specs = (
+            step_tensors
+            if isinstance(step_tensors, StepSpecs)
+            else step_specs_of(step_tensors or {})
+        )
         self._given_scaffold = scaffold
         self._steps_per_run = steps_per_run
         self._counts_evaluations = counts_evaluations
@@ -157,7 +161,11 @@ class HookRunner:
     @property
     def looked_up(self) -> list[str]:
         """The names of the step tensors that somebody has looked up."""
-        return [] if self._run is None else list(self._run.graph.step_tensors)
+        return (
+            []
+            if self._run is None
+            else list(self._run.graph.links.step_tensors)
+        )
 
     def count_by(self, variable: Any) -> None:
         """Takes another variable for the global step from now on.
@@ -229,7 +237,7 @@ class HookRunner:
         try:
             graph = HookGraph(
                 live_variables_of(self._variables, self._global_step),
-                self._offers,
+                self._step_specs,
             )
             self._run = Begun(
                 graph,
@@ -256,7 +264,7 @@ class HookRunner:
             raise self._misused("before_run")
         # What the step to come delivers has no value yet.
         run.session.values_now = None
-        self._requests = requests = StepRequests(run.session)
+        self._requests = requests = StepRequests(run.session, run.graph.links)
         self._context = tf.compat.v1.train.SessionRunContext(
             run.original_args, run.session
         )

@@ -116,7 +116,7 @@ def _without_twins(graph: HookGraph) -> Iterator[None]:
         variables[:] = [
             v
             for v in variables
-            if _handle_name(v) not in graph.twins
+            if _handle_name(v) not in graph.links.twins
             or v.initializer.name in replaced
         ]
     own = [len(variables) for variables in listed]

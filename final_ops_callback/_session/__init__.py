@@ -19,7 +19,8 @@ eager runtime (`program`, `function_def`). The values come back as NumPy, as
 Which file to open:
 
 - `session`: `EagerSession`; `interactive`: `EagerInteractiveSession`.
-- `hook_graph`: the graph that hooks build in, with twins and step tensors.
+- `hook_graph`: the graph that hooks build in, with twins and step tensors;
+  `model_links`: what any graph knows of a live model.
 - `live_variable`: what a twin stands for, on one or on several replicas.
 - `plan`, `plans`: what a set of fetches needs; the plans of one session.
 - `program`, `function_def`: a part of the graph as an eager function.

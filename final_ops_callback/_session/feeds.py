@@ -10,31 +10,33 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
+from final_ops_callback._session.model_links import ModelLinks
 from final_ops_callback._tf_private import FEED_EXPANSIONS
 from final_ops_callback.errors import HookError
 
 
 def fed_arrays(
-    graph: tf.Graph, feed_dict: Mapping[Any, Any]
+    graph: tf.Graph, links: ModelLinks, feed_dict: Mapping[Any, Any]
 ) -> dict[tf.Tensor, np.ndarray]:
     """Returns the value of each tensor that is fed.
 
     Args:
         graph: The graph of the session.
+        links: The `ModelLinks` of the graph.
         feed_dict: Mapping from a tensor (or its name) to a value.
 
     Raises:
         TypeError: A key is no tensor of the graph, or a value of another kind.
         ValueError: A value does not fit.
     """
-    return dict(_feeds(graph, feed_dict))
+    return dict(_feeds(graph, links, feed_dict))
 
 
 def _feeds(
-    graph: tf.Graph, feed_dict: Mapping[Any, Any]
+    graph: tf.Graph, links: ModelLinks, feed_dict: Mapping[Any, Any]
 ) -> Iterator[tuple[tf.Tensor, Any]]:
     # A feed asks the model for nothing: it makes no step tensor.
-    find = getattr(graph, "existing_element", graph.as_graph_element)
+    find = links.find_fed or graph.as_graph_element
     for key, value in _flat_items(feed_dict):
         for part, part_value in _parts(key, value):
             try:

@@ -18,10 +18,11 @@ from typing import Any
 import tensorflow as tf
 
 from final_ops_callback._names import LEARNING_RATE
-from final_ops_callback._names import StepTensors
+from final_ops_callback._names import StepSpecs
 from final_ops_callback._names import nearest
-from final_ops_callback._names import offers_of
 from final_ops_callback._session.live_variable import LiveVariable
+from final_ops_callback._session.model_links import ModelLinks
+from final_ops_callback._session.model_links import link
 from final_ops_callback._tf_private import unfinalize
 from final_ops_callback.errors import HookUsageError
 from final_ops_callback.errors import UnknownNameError
@@ -56,7 +57,9 @@ def _refuse_gradient(op: tf.Operation, *_: Any) -> None:
     )
 
 
-tf.RegisterGradient(_REFUSED_GRADIENT)(_refuse_gradient)
+# A module that is loaded a second time finds it there, and nothing removes it.
+with contextlib.suppress(KeyError):
+    tf.RegisterGradient(_REFUSED_GRADIENT)(_refuse_gradient)
 
 
 class HookGraph(tf.Graph):
@@ -66,29 +69,24 @@ class HookGraph(tf.Graph):
         live_variables: Iterable of `LiveVariable`. One of them may have the
             role `global_step`; without it the graph has a step of its own
             that stays 0.
-        offers: What the training step delivers by name. Defaults to nothing.
+        step_specs: What the training step delivers by name. Defaults to
+            nothing.
 
     Attributes:
-        offers: An `Offers`.
-        twins: Dict from the name of a twin's handle operation to its
-            `LiveVariable`.
-        step_tensors: Dict from the name of a step tensor to the tensor that
-            stands for it. Nothing but the names asked for are in it.
-        step_inputs: Dict from the name of a tensor to the `LiveVariable`
-            that feeding it sets for one step.
+        links: The `ModelLinks` of the graph.
     """
 
     def __init__(
         self,
         live_variables: Iterable[LiveVariable] = (),
-        offers: StepTensors | None = None,
+        step_specs: StepSpecs | None = None,
     ) -> None:
         super().__init__()
-        self.offers = offers_of(offers)
-        self.twins: dict[str, LiveVariable] = {}
-        self.twin_initializers: set[str] = set()
-        self.step_tensors: dict[str, tf.Tensor] = {}
-        self.step_inputs: dict[str, LiveVariable] = {}
+        self.links = ModelLinks(
+            step_specs=step_specs or StepSpecs(),
+            find_fed=self.existing_element,
+        )
+        link(self, self.links)
         self._learning_rate: tf.Tensor | None = None
         self._weights: list[tf.Tensor] = []
         self._variables: dict[str, Any] = {}
@@ -133,7 +131,8 @@ class HookGraph(tf.Graph):
         if not isinstance(obj, str):
             return super().as_graph_element(obj, allow_tensor, allow_operation)
         name = obj.removesuffix(":0")
-        is_known = name not in self.twins and name in self.offers.known()
+        specs = self.links.step_specs
+        is_known = name not in self.links.twins and name in specs.known()
         if is_known and name != LEARNING_RATE and self._made_step_tensor(name):
             self._tell_of_namesake(name)
         try:
@@ -148,12 +147,13 @@ class HookGraph(tf.Graph):
         return self._named(obj, allow_tensor, allow_operation)
 
     def _unknown(self, name: str, error: KeyError) -> UnknownNameError:
-        known = self.offers.known()
+        known = self.links.step_specs.known()
         log = f"A log of this name is 'logs/{name}:0'. " if "/" in name else ""
         return UnknownNameError(
             error.args[0].removesuffix("."),
             "the hook graph",
-            log * ("logs/loss" in known) + nearest(name, known, self.twins),
+            log * ("logs/loss" in known)
+            + nearest(name, known, self.links.twins),
         )
 
     def existing_element(
@@ -169,7 +169,7 @@ class HookGraph(tf.Graph):
         """
         if isinstance(obj, str):
             name = obj.removesuffix(":0")
-            is_of_step = name in self.step_tensors or (
+            is_of_step = name in self.links.step_tensors or (
                 name == LEARNING_RATE and self._learning_rate is not None
             )
             if is_of_step and self._is_taken(name):
@@ -192,7 +192,7 @@ class HookGraph(tf.Graph):
         """
         if isinstance(obj, str):
             name = obj.removesuffix(":0")
-            tensor = self.step_tensors.get(name)
+            tensor = self.links.step_tensors.get(name)
             if name == LEARNING_RATE:
                 # A variable of a hook may be called so, as in v1.
                 rate = self._learning_rate
@@ -215,7 +215,7 @@ class HookGraph(tf.Graph):
             super().as_graph_element(name, False, True)
         except (KeyError, ValueError):
             return False
-        return name not in self.twins
+        return name not in self.links.twins
 
     def _tell_of_namesake(self, name: str) -> None:
         if self._is_taken(name) and name not in self._told:
@@ -238,8 +238,8 @@ class HookGraph(tf.Graph):
             twin: String. The name of its handle operation.
             variable: A `tf.Variable`, with a part on each replica maybe.
         """
-        self.twins[twin] = dataclasses.replace(
-            self.twins[twin],
+        self.links.twins[twin] = dataclasses.replace(
+            self.links.twins[twin],
             variable=variable,
             components=tuple(getattr(variable, "values", None) or (variable,)),
             compute=None,
@@ -257,15 +257,15 @@ class HookGraph(tf.Graph):
         return [
             variable.initializer
             for variable in self._variables.values()
-            if variable.initializer.name not in self.twin_initializers
+            if variable.initializer.name not in self.links.twin_initializers
         ]
 
     def _made_step_tensor(self, name: str) -> bool:
-        if name in self.step_tensors:
+        if name in self.links.step_tensors:
             return True
         if ":" in name:
             return False
-        spec = self.offers.spec(name)
+        spec = self.links.step_specs.spec(name)
         if spec is None:
             return False
         # In v1 the model's tensors were there before the graph was finalized;
@@ -296,7 +296,9 @@ class HookGraph(tf.Graph):
                 value, *_ = tf.raw_ops.IdentityN(
                     input=[given, *self._weights], name=own_name + _GIVEN
                 )
-                self.step_tensors[name] = tf.identity(value, name=own_name)
+                self.links.step_tensors[name] = tf.identity(
+                    value, name=own_name
+                )
 
     def _add_twin(self, live: LiveVariable) -> None:
         variable = live.variable
@@ -320,15 +322,15 @@ class HookGraph(tf.Graph):
                 collections=list(COLLECTIONS[live.role]),
                 use_resource=True,
             )
-        self.twins[twin.handle.op.name] = live
+        self.links.twins[twin.handle.op.name] = live
         self._variables[twin.handle.op.name] = twin
         if twin.trainable:
             self._weights.append(twin.handle)
-        self.twin_initializers.add(twin.initializer.name)
+        self.links.twin_initializers.add(twin.initializer.name)
         if live.role == LEARNING_RATE:
             with self.step_scope():
                 self._learning_rate = tf.identity(twin, name=LEARNING_RATE)
-            self.step_inputs[self._learning_rate.name] = live
+            self.links.step_inputs[self._learning_rate.name] = live
 
 
 def graph_name(path: str) -> str:

@@ -13,6 +13,7 @@ import tensorflow as tf
 
 from final_ops_callback._eager import eager_mode
 from final_ops_callback._session.control_flow import ControlFlow
+from final_ops_callback._session.model_links import ModelLinks
 from final_ops_callback._session.program import Program
 from final_ops_callback._session.reads import plain_read
 from final_ops_callback._session.reads import readable
@@ -41,6 +42,7 @@ class Plan:
         fetches: The structure, as `Session.run` takes it.
         feeds: Sequence of the tensors that are fed.
         resources: The `Resources` of the session.
+        links: The `ModelLinks` of the graph.
 
     Attributes:
         step_names: List of the names of the step tensors that it needs.
@@ -54,8 +56,10 @@ class Plan:
         fetches: Any,
         feeds: Sequence[tf.Tensor],
         resources: Resources,
+        links: ModelLinks,
     ) -> None:
         self._graph = graph
+        self._links = links
         self._resources = resources
         self._feeds = list(feeds)
         self.feed_names = [tensor.name for tensor in feeds]
@@ -64,8 +68,9 @@ class Plan:
             readable(graph, tensor) for tensor in self._handler.fetches()
         ]
         self._names = [tensor.name for tensor in self._tensors]
-        twins = getattr(graph, "twins", {})
-        targets = [op for op in self._handler.targets() if op.name not in twins]
+        targets = [
+            op for op in self._handler.targets() if op.name not in links.twins
+        ]
         self._split(targets)
 
     def before(self, fed: Sequence[np.ndarray]) -> dict[str, Any]:
@@ -129,7 +134,7 @@ class Plan:
         fed = {tensor.ref() for tensor in self._feeds}
         steps = {
             name: tensor
-            for name, tensor in getattr(self._graph, "step_tensors", {}).items()
+            for name, tensor in self._links.step_tensors.items()
             if tensor.ref() not in fed
         }
         step_ops = {tensor.op for tensor in steps.values()}
@@ -156,11 +161,11 @@ class Plan:
         fetched = [t for t in self._tensors if t.ref() not in given]
         early = [t for t in fetched if t.op not in dependent]
         # What only reads a live variable needs no function.
-        reads = {t.name: plain_read(self._graph, t) for t in early}
+        reads = {t.name: plain_read(self._graph, self._links, t) for t in early}
         self._reads = {name: r for name, r in reads.items() if r is not None}
         early = [t for t in early if t.name not in self._reads]
         known = {t.ref(): t for t in (*early, *frontier)}
-        self._shadows = shadows(self._graph, dependent | remade)
+        self._shadows = shadows(self._graph, self._links, dependent | remade)
         self._before = _part(
             self._graph,
             list(known.values()),
@@ -174,6 +179,7 @@ class Plan:
             self._feeds,
             (),
             self._resources,
+            self._links,
         )
         self._after = _part(
             self._graph,
@@ -182,6 +188,7 @@ class Plan:
             [*self._feeds, *self._steps, *frontier],
             (independent | step_ops) - remade,
             self._resources,
+            self._links,
             {
                 name: shadow.handle
                 for name, (_, shadow) in self._shadows.items()
@@ -220,11 +227,14 @@ def _part(
     inputs: list[tf.Tensor],
     done: Any,
     resources: Resources,
+    links: ModelLinks,
     shadows: Mapping[str, Any] = MappingProxyType({}),
 ) -> _Part | None:
     if not fetches and not targets:
         return None
-    program = Program(graph, fetches, targets, inputs, done, resources, shadows)
+    program = Program(
+        graph, fetches, targets, inputs, done, resources, links, shadows
+    )
     return _Part(program, inputs, fetches)
 
 

@@ -9,6 +9,7 @@ from typing import Any
 
 import tensorflow as tf
 
+from final_ops_callback._session.model_links import ModelLinks
 from final_ops_callback._session.plan import Plan
 from final_ops_callback._session.resources import Resources
 
@@ -22,11 +23,15 @@ class Plans:
     Args:
         graph: The graph.
         resources: The `Resources` of the session.
+        links: The `ModelLinks` of the graph.
     """
 
-    def __init__(self, graph: tf.Graph, resources: Resources) -> None:
+    def __init__(
+        self, graph: tf.Graph, resources: Resources, links: ModelLinks
+    ) -> None:
         self._graph = graph
         self._resources = resources
+        self._links = links
         self._made: dict[Any, tuple[Plan, list[Any]]] = {}
         self._lock = threading.RLock()
 
@@ -57,7 +62,13 @@ class Plans:
                 while len(self._made) >= _MOST:
                     self._made.pop(next(iter(self._made)))
                 with self._graph.as_default():
-                    plan = Plan(self._graph, fetches, feeds, self._resources)
+                    plan = Plan(
+                        self._graph,
+                        fetches,
+                        feeds,
+                        self._resources,
+                        self._links,
+                    )
                 # With the leaves, which the key needs alive: the container
                 # that they came in may get others.
                 self._made[key] = plan, leaves

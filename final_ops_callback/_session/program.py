@@ -16,6 +16,7 @@ from final_ops_callback._eager import eager_mode
 from final_ops_callback._session.control_flow import ControlFlow
 from final_ops_callback._session.function_def import Function
 from final_ops_callback._session.library import operation_of
+from final_ops_callback._session.model_links import ModelLinks
 from final_ops_callback._session.op_errors import of_the_graph
 from final_ops_callback._session.resources import ONE_SHOT
 from final_ops_callback._session.resources import Resources
@@ -40,6 +41,7 @@ class Program:
         done: Collection of operations that have run already: a control
             dependency on them holds.
         resources: The `Resources` of the session.
+        links: The `ModelLinks` of the graph.
         shadows: Mapping from the name of a twin to the handle to read it
             from, instead of the live variable. Defaults to none.
 
@@ -55,6 +57,7 @@ class Program:
         inputs: Sequence[tf.Tensor],
         done: Collection[tf.Operation],
         resources: Resources,
+        links: ModelLinks,
         shadows: Mapping[str, Any] = MappingProxyType({}),
     ) -> None:
         self._graph = graph
@@ -66,11 +69,13 @@ class Program:
             ):
                 # Its kernel is in a program of its own, which all share.
                 make = functools.partial(
-                    Program, graph, op.outputs, [], [], (), resources
+                    Program, graph, op.outputs, [], [], (), resources, links
                 )
                 resources.keep_one_shot(op, make)
         operations = [op for op in needed if resources.handle(op) is None]
-        definition = definition_of(graph, operations, resources.claim, given)
+        definition = definition_of(
+            graph, operations, resources.claim, links, given
+        )
         self._gathered, self._spread = resources.replicated(
             graph,
             [  # less the initializers, which are skipped

@@ -10,33 +10,34 @@ import tensorflow as tf
 
 from final_ops_callback._eager import eager_mode
 from final_ops_callback._session.live_variable import LiveVariable
+from final_ops_callback._session.model_links import ModelLinks
 from final_ops_callback._session.writes import source
 from final_ops_callback._session.writes import written_handles
 from final_ops_callback._tf_private import GLOBAL_STEP_READ_KEY
 
 
 def plain_read(
-    graph: tf.Graph, tensor: tf.Tensor
+    graph: tf.Graph, links: ModelLinks, tensor: tf.Tensor
 ) -> Callable[[], tf.Tensor] | None:
     """Returns a function that reads the live variable a tensor reads.
 
     Args:
         graph: The graph.
+        links: The `ModelLinks` of the graph.
         tensor: A tensor that no step tensor is needed for.
 
     Returns:
         The function, or `None` if the tensor is more than the value of a
         live variable.
     """
-    twins = getattr(graph, "twins", {})
     op = tensor.op
     if op.type == "ReadVariableOp" and not op.control_inputs:
-        live = twins.get(op.inputs[0].op.name)
+        live = links.twins.get(op.inputs[0].op.name)
     elif tensor in graph.get_collection(GLOBAL_STEP_READ_KEY):
         # What the stock hooks fetch: the step, if it is initialized (a twin
         # always is), plus 0.
         step = tf.compat.v1.train.get_global_step(graph)
-        live = twins.get(step.op.name)
+        live = links.twins.get(step.op.name)
     else:
         live = None
     if live is None:
@@ -45,7 +46,7 @@ def plain_read(
 
 
 def shadows(
-    graph: tf.Graph, dependent: Collection[tf.Operation]
+    graph: tf.Graph, links: ModelLinks, dependent: Collection[tf.Operation]
 ) -> dict[str, tuple[LiveVariable, tf.Variable]]:
     """Makes copies of the variables that are read while the step's values are.
 
@@ -53,7 +54,7 @@ def shadows(
     and depends on the step runs after it, and would see the update. It reads
     a copy from before the step, if nothing writes the variable there.
     """
-    twins = getattr(graph, "twins", {})
+    twins = links.twins
     read: dict[str, LiveVariable] = {}
     written = written_handles(graph, dependent)
     for op in dependent:

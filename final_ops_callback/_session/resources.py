@@ -12,6 +12,7 @@ import tensorflow as tf
 
 from final_ops_callback._eager import eager_mode
 from final_ops_callback._session.live_variable import LiveVariable
+from final_ops_callback._session.model_links import ModelLinks
 from final_ops_callback._session.subgraph import definition_of
 from final_ops_callback._session.subgraph import needed_operations
 from final_ops_callback._session.writes import written_handles
@@ -27,13 +28,15 @@ class Resources:
     from run to run, and are freed with the session.
 
     Args:
-        graph: The graph of the session. The twins of a `HookGraph` have the
-            handles of live variables.
+        graph: The graph of the session.
+        links: The `ModelLinks` of the graph. Its twins have the handles of
+            live variables.
     """
 
-    def __init__(self, graph: tf.Graph) -> None:
+    def __init__(self, graph: tf.Graph, links: ModelLinks) -> None:
         self._graph = graph
-        self._twins = getattr(graph, "twins", {})
+        self._links = links
+        self._twins = links.twins
         # Dashes, because a container takes no underscores.
         self._container = f"eager-session-{uuid.uuid4().hex}"
         self._own: dict[str, tf.Operation] = {}
@@ -118,7 +121,9 @@ class Resources:
         if not own:
             return
         operations = needed_operations((), own.values(), ())
-        definition = definition_of(self._graph, operations, self.claim)
+        definition = definition_of(
+            self._graph, operations, self.claim, self._links
+        )
         self._own = {}
 
         def destroy() -> tf.Tensor:

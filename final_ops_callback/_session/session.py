@@ -15,6 +15,7 @@ import tensorflow as tf
 
 from final_ops_callback._profile import traced_into
 from final_ops_callback._session.feeds import fed_arrays
+from final_ops_callback._session.model_links import links_of
 from final_ops_callback._session.plan import Plan
 from final_ops_callback._session.plans import Plans
 from final_ops_callback._session.resources import Resources
@@ -77,11 +78,12 @@ class EagerSession(SessionInterface):
             )
         self._graph = graph or tf.compat.v1.get_default_graph()
         self._config = config
-        self._resources = Resources(self._graph)
+        self._links = links_of(self._graph)
+        self._resources = Resources(self._graph, self._links)
         # As a v1 session, one that nobody closed frees what is its own when
         # it is gone; not at the end of the process, which frees all.
         weakref.finalize(self, self._resources.free).atexit = False
-        self._plans = Plans(self._graph, self._resources)
+        self._plans = Plans(self._graph, self._resources, self._links)
         self._lock = threading.RLock()
         self._closed = False
         self.values_now: ValuesNow | None = None
@@ -334,7 +336,9 @@ class EagerSession(SessionInterface):
                 "Argument `feed_dict` must be a mapping, but got "
                 f"{type(feed_dict).__name__!r}"
             )
-        feeds = fed_arrays(self._graph, feed_dict) if feed_dict else {}
+        feeds = {}
+        if feed_dict:
+            feeds = fed_arrays(self._graph, self._links, feed_dict)
         ordered = sorted(feeds, key=lambda tensor: tensor.name)
         plan = self._plans.plan(fetches, ordered)
         return plan, [feeds[tensor] for tensor in ordered]

@@ -16,6 +16,7 @@ from final_ops_callback._session.control_flow import BACK_EDGES
 from final_ops_callback._session.control_flow import ControlFlow
 from final_ops_callback._session.library import library_of
 from final_ops_callback._session.library import written
+from final_ops_callback._session.model_links import ModelLinks
 from final_ops_callback._session.writes import Accesses
 from final_ops_callback._session.writes import source
 from final_ops_callback.errors import UnsupportedOpError
@@ -94,6 +95,7 @@ def definition_of(
     graph: tf.Graph,
     operations: list[tf.Operation],
     claim: Callable[[tf.Operation, Any], None],
+    links: ModelLinks,
     given: Collection[Any] = (),
 ) -> Any:
     """Writes operations as a `GraphDef` that another graph can import.
@@ -103,6 +105,7 @@ def definition_of(
         operations: List of operations, inputs before their consumers.
         claim: Called with each operation and its `NodeDef`, which it may
             change.
+        links: The `ModelLinks` of the graph.
         given: Collection of references of tensors whose values are known.
 
     Returns:
@@ -111,7 +114,6 @@ def definition_of(
     Raises:
         UnsupportedOpError: An operation can't run outside of a v1 session.
     """
-    skipped = getattr(graph, "twin_initializers", ())
     definition = tf.compat.v1.GraphDef()
     definition.versions.CopyFrom(graph.graph_def_versions)
     names = {op.name for op in operations}
@@ -127,7 +129,10 @@ def definition_of(
             for name in node.input
             if not name.startswith("^") or name[1:] in names
         ]
-        if op.name in skipped and op.inputs[1].ref() not in given:
+        if (
+            op.name in links.twin_initializers
+            and op.inputs[1].ref() not in given
+        ):
             # Keras owns the initial values of its variables: initializing a
             # twin does nothing, unless it is fed (Variable.load).
             node.op = "NoOp"
