@@ -92,6 +92,29 @@ def checked_specs(step_tensors: Mapping[str, Any]) -> dict[str, tf.TensorSpec]:
     return checked
 
 
+def unique(names: Iterable[str]) -> list[str]:
+    """Returns names in which each differs from the ones before it.
+
+    Args:
+        names: Iterable of strings. A graph tells names apart without regard
+            to case, and so does this.
+
+    Example:
+    >>> unique(["a", "a", "A"])
+    ['a', 'a_1', 'A_2']
+    """
+    taken: set[str] = set()
+    found = []
+    for name in names:
+        candidate, count = name, 0
+        while candidate.lower() in taken:
+            count += 1
+            candidate = f"{name}_{count}"
+        taken.add(candidate.lower())
+        found.append(candidate)
+    return found
+
+
 def nearest(name: str, known: Iterable[str], others: Iterable[str] = ()) -> str:
     """Says which names there are, the nearest spellings first.
 

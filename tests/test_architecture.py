@@ -19,7 +19,7 @@ ROOT = Path(__file__).parents[1] / PACKAGE
 ARROWS: dict[str, set[str]] = {
     "errors": set(),
     "shared": {"errors"},
-    "_keras": {"errors"},
+    "_keras": {"errors", "shared"},
     "_session": {"errors", "shared"},
     "_step": {"errors", "shared", "_keras"},
     "_hooks": {"errors", "shared", "_keras", "_session", "_step"},

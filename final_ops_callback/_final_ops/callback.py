@@ -18,8 +18,8 @@ from final_ops_callback._final_ops.values import FinalOps
 from final_ops_callback._final_ops.writers import make_outlets
 from final_ops_callback._keras import callback_base
 from final_ops_callback._keras import compat
-from final_ops_callback._keras import model_info
 from final_ops_callback._keras.phases import checked_phases
+from final_ops_callback._keras.step_count import step_of
 from final_ops_callback.errors import ArgumentError
 
 logger = logging.getLogger("final_ops_callback")
@@ -251,7 +251,7 @@ class FinalOpsCallback(callback_base.Callback):
         # A run inside of this one may have failed before it began.
         self._announced = False
         self._values_by_phase[phase] = values
-        self._hand_out(values, phase, model_info.step_of(model), unknown)
+        self._hand_out(values, phase, step_of(model), unknown)
 
     def _new_last_steps(self) -> dict[str, LastStep]:
         names = self._ops.names()

@@ -24,7 +24,7 @@ Which file to open:
 - `requests`: the fetches and feeds of all hooks for one step.
 - `calls`: calls a hook, and says which one failed.
 - `model_variables`: the model's variables with the names of their twins.
-- `step_count`, `counters`: what counts the steps of a training, and of hooks.
+- `counters`: what stock hooks count by, beside the global step.
 - `asking`: which names hooks may ask for later, as far as it is known.
 - `values_now`: what a step tensor is worth between two steps.
 - `hook_state`, `as_made`: the attributes of hooks, in nested runs and copies.

@@ -199,7 +199,7 @@ class SessionRunHookCallback(callback_base.Callback):
             self._variable_names,
             self._step_tensors,
             # Keras tells its callbacks the number of steps, if it knows it.
-            unknown_length=(self.params or {}).get("steps") is None,
+            steps=(self.params or {}).get("steps"),
             instrumented=self._instrumented_step(mode),
             is_alone=self._chief_only and several(self.model),
             on_step=_of(weakref.ref(self), "_resume", mode),

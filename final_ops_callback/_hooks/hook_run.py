@@ -20,7 +20,6 @@ from final_ops_callback._hooks.asking import names_written
 from final_ops_callback._hooks.model_variables import live_variables
 from final_ops_callback._hooks.runner import END_OF_INPUT
 from final_ops_callback._hooks.runner import HookRunner
-from final_ops_callback._hooks.step_count import StepCount
 from final_ops_callback._hooks.values_now import ValuesNow
 from final_ops_callback._keras import compat
 from final_ops_callback._keras import model_info
@@ -28,6 +27,8 @@ from final_ops_callback._keras import optimizers
 from final_ops_callback._keras.first_trace import FirstTrace
 from final_ops_callback._keras.optimizers import Momentum
 from final_ops_callback._keras.randomness import may_be_random
+from final_ops_callback._keras.step_count import StepCount
+from final_ops_callback._keras.step_count import made_counter
 from final_ops_callback._keras.workers import Workers
 from final_ops_callback._keras.workers import refuse_inside
 from final_ops_callback._keras.workers import several
@@ -68,8 +69,8 @@ class HookRun:
         variable_names: Mapping from a variable's path to its twin's name.
         step_tensors: Mapping from the name of a step tensor to its
             `tf.TensorSpec`, where the default does not fit.
-        unknown_length: Boolean. Whether only the end of the data ends an
-            epoch.
+        steps: Integer or `None`. How many steps an epoch has; `None` if only
+            the end of the data ends it.
         instrumented: The `InstrumentedStep` of the model for this phase.
         on_step: Function without arguments that is called before anything
             of a step. Defaults to one that does nothing.
@@ -87,7 +88,7 @@ class HookRun:
         scaffold: Any,
         variable_names: Mapping[str, str],
         step_tensors: Mapping[str, tf.TensorSpec],
-        unknown_length: bool,
+        steps: int | None,
         instrumented: InstrumentedStep,
         is_alone: bool = False,
         on_step: Callable[[], None] = lambda: None,
@@ -102,7 +103,7 @@ class HookRun:
         self._steps: StepCount | None = None
         if phase == "train":
             self._steps = StepCount(
-                model, model_info.steps_per_execution(model)
+                model, model_info.steps_per_execution(model), steps
             )
         self._optimizer = getattr(model, "optimizer", None)
         self._variable_names = variable_names
@@ -123,7 +124,7 @@ class HookRun:
             original_fetches=self._original_fetches,
         )
         has_step = getattr(model, "optimizer", None) is not None
-        self._counts_too_many = unknown_length and phase == "train" and has_step
+        self._counts_too_many = steps is None and phase == "train" and has_step
         self._step_before: tf.Tensor | None = None
         self._learning_rate: Any = None
         self._begun = False
@@ -173,7 +174,7 @@ class HookRun:
             self._model,
             self._variable_names,
             self._why_read_only,
-            model_info.kept_counter(self._model),
+            made_counter(self._model),
             self._written,
         )
 

@@ -22,7 +22,8 @@ Which file to open:
 - `optimizers`: which optimizers train a model, and what their slots held in v1.
 - `randomness`: whether a step may draw random numbers.
 - `symbolic`: the values of symbolic Keras tensors.
-- `first_trace`, `late_lookup`: what only Keras 2 does, and how to keep to it.
+- `step_count`: which variable counts the steps of a training.
+- `first_trace`: what only Keras 2 does in the first trace of a step.
 - `wrapping`: wraps a method of a Keras object for a while.
 - `workers`: what the workers of one training have to agree on.
 """

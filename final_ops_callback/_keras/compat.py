@@ -136,6 +136,14 @@ def looks_up_late(model: Any) -> bool:
     return hasattr(generation_of(model), "ops")
 
 
+def takes_function_early(model: Any) -> bool:
+    """Returns whether evaluate takes its function before callbacks begin.
+
+    Keras 2 does; what stands in its place has to stand there already.
+    """
+    return not looks_up_late(model)
+
+
 def components(variable: Any) -> list[Any]:
     """Returns the variables that really hold a value.
 

@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 import logging
-import weakref
 from typing import Any
 
 import tensorflow as tf
@@ -15,56 +14,6 @@ from final_ops_callback._keras import optimizers
 
 logger = logging.getLogger("final_ops_callback")
 
-_COUNTER = "final_ops_callback_steps"
-
-
-def step_of(model: Any) -> int:
-    """Returns the number of updates that a model has seen.
-
-    The batch index is no step count (it jumps with `steps_per_execution`),
-    `optimizer.iterations` is. A model without an optimizer is at step 0.
-    """
-    counter = kept_counter(model) if hasattr(model, "__dict__") else None
-    if counter is not None:
-        return int(counter.numpy())
-    iterations = getattr(getattr(model, "optimizer", None), "iterations", None)
-    return 0 if iterations is None else int(compat.to_numpy(iterations))
-
-
-def kept_counter(model: Any) -> Any:
-    """Returns the variable that counts the steps in place of the optimizer.
-
-    Args:
-        model: A Keras model of any generation.
-
-    Returns:
-        The `tf.Variable`, or `None`: nearly always the optimizer that
-        `compile` was given counts. After another `compile`, it has to be
-        found out anew.
-    """
-    counter, compiled_with = vars(model).get(_COUNTER, (None, None))
-    if counter is None or compiled_with() is not model.optimizer:
-        return None
-    return counter
-
-
-def keep_counter(model: Any, counter: Any) -> None:
-    """Keeps such a variable with the model, until it is compiled anew.
-
-    Not by `setattr`, because Keras tracks what is set on a model.
-    """
-    vars(model)[_COUNTER] = counter, weakref.ref(model.optimizer)
-
-
-def made_counter(value: int) -> tf.Variable:
-    """Makes a variable that counts, where no optimizer has one."""
-    return tf.Variable(value, dtype=tf.int64, trainable=False, name=_COUNTER)
-
-
-def is_made_counter(counter: tf.Variable) -> bool:
-    """Returns whether nobody but us moves a variable that counts."""
-    return counter.name.partition(":")[0] == _COUNTER
-
 
 def step_counter(model: Any) -> Any:
     """Returns the variable by which a model counts its steps.
@@ -72,7 +21,11 @@ def step_counter(model: Any) -> Any:
     It is `optimizer.iterations`, but for gradient accumulation in Keras 3:
     there it counts batches, and `iterations` is computed from it.
     """
-    optimizer = model.optimizer
+    return step_counter_of(model.optimizer)
+
+
+def step_counter_of(optimizer: Any) -> Any:
+    """Returns the variable by which an optimizer counts, as `step_counter`."""
     if compat.is_variable(optimizer.iterations):
         return optimizer.iterations
     variables = (

@@ -141,6 +141,26 @@ def schedule_of(optimizer: Any) -> Any:
     return rate if is_keras_2 and callable(rate) and not is_variable else None
 
 
+def rate_of_next(optimizer: Any) -> Any:
+    """Returns the learning rate of the update that comes.
+
+    The legacy optimizers of Keras 2 have a `decay`, by which they divide the
+    rate that they hand out (tests/test_private_api.py notices a change).
+
+    Args:
+        optimizer: An optimizer of any version.
+
+    Returns:
+        Scalar tensor or variable.
+    """
+    inner = inner_of(optimizer)
+    schedule = schedule_of(inner)
+    step = inner.iterations
+    rate = inner.learning_rate if schedule is None else schedule(step)
+    decay = getattr(inner, "_initial_decay", 0.0) if is_legacy(inner) else 0.0
+    return rate / (1.0 + decay * tf.cast(step, rate.dtype)) if decay else rate
+
+
 def gradients_given(optimizer: Any) -> tuple[str, Callable[..., Any]]:
     """Returns the method that gives an optimizer its gradients.
 

@@ -251,10 +251,7 @@ class Momentum:
                 part.assign(-rate * value)
 
     def _rate(self, dtype: tf.DType) -> tf.Tensor:
-        schedule = optimizer_compat.schedule_of(self._optimizer)
-        if schedule is not None:
-            return tf.cast(schedule(self._optimizer.iterations), dtype)
-        return tf.cast(self._optimizer.learning_rate, dtype)
+        return tf.cast(optimizer_compat.rate_of_next(self._optimizer), dtype)
 
     def _warn_of_no_rate(
         self, rate: tf.Tensor, value: tf.Tensor, what_happens: str

@@ -10,8 +10,8 @@ numbers than the one of a run without hooks. Such a model gets one function.
 from __future__ import annotations
 
 import functools
+import sys
 from collections.abc import Iterator
-from types import FunctionType
 from typing import Any
 
 import tensorflow as tf
@@ -21,7 +21,9 @@ from final_ops_callback._keras import model_info
 from final_ops_callback._keras import optimizer_compat
 
 # Whose code is known: it draws no random numbers but where it says so.
-_KNOWN = ("builtins", "final_ops_callback", "keras", "tensorflow", "tf_keras")
+_KNOWN = frozenset(
+    ("final_ops_callback", "keras", "numpy", "tensorflow", "tf_keras")
+) | frozenset(sys.stdlib_module_names)
 
 
 def may_be_random(model: Any) -> bool:
@@ -38,21 +40,26 @@ def may_be_random(model: Any) -> bool:
 
 
 def _parts(model: Any) -> Iterator[Any]:
-    for layer in (model, *model_info.layers_by_path(model).values()):
-        yield layer
-        yield from _functions(layer)
-    yield from _optimizers(model)
-    yield from tf.nest.flatten(getattr(model, "loss", None))
-    yield from compat.compiled_metrics_of(model)
-    yield from (vars(model).get(f"{phase}_step") for phase in ("train", "test"))
+    for part in (
+        model,
+        *model_info.layers_by_path(model).values(),
+        *_optimizers(model),
+        *tf.nest.flatten(getattr(model, "loss", None)),
+        *compat.compiled_metrics_of(model),
+    ):
+        yield part
+        yield from _called_by(part)
 
 
-def _functions(layer: Any) -> Iterator[Any]:
-    """Yields the functions that a layer was given: an activation, say."""
-    for value in vars(layer).values():
+def _called_by(part: Any) -> Iterator[Any]:
+    """Yields what a part was given to call: an activation, a regularizer."""
+    values = list(getattr(part, "__dict__", {}).values())
+    # A legacy optimizer of Keras 2 has its schedule in a dict.
+    values += [v for one in values if type(one) is dict for v in one.values()]
+    for value in values:
         while isinstance(value, functools.partial):
             value = value.func
-        if isinstance(value, FunctionType):
+        if callable(value) and not isinstance(value, type):
             yield value
 
 

@@ -20,6 +20,7 @@ import tensorflow as tf
 from final_ops_callback._names import LEARNING_RATE
 from final_ops_callback._names import StepSpecs
 from final_ops_callback._names import nearest
+from final_ops_callback._names import unique
 from final_ops_callback._session.live_variable import LiveVariable
 from final_ops_callback._session.model_links import ModelLinks
 from final_ops_callback._session.model_links import link
@@ -361,14 +362,4 @@ def unique_names(names: Iterable[str]) -> list[str]:
     >>> unique_names(["a", "a", "b"])
     ['a', 'a_1', 'b']
     """
-    taken: set[str] = set()
-    unique = []
-    for name in map(graph_name, names):
-        candidate, count = name, 0
-        # A graph tells names apart without regard to case.
-        while candidate.lower() in taken:
-            count += 1
-            candidate = f"{name}_{count}"
-        taken.add(candidate.lower())
-        unique.append(candidate)
-    return unique
+    return unique(map(graph_name, names))

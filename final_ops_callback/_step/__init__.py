@@ -5,19 +5,22 @@ What it is for: v1 hooks fetched tensors of the training step itself: its loss,
 its batch, the output of a layer, a gradient. Keras hands none of them out.
 This package has Keras's step return them beside its own outputs.
 
-How data goes through it: a name such as `"loss"`, `"layers/hidden"` or
-`"gradients/dense/kernel"` is turned into a source inside the step (`names`).
-While Keras traces the step, the collector wraps the methods through which the
-values pass and adds them to the outputs (`collect`); under a distribution
-strategy it joins what the replicas hold (`replicas`). The object that stands
-for the model's step function takes them off again before Keras sees them
-(`tap`, `stand_in`).
+How data goes through it: while a run lasts, a `StepFunction`
+(`step_function`) stands in the place of Keras's own: `model.train_function`,
+`test_function` or `predict_function`. Before each step it asks its
+subscribers (the hooks of a run, or FinalOpsCallback) what they want of it; then
+it runs Keras's step; then it gives them what the step delivered. A name such
+as `"loss"`, `"layers/hidden"` or `"gradients/dense/kernel"` is turned into a
+source inside the step (`names`). If a step has sources to deliver, a function
+with extra outputs runs in its place (`instrumented`): while Keras traces it, a
+collector wraps the methods through which the values pass (`collect`), and
+under a distribution strategy joins what the replicas hold (`replicas`).
 
 Which file to open:
 
+- `step_function`: what stands for the model's step function, and who is asked.
+- `instrumented`: the step functions that have extra outputs.
 - `names`: which names a step delivers, with their shapes and dtypes.
 - `collect`: how each of them is taken while the step is traced.
 - `replicas`: how the values of several replicas become one.
-- `tap`: what one callback takes from the steps of a model.
-- `stand_in`: what stands for the model's step function while somebody does.
 """

@@ -22,6 +22,7 @@ from typing import Any
 
 import tensorflow as tf
 
+from final_ops_callback._keras import compat
 from final_ops_callback._keras import model_info
 from final_ops_callback._keras import optimizer_compat
 from final_ops_callback._keras import optimizers
@@ -37,6 +38,7 @@ from final_ops_callback._step.names import GRADIENTS
 from final_ops_callback._step.names import LAYERS
 from final_ops_callback._step.names import PREDICTIONS
 from final_ops_callback._step.names import Source
+from final_ops_callback._step.names import StepNames
 from final_ops_callback._step.names import part_of
 from final_ops_callback._step.names import parts_of
 from final_ops_callback._step.replicas import BATCH
@@ -57,8 +59,7 @@ class Collector:
         model: The Keras model.
         phase: String. `"train"`, `"test"` or `"predict"`.
         sources: Mapping from a name to where its value is taken.
-        layers: Mapping from the path of a layer to the layer: at least those
-            that are sources.
+        names: The `StepNames` of the model and the phase.
         optional: Collection of the names that a step may not deliver.
             Defaults to none.
     """
@@ -68,14 +69,18 @@ class Collector:
         model: Any,
         phase: str,
         sources: Mapping[str, Source],
-        layers: Mapping[str, Any],
+        names: StepNames,
         optional: Collection[str] = (),
     ) -> None:
         self._model = model
         self._phase = phase
         self._sources = dict(sources)
         paths = {s.key for s in sources.values() if s.kind == LAYERS}
-        self._layers = {path: layers[path] for path in paths}
+        self._layers = {path: names.layers[path] for path in paths}
+        self._paths = {
+            id(compat.backing(variable)): path
+            for path, variable in names.variables.items()
+        }
         self._kinds = {source.kind for source in sources.values()}
         self._wrappers = Wrappers(self._places())
         self._raised: StepTensorError | None = None
@@ -201,11 +206,16 @@ class Collector:
         given, args, kwargs = values_of(*args, **kwargs)
         if step := self._step():
             step.gradients.update(
-                (model_info.path_of(variable), (gradient, is_aggregated))
+                (self._path_of(variable), (gradient, is_aggregated))
                 for gradient, variable, is_aggregated in given
                 if gradient is not None
             )
         return args, kwargs
+
+    def _path_of(self, variable: Any) -> str:
+        # One that is not the model's own may be trained, too.
+        known = self._paths.get(id(compat.backing(variable)))
+        return known or model_info.path_of(variable)
 
     def _step(self) -> _Collected | None:
         """Returns what this step has collected.

@@ -143,7 +143,7 @@ class InstrumentedStep:
             self.model,
             self._phase,
             taken,
-            StepNames(self.model, self._phase).layers,
+            StepNames(self.model, self._phase),
             optional,
         )
         before = dict(vars(self.model))

@@ -16,10 +16,12 @@ import tensorflow as tf
 
 from final_ops_callback import _structure
 from final_ops_callback._keras import compat
+from final_ops_callback._keras import log_names
 from final_ops_callback._keras import model_info
 from final_ops_callback._names import GLOBAL_STEP
 from final_ops_callback._names import LEARNING_RATE
 from final_ops_callback._names import LOSS
+from final_ops_callback._names import unique
 from final_ops_callback.errors import StepTensorError
 
 FEATURES, LABELS, WEIGHT = "features", "labels", "sample_weight"
@@ -89,7 +91,7 @@ class StepNames:
             batch_spec: The structure of the specs of a batch of the data.
         """
         self._batch_spec = batch_spec
-        for name in ("layers", "variables", "_known"):
+        for name in ("layers", "variables", "_known", "_logs"):
             vars(self).pop(name, None)
 
     @functools.cached_property
@@ -99,17 +101,29 @@ class StepNames:
 
     @functools.cached_property
     def variables(self) -> dict[str, Any]:
-        """The variables that have a gradient, by their paths."""
+        """The variables that have a gradient, by their paths.
+
+        Paths that several variables have are told apart as the names of their
+        twins in the hook graph are.
+        """
         if self._phase != "train":
             return {}
+        trained = {id(v) for v in self._model.trainable_variables}
+        weights = self._model.variables
+        paths = unique(model_info.path_of(variable) for variable in weights)
         return {
-            model_info.path_of(variable): variable
-            for variable in self._model.trainable_variables
+            path: variable
+            for path, variable in zip(paths, weights, strict=True)
+            if id(variable) in trained
         }
 
     def known(self) -> Collection[str]:
         """Returns all names that are known before a step."""
         return self._known
+
+    @functools.cached_property
+    def _logs(self) -> Collection[str]:
+        return log_names.known_logs(self._model, self._phase) or ()
 
     @functools.cached_property
     def _known(self) -> dict[str, None]:
@@ -156,6 +170,8 @@ class StepNames:
                 return Source(GRADIENTS, path)
         if name in model_info.input_names(self._model):
             return Source(FEATURES, part=name)
+        if name in self._logs:
+            return None
         # A layer may have the name of something else: `layers/loss`.
         return self._layer(name) or self._layer(name.removeprefix("layers/"))
 

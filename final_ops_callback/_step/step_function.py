@@ -33,6 +33,8 @@ _CALLERS = {
     "predict": ("predict", "predict_on_batch"),
 }
 _NOTHING = contextlib.nullcontext()
+# A model whose method nobody has replaced.
+_CLASS_HAS_IT = object()
 
 
 @dataclasses.dataclass(frozen=True)
@@ -112,7 +114,9 @@ class StepFunction:
         self._make = f"make_{phase}_function"
         self._subscribers: list[weakref.ref[Subscriber]] = []
         self._expected_by: list[weakref.ref[Any]] = []
-        self._wrappers: dict[str, Any] = {}
+        # From the name of a method to what wraps it, and what stood there.
+        self._wrappers: dict[str, tuple[Any, Any]] = {}
+        self._is_running = False
 
     @classmethod
     def of(cls, model: Any, phase: str) -> StepFunction:
@@ -183,12 +187,15 @@ class StepFunction:
         for request in requests:
             if request.instead is not None:
                 return request.instead(data)
+        self._is_running = True
         try:
             outputs, values = self._run(data, subscribers, requests)
         except END_OF_DATA:
             for one in subscribers:
                 one.no_data()
             raise
+        finally:
+            self._is_running = False
         for one in subscribers:
             one.after_step(outputs, values)
         return outputs
@@ -233,34 +240,45 @@ class StepFunction:
             self._own[self._name] = self
         model = self._model()
         for name in _CALLERS[self._phase]:
-            if name not in self._own and hasattr(type(model), name):
+            if hasattr(model, name):
                 self._wrap(name, self._call_inside)
-        if self._subscribers:
-            self._unwrap(self._make)
-        elif self._make not in self._own:
-            self._wrap(self._make, self._make_and_stand)
+        self._wrap(self._make, self._make_and_stand)
 
     def _wrap(self, name: str, call: Callable[..., Any]) -> None:
         # A partial and not a function: a model that holds functions of a
         # user is taken for one that may draw random numbers by them.
-        self._own[name] = self._wrappers[name] = functools.partial(call, name)
+        if name not in self._wrappers:
+            wrapper = functools.partial(call, name)
+            self._wrappers[name] = wrapper, self._own.get(name, _CLASS_HAS_IT)
+            self._own[name] = wrapper
 
-    def _unwrap(self, name: str) -> None:
-        wrapper = self._wrappers.pop(name, None)
-        if wrapper is not None and self._own.get(name) is wrapper:
-            del self._own[name]
+    def _unwrapped(self, name: str) -> Callable[..., Any]:
+        _, before = self._wrappers[name]
+        if before is not _CLASS_HAS_IT:
+            return before
+        model = self._model()
+        return functools.partial(getattr(type(model), name), model)
 
     def _remove(self) -> None:
-        for name in list(self._wrappers):
-            self._unwrap(name)
+        for name, (wrapper, before) in self._wrappers.items():
+            if self._own.get(name) is not wrapper:
+                continue  # somebody has set another one since
+            if before is _CLASS_HAS_IT:
+                del self._own[name]
+            else:
+                self._own[name] = before
+        self._wrappers.clear()
         if self.stands:
             self._own[self._name] = self.function
 
     def _make_and_stand(self, name: str, force: bool = False) -> Any:
-        """Stands in what `make_test_function` of the model makes."""
+        """Stands in the place of what the model makes anew."""
+        if self._is_running:  # and makes one with extra outputs
+            return self._unwrapped(name)(force=force)
         self._remove()
-        function = getattr(self._model(), name)(force=force)
-        self._own[self._name] = function
+        made = getattr(self._model(), name)(force=force)
+        if made is not None:  # Keras 2 sets what this returns
+            self._own[self._name] = made
         self._place()
         return self
 
@@ -304,7 +322,7 @@ def expected_evaluate(model: Any, owner: Any) -> StepFunction | None:
         Keras 3, which looks its function up at each step.
     """
     own = getattr(model, "__dict__", {})
-    if "test_function" not in own or compat.looks_up_late(model):
+    if "test_function" not in own or not compat.takes_function_early(model):
         return None
     step_function = StepFunction.of(model, "test")
     step_function.expect(owner)

@@ -1,0 +1,252 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Which variable counts the steps of a training: the global step of hooks."""
+
+from __future__ import annotations
+
+import dataclasses
+import logging
+import weakref
+from typing import Any
+
+import tensorflow as tf
+
+from final_ops_callback._eager import value_now
+from final_ops_callback._keras import compat
+from final_ops_callback._keras import model_info
+from final_ops_callback._keras import optimizer_compat
+from final_ops_callback._keras import optimizers
+
+logger = logging.getLogger("final_ops_callback")
+
+# The attribute of a model, and the name of the variable.
+_COUNTER = "_final_ops_callback_step"
+
+
+@dataclasses.dataclass
+class _MadeCounter:
+    """A counter for a model whose compiled optimizer does not train it.
+
+    Attributes:
+        variable: The `tf.Variable` that counts.
+        compiled_with: Weak reference to the optimizer of `compile`.
+        steps: Integer. How many steps were counted while hooks ran.
+        moved: Dict from the id of an optimizer's count to how far it moved
+            in these steps.
+        marks: Dict from the same ids to the counts after the last of them.
+    """
+
+    variable: tf.Variable
+    compiled_with: weakref.ref[Any]
+    steps: int = 0
+    moved: dict[int, int] = dataclasses.field(default_factory=dict)
+    marks: dict[int, int] = dataclasses.field(default_factory=dict)
+
+    def steps_since(self, counts: dict[int, int]) -> int | None:
+        """Returns how many steps ran since the last one that was counted.
+
+        The optimizer that moves most tells: others may wait for some steps.
+
+        Args:
+            counts: Dict from the ids to the counts now.
+
+        Returns:
+            Integer, or `None` if no optimizer has moved in a counted step.
+        """
+        known = [key for key in counts if self.moved.get(key)]
+        if not known:
+            return None
+        most = max(known, key=lambda key: self.moved[key])
+        now = counts[most] - self.marks[most]
+        return round(now * self.steps / self.moved[most])
+
+    def count(self, steps: int, counts: dict[int, int]) -> None:
+        """Counts steps that ran while hooks ran."""
+        for key, value in counts.items():
+            since = value - self.marks.get(key, value)
+            self.moved[key] = self.moved.get(key, 0) + since
+        self.marks = counts
+        self.steps += steps
+        self.variable.assign_add(steps)
+
+
+def step_of(model: Any) -> int:
+    """Returns the number of steps that a model was trained for.
+
+    The batch index is not a step count (it jumps with `steps_per_execution`),
+    `optimizer.iterations` is. A model without an optimizer is at step 0.
+
+    Args:
+        model: A Keras model of any version.
+    """
+    made = _made_counter(model) if hasattr(model, "__dict__") else None
+    if made is not None:
+        return _now(made.variable) + (made.steps_since(_counts(model)) or 0)
+    iterations = getattr(getattr(model, "optimizer", None), "iterations", None)
+    return 0 if iterations is None else int(compat.to_numpy(iterations))
+
+
+def made_counter(model: Any) -> Any:
+    """Returns the variable that counts in place of the compiled optimizer.
+
+    It is brought up to date: steps may have run without hooks.
+
+    Args:
+        model: A Keras model of any version, of which a run with hooks begins.
+
+    Returns:
+        The `tf.Variable`, or `None`: nearly always the optimizer that
+        `compile` was given counts. After another `compile`, that is found
+        out anew.
+    """
+    made, counts = _made_counter(model), _counts(model)
+    if made is not None:
+        made.variable.assign_add(made.steps_since(counts) or 0)
+        made.marks = counts
+        return made.variable
+    # A `train_step` of the user's own may have trained with others already.
+    others = [count for count in counts.values() if count]
+    if not others or compat.is_stock(model, "train_step"):
+        return None
+    optimizer = getattr(model, "optimizer", None)
+    if optimizer is None or _now(_iterations(optimizer)):
+        return None
+    return _keep_new(model, min(others)).variable
+
+
+class StepCount:
+    """Counts the steps of a run, if the compiled optimizer does not.
+
+    Whether it does shows in the first step: a `train_step` of the user's own
+    may train with other optimizers, or with none. Then a variable is made
+    that counts the steps that run.
+
+    Args:
+        model: A Keras model of any version.
+        stride: Integer. How many steps one call of its step function makes.
+        steps: Integer or `None`. How many steps an epoch has, if that is
+            known: its last call may make fewer.
+    """
+
+    def __init__(self, model: Any, stride: int, steps: int | None) -> None:
+        self._model = model
+        self._stride = stride
+        self._steps = steps
+        self._ran = 0
+        self._is_known = False
+        self._own_before: int | None = None
+        self._made: _MadeCounter | None = None
+
+    def before_step(self) -> None:
+        """Notes the counts before the first step."""
+        if self._is_known:
+            return
+        optimizer = getattr(self._model, "optimizer", None)
+        if optimizer is not None:
+            self._own_before = _now(_iterations(optimizer))
+        self._made = _made_counter(self._model)
+        self._before = _counts(self._model)
+
+    def after_step(self) -> Any:
+        """Counts a step that ran.
+
+        Returns:
+            The variable that counts from now on, if it is another one than
+            before the first step; else `None`.
+        """
+        if self._is_known:
+            if self._made is not None:
+                self._count(self._made)
+            return None
+        self._is_known = True
+        had_made = self._made is not None
+        if self._own_before is None or self._own_moves():
+            self._made = None
+            vars(self._model).pop(_COUNTER, None)
+            if had_made and self._own_before is not None:
+                return compat.backing(_iterations(self._model.optimizer))
+            return None
+        if self._made is None:
+            if self._may_have_skipped():
+                return None
+            self._say_so()
+            self._made = _keep_new(self._model, self._own_before)
+        # What moved in the first step is seen from before it.
+        self._made.marks = self._before
+        self._count(self._made)
+        return None if had_made else self._made.variable
+
+    def _own_moves(self) -> bool:
+        now = _now(_iterations(self._model.optimizer))
+        return now != self._own_before
+
+    def _count(self, made: _MadeCounter) -> None:
+        counts = _counts(self._model)
+        made.count(self._steps_that_ran(made, counts), counts)
+
+    def _steps_that_ran(
+        self, made: _MadeCounter, counts: dict[int, int]
+    ) -> int:
+        """Returns how many steps the last call of the step function made."""
+        steps = self._stride
+        if self._steps is not None:
+            steps = min(steps, self._steps - self._ran)
+            self._ran = (self._ran + steps) % self._steps
+        elif steps > 1:
+            since = made.steps_since(counts)
+            steps = steps if since is None else min(steps, since)
+        return steps
+
+    def _may_have_skipped(self) -> bool:
+        """Returns whether a loss scale may have left the update out."""
+        optimizer = self._model.optimizer
+        others = len(optimizers.optimizers_of(self._model)) > 1
+        is_scaled = optimizer_compat.inner_of(optimizer) is not optimizer
+        return is_scaled and not others
+
+    def _say_so(self) -> None:
+        logger.warning(
+            "The first step of %r did not move the step of the optimizer "
+            "that compile was given: global_step counts the steps that "
+            "ran, and learning_rate:0 trains nothing. Its optimizers are "
+            "%s.",
+            self._model.name,
+            list(optimizers.optimizers_of(self._model)),
+        )
+
+
+def _made_counter(model: Any) -> _MadeCounter | None:
+    made = vars(model).get(_COUNTER)
+    if made is None or made.compiled_with() is not model.optimizer:
+        return None
+    return made
+
+
+def _keep_new(model: Any, value: int) -> _MadeCounter:
+    """Makes a counter, and keeps it with the model until another compile.
+
+    Not by `setattr`, because Keras tracks what is set on a model.
+    """
+    variable = tf.Variable(
+        value, dtype=tf.int64, trainable=False, name=_COUNTER
+    )
+    made = _MadeCounter(variable, weakref.ref(model.optimizer))
+    vars(model)[_COUNTER] = made
+    return made
+
+
+def _iterations(optimizer: Any) -> Any:
+    return compat.backing(model_info.step_counter_of(optimizer))
+
+
+def _counts(model: Any) -> dict[int, int]:
+    """Returns the counts of all optimizers that a model has on itself."""
+    found = [
+        compat.backing(optimizer.iterations)
+        for optimizer in optimizers.optimizers_of(model).values()
+        if compat.is_variable(optimizer.iterations)
+    ]
+    return {id(variable): _now(variable) for variable in found}
+
+
+def _now(variable: Any) -> int:
+    return int(value_now(compat.components(variable)[0]))
