@@ -15,7 +15,7 @@ import tensorflow as tf
 from final_ops_callback._final_ops.last_step import LastStep
 from final_ops_callback._final_ops.training_metrics import TrainingMetrics
 from final_ops_callback._final_ops.values import FinalOps
-from final_ops_callback._final_ops.writers import make_outlets
+from final_ops_callback._final_ops.writers import make_writers
 from final_ops_callback._keras import callback_base
 from final_ops_callback._keras import compat
 from final_ops_callback._keras import model_info
@@ -81,7 +81,7 @@ class FinalOpsCallback(callback_base.Callback):
             leaves are there: `None` is in the place of that one.
         ArgumentError: An unknown phase, or a `filepath`, `log_dir` or
             `verbose` of another kind.
-        OutletError: `log_dir` or `filepath` can't be written.
+        WriterError: `log_dir` or `filepath` can't be written.
 
     Attributes:
         final_ops_values: The values of the last run that finished, in the
@@ -125,7 +125,7 @@ class FinalOpsCallback(callback_base.Callback):
         if final_ops is None:  # as in v1, nothing happens
             self._on, final_ops_feed_dict = (), None
         self._ops = FinalOps(final_ops, final_ops_feed_dict)
-        self._outlets = make_outlets(self._on, log_dir, filepath, verbose)
+        self._writers = make_writers(self._on, log_dir, filepath, verbose)
         self._training_metrics = TrainingMetrics()
         self._last_steps = self._new_last_steps()
         self._final_ops_values: Any = None
@@ -169,7 +169,7 @@ class FinalOpsCallback(callback_base.Callback):
         """Copies the callback, not what it watches.
 
         The leaves stay the same objects, because a copy of a metric or a
-        variable would never be updated, and so do the model and the outlets.
+        variable would never be updated, and so do the model and the writers.
         A tuner that copies its callbacks for each trial gets one whose values,
         and the attributes of a subclass, are its own.
         """
@@ -178,7 +178,7 @@ class FinalOpsCallback(callback_base.Callback):
         # What stands in the memo is not copied, wherever it is found: an
         # attribute of a subclass may be a leaf, too. Keras has two names for
         # the model.
-        names = ("_ops", "_outlets", "model", "_model", "_model_of_fit")
+        names = ("_ops", "_writers", "model", "_model", "_model_of_fit")
         kept = [vars(self).get(name) for name in names] + self._ops.leaves()
         inner = memo | {id(one): one for one in kept}
         inner[id(self._training_metrics)] = TrainingMetrics()
@@ -259,11 +259,11 @@ class FinalOpsCallback(callback_base.Callback):
     def _hand_out(
         self, values: Any, phase: str, step: int, unknown: list[Any]
     ) -> None:
-        """Gives the values to all outlets, also when one of them fails."""
+        """Gives the values to all writers, also when one of them fails."""
         receivers = [
-            outlet.write
-            for outlet in self._outlets
-            if not outlet.writes_files or compat.is_chief(self.model)
+            writer.write
+            for writer in self._writers
+            if not writer.writes_files or compat.is_chief(self.model)
         ]
         failures: list[Exception] = list(unknown)
         for receive in (*receivers, self.on_final_ops_values):

@@ -20,7 +20,7 @@ from final_ops_callback.errors import LeafError
 
 
 @dataclasses.dataclass
-class Moment:
+class EvaluationContext:
     """When the leaves are evaluated: what they can see.
 
     Attributes:
@@ -83,12 +83,12 @@ class LeafKind:
             List of the names and symbolic tensors whose feeds it uses.
 
         Raises:
-            HookError: The leaf can never have a value.
+            FinalOpsCallbackError: The leaf can never have a value.
         """
         return []
 
-    def value(self, leaf: Leaf, moment: Moment) -> Any:
-        """Returns what a leaf is worth at a moment."""
+    def value(self, leaf: Leaf, context: EvaluationContext) -> Any:
+        """Returns what a leaf is worth at a context."""
         raise NotImplementedError
 
 

@@ -15,9 +15,9 @@ from typing import Any
 import tensorflow as tf
 
 from final_ops_callback._final_ops.feeds import Feeds
+from final_ops_callback._final_ops.leaf_kind import EvaluationContext
 from final_ops_callback._final_ops.leaf_kind import Leaf
 from final_ops_callback._final_ops.leaf_kind import LeafKind
-from final_ops_callback._final_ops.leaf_kind import Moment
 from final_ops_callback._final_ops.leaf_kind import graph_tensor_error
 from final_ops_callback._final_ops.leaf_kind import on_host
 from final_ops_callback._final_ops.leaf_kind import sources
@@ -66,9 +66,9 @@ class Metric(LeafKind):
             )
         return []
 
-    def value(self, leaf: Leaf, moment: Moment) -> Any:
+    def value(self, leaf: Leaf, context: EvaluationContext) -> Any:
         metric = leaf.value
-        if id(metric) not in moment.own_metrics and is_as_new(metric):
+        if id(metric) not in context.own_metrics and is_as_new(metric):
             logger.warning(_NEVER_UPDATED, leaf.where(), metric.name)
         return on_host(metric.result(), leaf)
 
@@ -84,7 +84,7 @@ class _TensorLike(LeafKind):
             or compat.is_backend_tensor(value)
         )
 
-    def value(self, leaf: Leaf, moment: Moment) -> Any:
+    def value(self, leaf: Leaf, context: EvaluationContext) -> Any:
         return to_host(leaf.value)
 
 
@@ -115,8 +115,8 @@ class Symbolic(LeafKind):
             ) from error
         return needed
 
-    def value(self, leaf: Leaf, moment: Moment) -> Any:
-        return moment.symbolic_value(leaf.value)
+    def value(self, leaf: Leaf, context: EvaluationContext) -> Any:
+        return context.symbolic_value(leaf.value)
 
 
 class _Callable(LeafKind):
@@ -142,13 +142,13 @@ class _Callable(LeafKind):
                 )
         return used
 
-    def value(self, leaf: Leaf, moment: Moment) -> Any:
-        fed = {"model": moment.model, "logs": moment.logs}
+    def value(self, leaf: Leaf, context: EvaluationContext) -> Any:
+        fed = {"model": context.model, "logs": context.logs}
         args, kwargs = [], {}
         for parameter in _parameters(leaf.value):
             name = parameter.name
-            if moment.feeds.has_name(name):
-                fed[name] = moment.feeds.by_name(name)
+            if context.feeds.has_name(name):
+                fed[name] = context.feeds.by_name(name)
             if parameter.kind is inspect.Parameter.POSITIONAL_ONLY:
                 # With the default, because no later one may take its place.
                 args.append(fed.get(name, parameter.default))
@@ -164,7 +164,7 @@ class _PythonValue(LeafKind):
     def accepts(self, value: Any) -> bool:
         return True
 
-    def value(self, leaf: Leaf, moment: Moment) -> Any:
+    def value(self, leaf: Leaf, context: EvaluationContext) -> Any:
         return to_host(leaf.value)
 
 

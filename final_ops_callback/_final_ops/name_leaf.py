@@ -11,9 +11,9 @@ from typing import Any
 import numpy as np
 
 from final_ops_callback._final_ops.last_step import LastStep
+from final_ops_callback._final_ops.leaf_kind import EvaluationContext
 from final_ops_callback._final_ops.leaf_kind import Leaf
 from final_ops_callback._final_ops.leaf_kind import LeafKind
-from final_ops_callback._final_ops.leaf_kind import Moment
 from final_ops_callback._final_ops.leaf_kind import on_host
 from final_ops_callback._final_ops.to_host import to_host
 from final_ops_callback._final_ops.training_metrics import is_as_new
@@ -77,11 +77,11 @@ class Name(LeafKind):
         elif log_names.is_never_predicted(model, metrics[name]):
             raise _left_over(leaf, run)
 
-    def value(self, leaf: Leaf, moment: Moment) -> Any:
+    def value(self, leaf: Leaf, context: EvaluationContext) -> Any:
         name = leaf.value
-        if _log_of(name) in moment.logs:
-            return moment.logs[_log_of(name)]
-        run, metrics = moment.last_step, _metrics(moment.model)
+        if _log_of(name) in context.logs:
+            return context.logs[_log_of(name)]
+        run, metrics = context.last_step, _metrics(context.model)
         is_left_over = False
         if name in metrics:
             metric = metrics[name]
@@ -95,7 +95,7 @@ class Name(LeafKind):
             return to_host(found)
         if run is not None and is_left_over:
             raise _left_over(leaf, run, _KEPT)
-        if name.startswith("val_") and name[4:] in moment.logs:
+        if name.startswith("val_") and name[4:] in context.logs:
             raise LeafError(
                 f"the last epoch of this fit has logged no {name!r}",
                 leaf.where(),
@@ -104,7 +104,7 @@ class Name(LeafKind):
                 f"the name out. {_KEPT}",
             )
         there = {
-            "logs": moment.logs,
+            "logs": context.logs,
             "metrics": metrics,
             "step tensors": () if run is None else run.known,
         }

@@ -10,9 +10,9 @@ from typing import Any
 from final_ops_callback import _structure
 from final_ops_callback._final_ops.feeds import Feeds
 from final_ops_callback._final_ops.last_step import LastStep
+from final_ops_callback._final_ops.leaf_kind import EvaluationContext
 from final_ops_callback._final_ops.leaf_kind import Leaf
 from final_ops_callback._final_ops.leaf_kind import LeafKind
-from final_ops_callback._final_ops.leaf_kind import Moment
 from final_ops_callback._final_ops.leaf_kind import sources
 from final_ops_callback._final_ops.leaf_kinds import Metric
 from final_ops_callback._final_ops.leaf_kinds import Symbolic
@@ -34,7 +34,8 @@ class FinalOps:
         feed_dict: Mapping or `None`. See `Feeds`.
 
     Raises:
-        HookError: A leaf can never have a value, or a feed has no use.
+        FinalOpsCallbackError: A leaf can never have a value, or no leaf uses
+            a feed.
     """
 
     def __init__(
@@ -113,7 +114,7 @@ class FinalOps:
         Raises:
             Exception: What another leaf raised, with a note that names it.
         """
-        moment = Moment(
+        context = EvaluationContext(
             model,
             to_host_structure(dict(logs or {})),
             self._feeds,
@@ -127,7 +128,7 @@ class FinalOps:
             if id(leaf.value) in values:
                 continue
             try:
-                values[id(leaf.value)] = leaf.kind.value(leaf, moment)
+                values[id(leaf.value)] = leaf.kind.value(leaf, context)
             except BaseException as error:
                 error.add_note(f"raised by {leaf.where()}")
                 # All the work is done: a name alone costs no value.

@@ -25,7 +25,7 @@ from final_ops_callback._final_ops.writable import check_folder
 from final_ops_callback._final_ops.writable import checked_path
 from final_ops_callback._final_ops.writable import reported_as
 from final_ops_callback.errors import ArgumentError
-from final_ops_callback.errors import OutletError
+from final_ops_callback.errors import WriterError
 
 
 class ValuesFile:
@@ -46,7 +46,7 @@ class ValuesFile:
 
     Raises:
         ArgumentError: No path, another ending or another field.
-        OutletError: The folder is missing or can't be written.
+        WriterError: The folder is missing or can't be written.
     """
 
     writes_files = True
@@ -73,7 +73,7 @@ class ValuesFile:
                 path = self._path(phase, 0)
                 check_folder(path.parent, where)
                 if path.is_dir():
-                    raise OutletError(
+                    raise WriterError(
                         f"{path} is a folder", where, "Name a file in it."
                     )
 
@@ -177,9 +177,9 @@ def _encoded(item: Any, path: _structure.Path) -> bytes:
     raise _no_array(item, path, "Use a .json file, or return an array.")
 
 
-def _no_array(value: Any, path: _structure.Path, way_out: str) -> OutletError:
+def _no_array(value: Any, path: _structure.Path, way_out: str) -> WriterError:
     root = _structure.ROOT
-    return OutletError(
+    return WriterError(
         f"a {type(value).__name__} can't be kept in an npz file",
         f"{root} value {_structure.as_name(path, root)!r}",
         way_out,
@@ -217,12 +217,12 @@ def check_distinct(names: Iterable[str], what: str) -> None:
         what: String. What the names are, for the error.
 
     Raises:
-        OutletError: A name is there twice.
+        WriterError: A name is there twice.
     """
     counts = collections.Counter(names)
     twice = sorted(name for name, count in counts.items() if count > 1)
     if twice:
-        raise OutletError(
+        raise WriterError(
             f"two {what} would be {twice[0]!r}",
             _structure.ROOT,
             "Rename a key of final_ops.",

@@ -12,7 +12,7 @@ from typing import Any
 import tensorflow as tf
 
 from final_ops_callback.errors import ArgumentError
-from final_ops_callback.errors import OutletError
+from final_ops_callback.errors import WriterError
 
 
 def checked_path(path: Any, where: str) -> str:
@@ -42,14 +42,14 @@ def check_folder(folder: Path, where: str) -> None:
         where: String. The argument that named it, for the error.
 
     Raises:
-        OutletError: It is missing, no folder, or not writable.
+        WriterError: It is missing, no folder, or not writable.
     """
     if not folder.is_dir():
-        raise OutletError(
+        raise WriterError(
             f"{folder} is no folder", where, "Make it, or name another one."
         )
     if not os.access(folder, os.W_OK | os.X_OK):
-        raise OutletError(
+        raise WriterError(
             f"no permission to write into {folder}",
             where,
             "Change its permissions, or name another one.",
@@ -61,10 +61,10 @@ def reported_as(where: str) -> Iterator[None]:
     """Turns what the operating system says into an error in three parts."""
     try:
         yield
-    except OutletError:
+    except WriterError:
         raise
     except (OSError, tf.errors.OpError) as error:
-        reported = OutletError(
+        reported = WriterError(
             f"the final values could not be written ({error})",
             where,
             "They are still in final_ops_values.",

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Where final values go: the console, TensorBoard, a JSON or npz file.
 
-An outlet checks in its constructor whatever can be known there, and writes
+A writer checks in its constructor whatever can be known there, and writes
 nothing yet.
 """
 
@@ -30,7 +30,7 @@ from final_ops_callback._final_ops.writable import reported_as
 _LONGEST = 160
 
 
-class Outlet(Protocol):
+class Writer(Protocol):
     """A place that final values go to."""
 
     writes_files: bool
@@ -39,21 +39,21 @@ class Outlet(Protocol):
         """Takes the values of a phase that ended at a step."""
 
 
-def make_outlets(
+def make_writers(
     phases: Iterable[str],
     log_dir: str | os.PathLike[str] | None,
     filepath: str | os.PathLike[str] | None,
     verbose: int,
-) -> list[Outlet]:
-    """Makes the outlets that the arguments of FinalOpsCallback ask for."""
-    outlets: list[Outlet] = []
+) -> list[Writer]:
+    """Makes the writers that the arguments of FinalOpsCallback ask for."""
+    writers: list[Writer] = []
     if verbose:
-        outlets.append(Console())
+        writers.append(Console())
     if log_dir is not None:
-        outlets.append(TensorBoard(log_dir))
+        writers.append(TensorBoard(log_dir))
     if filepath is not None:
-        outlets.append(ValuesFile(filepath, phases))
-    return outlets
+        writers.append(ValuesFile(filepath, phases))
+    return writers
 
 
 class Console:
@@ -83,7 +83,7 @@ class TensorBoard:
         log_dir: String or path. The folder; it is made when needed.
 
     Raises:
-        OutletError: Something that is no folder is in the way, or the folder
+        WriterError: Something that is no folder is in the way, or the folder
             can't be written.
     """
 

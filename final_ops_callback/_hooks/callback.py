@@ -20,8 +20,8 @@ from final_ops_callback._keras import callback_base
 from final_ops_callback._keras import compat
 from final_ops_callback._keras.late_lookup import LateLookup
 from final_ops_callback._keras.phases import checked_phases
+from final_ops_callback._keras.workers import is_multi_worker
 from final_ops_callback._keras.workers import refuse_servers
-from final_ops_callback._keras.workers import several
 from final_ops_callback._names import checked_specs
 from final_ops_callback._step.tap import StepTap
 from final_ops_callback.errors import BackendError
@@ -214,7 +214,7 @@ class SessionRunHookCallback(callback_base.Callback):
             # Keras tells its callbacks the number of steps, if it knows it.
             unknown_length=(self.params or {}).get("steps") is None,
             tap=self._tap(mode),
-            is_alone=self._chief_only and several(self.model),
+            is_alone=self._chief_only and is_multi_worker(self.model),
         )
         self._set_hooks_aside()
         try:
@@ -272,7 +272,7 @@ class SessionRunHookCallback(callback_base.Callback):
         return not self._chief_only or compat.is_chief(self.model)
 
     def _concerns(self, phase: callback_base.Phase) -> bool:
-        if not self._has_hooks() and not several(self.model):
+        if not self._has_hooks() and not is_multi_worker(self.model):
             return False
         if self._on is None:
             return phase != "validation"
