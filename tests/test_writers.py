@@ -676,7 +676,7 @@ def test_what_is_no_path_is_refused_at_once(argument: str, value: Any) -> None:
     """A number, bytes or list is an error that names the argument."""
     with pytest.raises(
         errors.ArgumentError,
-        match=rf"a {type(value).__name__} is no path \(at {argument}=.*\. Use",
+        match=rf"a {type(value).__name__} is not a path \(at {argument}=.*Use",
     ):
         FinalOpsCallback("loss", **{argument: value})
 
@@ -688,14 +688,14 @@ BAD_PATHS: dict[str, tuple[str, type[Exception], str]] = {
         r"can't end in '\.pkl' .*Use one of \['\.json', '\.npz'\]",
     ),
     "no ending": ("a", errors.ArgumentError, "can't end in ''"),
-    "missing folder": ("b/a.json", errors.WriterError, "is no folder"),
+    "missing folder": ("b/a.json", errors.WriterError, "is not a folder"),
     "missing folder of a phase": (
         "{phase}/a.json",
         errors.WriterError,
-        r"train is no folder .*Make it",
+        r"train is not a folder .*Create it",
     ),
     "a folder": ("folder.json", errors.WriterError, "is a folder"),
-    "a file as folder": ("file/a.json", errors.WriterError, "is no folder"),
+    "a file as folder": ("file/a.json", errors.WriterError, "is not a folder"),
     "unknown field": (
         "{epoch}.json",
         errors.ArgumentError,
@@ -760,7 +760,7 @@ def test_a_file_in_the_way_of_log_dir_is_refused_at_once(
     """A `log_dir` below a file is an error before any training."""
     (tmp_path / "file").touch()
 
-    with pytest.raises(errors.WriterError, match=r"is no folder.*log_dir="):
+    with pytest.raises(errors.WriterError, match=r"is not a folder.*log_dir="):
         FinalOpsCallback("loss", log_dir=tmp_path / "file" / "logs")
 
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Final values in a JSON or npz file: whole, or not there at all."""
+"""Writes final values into a JSON or npz file, atomically."""
 
 from __future__ import annotations
 
@@ -45,7 +45,8 @@ class ValuesFile:
         phases: Iterable of strings. The phases that will be written.
 
     Raises:
-        ArgumentError: No path, another ending or another field.
+        ArgumentError: `filepath` is not a path, or has another suffix or
+            another field.
         WriterError: The folder is missing or can't be written.
     """
 
@@ -66,7 +67,7 @@ class ValuesFile:
         _check_fields(template, where)
         self._save = _SAVERS[suffix]
         self._template = template
-        # As it stands now: training may change the working directory.
+        # Training may change the working directory.
         self._here = Path.cwd()
         if "{step" not in os.path.dirname(template):
             for phase in phases:
@@ -74,13 +75,16 @@ class ValuesFile:
                 check_folder(path.parent, where)
                 if path.is_dir():
                     raise WriterError(
-                        f"{path} is a folder", where, "Name a file in it."
+                        f"{path} is a folder",
+                        where,
+                        "Name a file in that folder.",
                     )
 
     def write(self, values: Any, phase: str, step: int) -> None:
-        """Writes the file of a phase and step, in place of an older one."""
+        """Writes the file of a phase and step, and replaces an older one."""
         path = self._path(phase, step)
-        # Beside the target, because a rename is atomic within one folder.
+        # The part file stands beside the target, because a rename is atomic
+        # only within one file system.
         part = path.with_name(f".{path.name}.{uuid.uuid4().hex}.part")
         with reported_as(f"filepath={path}"):
             try:
@@ -125,7 +129,7 @@ def _as_json(value: Any) -> Any:
 
 def _array_as_json(array: np.ndarray) -> Any:
     listed = array.tolist()
-    # Some scalars (void, say) have no Python type.
+    # Some NumPy scalars, such as void, have no Python type.
     return str(listed) if isinstance(listed, np.generic) else _as_json(listed)
 
 
@@ -134,7 +138,8 @@ def _save_npz(file: IO[bytes], values: Any) -> None:
     for path, value in _structure.leaves_with_path(values):
         arrays += _named_arrays(path, value)
     check_distinct([name for name, _ in arrays], "names in one npz file")
-    # As np.savez does, but that has parameters which a name could be.
+    # `np.savez` takes names as parameters, and has parameters of its own that
+    # could be a name.
     with zipfile.ZipFile(file, "w") as archive:
         for name, array in arrays:
             with archive.open(f"{name}.npy", "w", force_zip64=True) as member:
@@ -163,7 +168,7 @@ def _named_arrays(
 
 def _bytes_array(array: np.ndarray, path: _structure.Path) -> np.ndarray:
     items = [_encoded(item, path) for item in array.flat]
-    # NumPy's string type drops trailing zeros, its void type keeps them.
+    # NumPy's string type drops trailing zero bytes; its void type keeps them.
     kind = "V" if any(item.endswith(b"\0") for item in items) else "S"
     width = max((len(item) for item in items), default=1) or 1
     return np.array(items, f"{kind}{width}").reshape(array.shape)

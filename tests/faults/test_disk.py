@@ -173,7 +173,7 @@ def test_a_folder_below_a_file_is_refused_before_the_run(
     path = in_the_way(tmp_path)
     argument = "log_dir" if name == "logs" else "filepath"
 
-    with pytest.raises(errors.WriterError, match="no folder") as caught:
+    with pytest.raises(errors.WriterError, match="not a folder") as caught:
         FinalOpsCallback(LARGE, **{argument: path / name})
 
     assert argument in caught.value.where
