@@ -6,10 +6,33 @@ Every message has three parts: what is wrong, where, and the way out.
 
 from __future__ import annotations
 
+import warnings
+from typing import Any
+
 import tensorflow as tf
 
+# Old names that still work for one release.
+_DEPRECATED = {
+    "HookError": "FinalOpsCallbackError",
+    "OutletError": "WriterError",
+}
 
-class HookError(Exception):
+
+def __getattr__(name: str) -> Any:
+    """Finds an error under its old name, with a warning."""
+    if name not in _DEPRECATED:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    new = _DEPRECATED[name]
+    warnings.warn(
+        f"{__name__}.{name} is now called {new}; the old name will go with "
+        "the next release.",
+        DeprecationWarning,
+        stacklevel=2,
+    )
+    return globals()[new]
+
+
+class FinalOpsCallbackError(Exception):
     """The base of every error that this package raises by itself.
 
     Errors of your own code (a hook, a `tf.function`, a metric) are never
@@ -41,23 +64,23 @@ class HookError(Exception):
         self.args = (self.what, self.where, self.way_out)
 
 
-class ArgumentError(HookError, ValueError):
+class ArgumentError(FinalOpsCallbackError, ValueError):
     """An argument of a constructor that has no meaning, such as a phase."""
 
 
-class LeafError(HookError, ValueError):
+class LeafError(FinalOpsCallbackError, ValueError):
     """A leaf of `final_ops` that has no value: an unknown name, say."""
 
 
-class GraphTensorError(HookError, TypeError):
+class GraphTensorError(FinalOpsCallbackError, TypeError):
     """A v1 graph tensor or operation where only eager things can be."""
 
 
-class FeedError(HookError, ValueError):
+class FeedError(FinalOpsCallbackError, ValueError):
     """A feed that nothing uses, or an input that nothing feeds."""
 
 
-class OutletError(HookError, OSError):
+class WriterError(FinalOpsCallbackError, OSError):
     """A place where final values should go and that can't be written.
 
     `errno`, `strerror` and `filename` are those of the operating system's
@@ -71,27 +94,27 @@ class OutletError(HookError, OSError):
         self.args = what, where, way_out
 
 
-class UnsupportedOpError(HookError, NotImplementedError):
+class UnsupportedOpError(FinalOpsCallbackError, NotImplementedError):
     """An operation that only a v1 session can run."""
 
 
-class StepTensorError(HookError, RuntimeError):
+class StepTensorError(FinalOpsCallbackError, RuntimeError):
     """A step tensor that the step does not deliver, or that has no step."""
 
 
-class UnknownNameError(HookError, KeyError):
+class UnknownNameError(FinalOpsCallbackError, KeyError):
     """A name that neither the hook graph nor the step has."""
 
 
-class NotAHookError(HookError, TypeError):
+class NotAHookError(FinalOpsCallbackError, TypeError):
     """Something among the hooks that is no v1 hook."""
 
 
-class FeedConflictError(HookError, RuntimeError):
+class FeedConflictError(FinalOpsCallbackError, RuntimeError):
     """Two hooks that feed the same tensor."""
 
 
-class HookUsageError(HookError, RuntimeError):
+class HookUsageError(FinalOpsCallbackError, RuntimeError):
     """A hook that does what can't be done at that moment."""
 
 
@@ -113,13 +136,13 @@ class CheckpointError(HookUsageError, tf.errors.NotFoundError):
         HookUsageError.__init__(self, what, where, way_out)
 
 
-class WorkerError(HookError, RuntimeError):
+class WorkerError(FinalOpsCallbackError, RuntimeError):
     """Another worker of the same training failed, or does something else."""
 
 
-class StrategyError(HookError, NotImplementedError):
+class StrategyError(FinalOpsCallbackError, NotImplementedError):
     """A distribution strategy under which hooks can't run."""
 
 
-class BackendError(HookError, NotImplementedError):
+class BackendError(FinalOpsCallbackError, NotImplementedError):
     """A backend of Keras on which hooks can't run."""

@@ -578,12 +578,12 @@ BAD_ARGUMENTS: dict[str, tuple[Any, type[Exception], str]] = {
     "key that is no key": (
         lambda: FinalOpsCallback(a_function, {"x": 1, 2: 3}),
         errors.FeedError,
-        r"2 is no key that a feed can have \(at final_ops_feed_dict\)",
+        r"2 is not a key that a feed can have \(at final_ops_feed_dict\)",
     ),
     "feeds that are no mapping": (
         lambda: FinalOpsCallback(a_function, [1]),
         errors.FeedError,
-        r"a list is no mapping of feeds \(at final_ops_feed_dict\)",
+        r"a list is not a mapping of feeds \(at final_ops_feed_dict\)",
     ),
     "metric class": (
         lambda: FinalOpsCallback({"auc": keras.metrics.AUC}),
@@ -613,12 +613,12 @@ BAD_ARGUMENTS: dict[str, tuple[Any, type[Exception], str]] = {
     "verbosity of Keras": (
         lambda: FinalOpsCallback(1, verbose=2),
         errors.ArgumentError,
-        r"2 is no verbosity \(at verbose=2\)\. Use 0 or 1",
+        r"2 is not a verbosity \(at verbose=2\)\. Use 0 or 1",
     ),
     "verbosity that is no number": (
         lambda: FinalOpsCallback(1, verbose="auto"),
         errors.ArgumentError,
-        "'auto' is no verbosity",
+        "'auto' is not a verbosity",
     ),
     "graph tensor as feed": (
         lambda: FinalOpsCallback(a_function, {"x": graph_elements()["tensor"]}),

@@ -182,7 +182,7 @@ def test_val_loss_in_evaluate(model: Any) -> None:
 def test_a_validation_that_never_comes_costs_no_other_value(
     model: Any, tmp_path: Path, capsys: Any
 ) -> None:
-    """The values are there, in the outlets too, and then comes the error."""
+    """The values are there, in the writers too, and then comes the error."""
     seen = []
 
     class Final(FinalOpsCallback):

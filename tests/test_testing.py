@@ -10,7 +10,7 @@ import tensorflow as tf
 
 from final_ops_callback import SessionRunHookCallback
 from final_ops_callback.errors import ArgumentError
-from final_ops_callback.errors import HookError
+from final_ops_callback.errors import FinalOpsCallbackError
 from final_ops_callback.errors import NotAHookError
 from final_ops_callback.testing import METHODS
 from final_ops_callback.testing import Event
@@ -269,7 +269,9 @@ def test_equal_values_do_not_differ(value: Any) -> None:
         ),
     ],
 )
-def test_misuse_is_told(misuse: Any, kind: type[HookError], match: str) -> None:
+def test_misuse_is_told(
+    misuse: Any, kind: type[FinalOpsCallbackError], match: str
+) -> None:
     """A wrong argument gets an error that says what, where, and the way out."""
     with pytest.raises(kind, match=match):
         misuse()

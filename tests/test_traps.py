@@ -777,7 +777,7 @@ class Collecting(FinalOpsCallback):
 def test_a_deep_copy_has_attributes_of_its_own(
     model: Any, tmp_path: Any
 ) -> None:
-    """Attributes are copied; the model, leaves and outlets are shared."""
+    """Attributes are copied; the model, leaves and writers are shared."""
     callback = Collecting(mae_of(model), tmp_path / "a.json")
     models.fit(model, callback, validate=True)
 

@@ -17,7 +17,7 @@ import tensorflow as tf
 from final_ops_callback import FinalOpsCallback
 from final_ops_callback import SessionRunHookCallback
 from final_ops_callback._keras import workers
-from final_ops_callback.errors import HookError
+from final_ops_callback.errors import FinalOpsCallbackError
 
 v1 = tf.compat.v1
 X = np.random.RandomState(0).normal(size=(32, 2)).astype("float32")
@@ -219,7 +219,7 @@ def main(package, index, ports, scenario, folder):
     except Exception as error:
         traceback.print_exc()
         found = {"error": type(error).__name__, "text": str(error)}
-        found["ours"] = isinstance(error, HookError)
+        found["ours"] = isinstance(error, FinalOpsCallbackError)
     print(json.dumps(found), flush=True)
     # Whoever failed leaves at once: tearing down would wait for the others.
     os._exit(0)

@@ -15,7 +15,7 @@ import tensorflow as tf
 from final_ops_callback._final_ops.last_step import LastStep
 from final_ops_callback._final_ops.training_metrics import TrainingMetrics
 from final_ops_callback._final_ops.values import FinalOps
-from final_ops_callback._final_ops.writers import make_outlets
+from final_ops_callback._final_ops.writers import make_writers
 from final_ops_callback._keras import callback_base
 from final_ops_callback._keras import compat
 from final_ops_callback._keras.phases import checked_phases
@@ -41,7 +41,7 @@ class FinalOpsCallback(callback_base.Callback):
 
     Args:
         final_ops: One leaf, or any nesting of lists, tuples, named tuples and
-            dicts of leaves. `None`: nothing is evaluated. A leaf is
+            dicts of leaves. If it is `None`, nothing is evaluated. A leaf is
             - a metric object: its `result()`;
             - a `tf.function` or any callable: called once, with arguments
               from the feed dict by parameter name; `model` and `logs` are
@@ -52,15 +52,15 @@ class FinalOpsCallback(callback_base.Callback):
             - a string: the log of that name (`"val_loss"`), else the model's
               metric of that name, else what the last step computed under it
               (`"predictions"`, a layer's name, `"loss:0"`), as in
-              `SessionRunHookCallback`. It means something of this run: in
-              predict, which updates no metric, a metric's name is an error;
+              `SessionRunHookCallback`. The name refers to this run: predict
+              does not update metrics, so a metric's name is an error there;
             - any other Python or NumPy value: itself.
         final_ops_feed_dict: Dict or `None`. Values for parameters of
             callables (by name) and for symbolic inputs (by name, in Keras 3
             by the tensor itself, in Keras 2 by its `.ref()`). Defaults to
             `None`.
         on: A phase or an iterable of phases: `"train"` (the end of fit),
-            `"test"` (an evaluate of its own), `"validation"` (the evaluate
+            `"test"` (a stand-alone evaluate), `"validation"` (the evaluate
             inside fit), `"predict"`. Defaults to all but `"validation"`,
             because final ops often have side effects and should run once.
         log_dir: String, path or `None`. Where summaries for TensorBoard go,
@@ -72,15 +72,15 @@ class FinalOpsCallback(callback_base.Callback):
 
     Raises:
         GraphTensorError: A leaf is a tensor or operation of a v1 graph.
-        FeedError: A feed that no leaf uses, or an input that nothing feeds.
-        LeafError: A leaf that can never have a value. A name that nothing of
-            a run can have is found when the run begins. Where that can't be
-            known before the first step (`"val_loss"` of a fit that does not
-            validate), it is raised at the end, and the values of the other
-            leaves are there: `None` is in the place of that one.
-        ArgumentError: An unknown phase, or a `filepath`, `log_dir` or
-            `verbose` of another kind.
-        OutletError: `log_dir` or `filepath` can't be written.
+        FeedError: No leaf uses a feed, or nothing feeds an input.
+        LeafError: A leaf can never have a value. A name that nothing in a run
+            has is reported when the run begins. Where that can't be known
+            before the first step (`"val_loss"` of a fit that does not
+            validate), the error is raised at the end; the values of the other
+            leaves are kept, with `None` in the place of that one.
+        ArgumentError: A phase is unknown, or `filepath`, `log_dir` or
+            `verbose` is of the wrong kind.
+        WriterError: `log_dir` or `filepath` can't be written.
 
     Attributes:
         final_ops_values: The values of the last run that finished, in the
@@ -117,19 +117,19 @@ class FinalOpsCallback(callback_base.Callback):
         self._on = checked_phases(on, callback_base.PHASES)
         if not isinstance(verbose, int) or verbose not in (0, 1):
             raise ArgumentError(
-                f"{verbose!r} is no verbosity",
+                f"{verbose!r} is not a verbosity",
                 f"verbose={verbose!r}",
                 "Use 0 or 1.",
             )
         if final_ops is None:  # as in v1, nothing happens
             self._on, final_ops_feed_dict = (), None
         self._ops = FinalOps(final_ops, final_ops_feed_dict)
-        self._outlets = make_outlets(self._on, log_dir, filepath, verbose)
+        self._writers = make_writers(self._on, log_dir, filepath, verbose)
         self._training_metrics = TrainingMetrics()
         self._last_steps = self._new_last_steps()
         self._final_ops_values: Any = None
-        # Whether a run was announced whose phase has not begun: it may fail
-        # before it does, in the begin of another callback.
+        # Whether a run was announced whose phase has not begun yet. The run
+        # may fail before that, in the begin method of another callback.
         self._announced = False
         self._values_by_phase: dict[str, Any] = {}
 
@@ -144,7 +144,7 @@ class FinalOpsCallback(callback_base.Callback):
         return dict(self._values_by_phase)
 
     def on_final_ops_values(self, values: Any, phase: str, step: int) -> None:
-        """Called with the values once they are set; override it.
+        """Receives the values once they are set; meant to be overridden.
 
         Args:
             values: The values, in the structure of `final_ops`.
@@ -154,7 +154,7 @@ class FinalOpsCallback(callback_base.Callback):
         """
 
     def __getstate__(self) -> dict[str, Any]:
-        """Returns what is pickled: the values, too, and nothing of a run."""
+        """Returns the state to pickle: with the values, without a run."""
         state = super().__getstate__()
         del state["_last_steps"], state["_training_metrics"]
         return state
@@ -165,19 +165,19 @@ class FinalOpsCallback(callback_base.Callback):
         self._last_steps = self._new_last_steps()
 
     def __deepcopy__(self, memo: dict[int, Any]) -> FinalOpsCallback:
-        """Copies the callback, not what it watches.
+        """Copies the callback, but not the objects that it watches.
 
         The leaves stay the same objects, because a copy of a metric or a
-        variable would never be updated, and so do the model and the outlets.
-        A tuner that copies its callbacks for each trial gets one whose values,
-        and the attributes of a subclass, are its own.
+        variable would never be updated, and so do the model and the writers.
+        A tuner that copies its callbacks for each trial gets a callback that
+        has its own values and its own attributes of a subclass.
         """
         duplicate = object.__new__(type(self))
         memo[id(self)] = duplicate
-        # What stands in the memo is not copied, wherever it is found: an
+        # Objects in the memo are not copied, wherever they are found: an
         # attribute of a subclass may be a leaf, too. Keras has two names for
         # the model.
-        names = ("_ops", "_outlets", "model", "_model", "_model_of_fit")
+        names = ("_ops", "_writers", "model", "_model", "_model_of_fit")
         kept = [vars(self).get(name) for name in names] + self._ops.leaves()
         inner = memo | {id(one): one for one in kept}
         inner[id(self._training_metrics)] = TrainingMetrics()
@@ -186,7 +186,7 @@ class FinalOpsCallback(callback_base.Callback):
         return duplicate
 
     def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
-        """Forgets the metrics of the epoch before."""
+        """Forgets the metrics of the previous epoch."""
         super().on_epoch_begin(epoch, logs)
         self._training_metrics.forget()
         if "validation" in self._on:
@@ -222,8 +222,8 @@ class FinalOpsCallback(callback_base.Callback):
             self._values_by_phase.pop(phase, None)
             run = self._last_steps[phase]
             run.begin(self.model)
-            # A loop of the user's own logs what it wants. That of Keras has
-            # parameters.
+            # A custom training loop logs what it wants. Only Keras's own loop
+            # sets parameters.
             if self.params:
                 try:
                     self._ops.check_names(self.model, run)
@@ -248,7 +248,7 @@ class FinalOpsCallback(callback_base.Callback):
         finally:
             self._last_steps[phase].end()
         self._final_ops_values = values
-        # A run inside of this one may have failed before it began.
+        # A run inside this one may have failed before it began.
         self._announced = False
         self._values_by_phase[phase] = values
         self._hand_out(values, phase, step_of(model), unknown)
@@ -267,11 +267,11 @@ class FinalOpsCallback(callback_base.Callback):
     def _hand_out(
         self, values: Any, phase: str, step: int, unknown: list[Any]
     ) -> None:
-        """Gives the values to all outlets, also when one of them fails."""
+        """Hands the values to every writer, even if one of them fails."""
         receivers = [
-            outlet.write
-            for outlet in self._outlets
-            if not outlet.writes_files or compat.is_chief(self.model)
+            writer.write
+            for writer in self._writers
+            if not writer.writes_files or compat.is_chief(self.model)
         ]
         failures: list[Exception] = list(unknown)
         for receive in (*receivers, self.on_final_ops_values):

@@ -18,7 +18,7 @@ _ROOT = "final_ops_feed_dict"
 
 
 class Feeds:
-    """What the user feeds to the final ops.
+    """The feed dict of the final ops, checked and sorted by kind of key.
 
     Args:
         feed_dict: Mapping or `None`. Keys are parameter names of callables,
@@ -26,18 +26,18 @@ class Feeds:
             `.ref()` (in Keras 2, whose tensors can't be hashed).
 
     Raises:
-        FeedError: A key is none of these, or it is no mapping.
+        FeedError: A key is none of these, or `feed_dict` is not a mapping.
         GraphTensorError: A value is a tensor of a v1 graph.
     """
 
     def __init__(self, feed_dict: Mapping[Any, Any] | None) -> None:
         self._by_name: dict[str, Any] = {}
-        # By identity, and with the tensor, so that no other gets its id.
+        # Keys are ids; keeping the tensor keeps its id from being reused.
         self._by_tensor: dict[int, tuple[Any, Any]] = {}
         feed_dict = {} if feed_dict is None else feed_dict
         if not isinstance(feed_dict, Mapping):
             raise FeedError(
-                f"a {type(feed_dict).__name__} is no mapping of feeds",
+                f"a {type(feed_dict).__name__} is not a mapping of feeds",
                 _ROOT,
                 "Use a dict from names or symbolic inputs to their values.",
             )
@@ -58,39 +58,39 @@ class Feeds:
                 self._by_tensor[id(tensor)] = tensor, value
             else:
                 raise FeedError(
-                    f"{tensor!r} is no key that a feed can have",
+                    f"{tensor!r} is not a key that a feed can have",
                     _ROOT,
                     "Use the name of a parameter, the name of a symbolic Keras "
                     "input, or that input itself (in Keras 2 its `.ref()`).",
                 )
 
     def has_name(self, name: str) -> bool:
-        """Says whether a parameter of this name is fed."""
+        """Returns whether a parameter of this name is fed."""
         return name in self._by_name
 
     def by_name(self, name: str) -> Any:
-        """Returns what is fed under a name."""
+        """Returns the value that is fed under a name."""
         return self._by_name[name]
 
     def has_tensor(self, tensor: Any) -> bool:
-        """Says whether a symbolic tensor is fed, by itself or by its name."""
+        """Returns whether a symbolic tensor is fed, directly or by name."""
         return self._is_key(tensor) or tensor.name in self._by_name
 
     def by_tensor(self, tensor: Any) -> Any:
-        """Returns what is fed for a symbolic tensor."""
+        """Returns the value that is fed for a symbolic tensor."""
         if self._is_key(tensor):
             return self._by_tensor[id(tensor)][1]
         return self._by_name[tensor.name]
 
     def check(self, tensor: Any) -> None:
-        """Checks what is fed for a symbolic tensor, before any run.
+        """Checks the value that is fed for a symbolic tensor, before any run.
 
         Args:
             tensor: A symbolic Keras tensor that is fed.
 
         Raises:
-            FeedError: What is fed has no value, or does not convert to the
-                dtype and shape of the tensor.
+            FeedError: The fed object has no value, or it can't be converted
+                to the dtype and shape of the tensor.
         """
         where = f"{_ROOT}[{tensor.name!r}]"
         value = self.by_tensor(tensor)
@@ -118,7 +118,7 @@ class Feeds:
             )
 
     def without(self, used: Iterable[Any]) -> list[str]:
-        """Returns the keys of the feeds that are not among the used ones."""
+        """Returns the names of the feeds that nothing uses."""
         used = list(used)
         names = {key for key in used if isinstance(key, str)}
         tensors = {id(key): key for key in used if not isinstance(key, str)}
@@ -135,8 +135,8 @@ class Feeds:
 
 
 def _fits(shape: Any, of_input: Any) -> bool:
-    # As in a call of a model: the size of the batch is free, and a last axis
-    # of size 1 may be missing or left over.
+    # The rules are those of calling a model: the batch may have any size, and
+    # a last axis of size 1 may be missing or superfluous.
     shape, wanted = tf.TensorShape(shape), tf.TensorShape(of_input)
     if wanted.rank:
         wanted = tf.TensorShape([None]).concatenate(wanted[1:])

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What a kind of leaf is, and what leaves can see when they are evaluated."""
+"""Leaves of the final ops, and the base class of their kinds."""
 
 from __future__ import annotations
 
@@ -20,16 +20,16 @@ from final_ops_callback.errors import LeafError
 
 
 @dataclasses.dataclass
-class Moment:
-    """When the leaves are evaluated: what they can see.
+class EvaluationContext:
+    """What leaves can use when they are evaluated at the end of a run.
 
     Attributes:
         model: The Keras model that the run was for.
-        logs: Dict. The logs of the run's end, values as NumPy or Python.
+        logs: Dict. The logs at the end of the run, as NumPy or Python values.
         feeds: The feeds of the final ops.
         symbolic: List of lists. The symbolic tensors among the leaves, in the
             groups that one forward pass computes together.
-        last_step: What was taken out of the last step, or `None`.
+        last_step: The values that were taken from the last step, or `None`.
     """
 
     model: Any
@@ -66,7 +66,7 @@ class Moment:
 
 
 class LeafKind:
-    """One kind of leaf: which values are of it, what they need and become."""
+    """Base class for a kind of leaf: recognizes, checks and evaluates it."""
 
     def accepts(self, value: Any) -> bool:
         """Returns whether a value is a leaf of this kind."""
@@ -83,18 +83,18 @@ class LeafKind:
             List of the names and symbolic tensors whose feeds it uses.
 
         Raises:
-            HookError: The leaf can never have a value.
+            FinalOpsCallbackError: The leaf can never have a value.
         """
         return []
 
-    def value(self, leaf: Leaf, moment: Moment) -> Any:
-        """Returns what a leaf is worth at a moment."""
+    def value(self, leaf: Leaf, context: EvaluationContext) -> Any:
+        """Returns the value of a leaf at the end of a run."""
         raise NotImplementedError
 
 
 @dataclasses.dataclass(frozen=True)
 class Leaf:
-    """One leaf of the final ops, classified once.
+    """One leaf of the final ops, with its place and its kind.
 
     Attributes:
         path: Tuple of the keys and indices that lead to the leaf.
@@ -109,9 +109,9 @@ class Leaf:
     structure: Any = dataclasses.field(repr=False)
 
     def where(self) -> str:
-        """Writes the path as the user would: `final_ops['auc'][0]`.
+        """Returns the path as an expression: `final_ops['auc'][0]`.
 
-        That takes time, and only an error needs it.
+        Only error messages need it, so it is not computed before.
         """
         return _structure.as_expression(
             _structure.ROOT, self.structure, self.path
@@ -120,13 +120,14 @@ class Leaf:
 
 def sources(tensor: Any, feeds: Feeds) -> list[Any]:
     """Returns the tensors to feed that a symbolic tensor is computed from."""
-    # v1 let one feed any tensor, so also the fetched one itself.
+    # In v1 any tensor could be fed, even the fetched tensor itself.
     if feeds.has_tensor(tensor):
         return [tensor]
     return symbolic.source_inputs(tensor)
 
 
 def graph_tensor_error(value: Any, leaf: Leaf) -> GraphTensorError:
+    """Returns the error for a v1 graph tensor among the final ops."""
     return GraphTensorError(
         f"{getattr(value, 'name', value)!r} belongs to a graph and has no "
         "value of its own",
@@ -138,7 +139,7 @@ def graph_tensor_error(value: Any, leaf: Leaf) -> GraphTensorError:
 
 
 def on_host(result: Any, leaf: Leaf) -> Any:
-    """Turns what something returned into values."""
+    """Turns the result of a call into values on the host."""
 
     def value_of(value: Any) -> Any:
         if compat.is_graph_element(value):

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """The kinds of leaf that `final_ops` can have.
 
-A leaf is of the first of the `KINDS` that accepts it. To add a kind, write a
-subclass of `LeafKind` and put it into the tuple before the kinds that would
-accept its leaves too.
+The kind of a leaf is the first of `KINDS` that accepts it. To add a kind, write
+a subclass of `LeafKind` and insert it into the tuple before every kind that
+would accept the same leaves.
 """
 
 from __future__ import annotations
@@ -15,9 +15,9 @@ from typing import Any
 import tensorflow as tf
 
 from final_ops_callback._final_ops.feeds import Feeds
+from final_ops_callback._final_ops.leaf_kind import EvaluationContext
 from final_ops_callback._final_ops.leaf_kind import Leaf
 from final_ops_callback._final_ops.leaf_kind import LeafKind
-from final_ops_callback._final_ops.leaf_kind import Moment
 from final_ops_callback._final_ops.leaf_kind import graph_tensor_error
 from final_ops_callback._final_ops.leaf_kind import on_host
 from final_ops_callback._final_ops.leaf_kind import sources
@@ -42,7 +42,7 @@ ALWAYS_FED = ("model", "logs")
 
 
 class _GraphElement(LeafKind):
-    """A tensor, operation or variable of a v1 graph: refused."""
+    """A tensor, operation or variable of a v1 graph, which is refused."""
 
     def accepts(self, value: Any) -> bool:
         return compat.is_graph_element(value)
@@ -52,7 +52,7 @@ class _GraphElement(LeafKind):
 
 
 class Metric(LeafKind):
-    """A metric object: its result."""
+    """A metric object, whose value is its result."""
 
     def accepts(self, value: Any) -> bool:
         return compat.is_metric(value) or compat.is_metric_class(value)
@@ -66,15 +66,15 @@ class Metric(LeafKind):
             )
         return []
 
-    def value(self, leaf: Leaf, moment: Moment) -> Any:
+    def value(self, leaf: Leaf, context: EvaluationContext) -> Any:
         metric = leaf.value
-        if id(metric) not in moment.own_metrics and is_as_new(metric):
+        if id(metric) not in context.own_metrics and is_as_new(metric):
             logger.warning(_NEVER_UPDATED, leaf.where(), metric.name)
         return on_host(metric.result(), leaf)
 
 
 class _TensorLike(LeafKind):
-    """A variable or a concrete tensor, dense or not: a copy of its value."""
+    """A variable or a concrete tensor, whose value is copied."""
 
     def accepts(self, value: Any) -> bool:
         composite = tf.SparseTensor | tf.RaggedTensor | tf.IndexedSlices
@@ -84,12 +84,12 @@ class _TensorLike(LeafKind):
             or compat.is_backend_tensor(value)
         )
 
-    def value(self, leaf: Leaf, moment: Moment) -> Any:
+    def value(self, leaf: Leaf, context: EvaluationContext) -> Any:
         return to_host(leaf.value)
 
 
 class Symbolic(LeafKind):
-    """A symbolic Keras tensor: the model evaluated up to it."""
+    """A symbolic Keras tensor, up to which the model is evaluated."""
 
     def accepts(self, value: Any) -> bool:
         return compat.is_symbolic(value)
@@ -115,12 +115,12 @@ class Symbolic(LeafKind):
             ) from error
         return needed
 
-    def value(self, leaf: Leaf, moment: Moment) -> Any:
-        return moment.symbolic_value(leaf.value)
+    def value(self, leaf: Leaf, context: EvaluationContext) -> Any:
+        return context.symbolic_value(leaf.value)
 
 
 class _Callable(LeafKind):
-    """A `tf.function` or any callable: what it returns, called once."""
+    """A `tf.function` or other callable, which is called once."""
 
     def accepts(self, value: Any) -> bool:
         return callable(value)
@@ -142,34 +142,36 @@ class _Callable(LeafKind):
                 )
         return used
 
-    def value(self, leaf: Leaf, moment: Moment) -> Any:
-        fed = {"model": moment.model, "logs": moment.logs}
+    def value(self, leaf: Leaf, context: EvaluationContext) -> Any:
+        fed = {"model": context.model, "logs": context.logs}
         args, kwargs = [], {}
         for parameter in _parameters(leaf.value):
             name = parameter.name
-            if moment.feeds.has_name(name):
-                fed[name] = moment.feeds.by_name(name)
+            if context.feeds.has_name(name):
+                fed[name] = context.feeds.by_name(name)
             if parameter.kind is inspect.Parameter.POSITIONAL_ONLY:
-                # With the default, because no later one may take its place.
+                # The default is passed, too, so that no later argument takes
+                # its place.
                 args.append(fed.get(name, parameter.default))
             elif name in fed or _is_concrete_function(leaf.value):
-                # TensorFlow wants even what the trace has fixed.
+                # A concrete function also needs the arguments that its trace
+                # has fixed.
                 kwargs[name] = fed.get(name, parameter.default)
         return on_host(leaf.value(*args, **kwargs), leaf)
 
 
 class _PythonValue(LeafKind):
-    """Anything else: itself, a NumPy array as a copy."""
+    """Any other value, which stands for itself; NumPy arrays are copied."""
 
     def accepts(self, value: Any) -> bool:
         return True
 
-    def value(self, leaf: Leaf, moment: Moment) -> Any:
+    def value(self, leaf: Leaf, context: EvaluationContext) -> Any:
         return to_host(leaf.value)
 
 
-# In the order that they are asked: a metric and a variable of some
-# generations can be called, too.
+# The order matters: the metrics and variables of some Keras versions are
+# callable, too.
 KINDS: tuple[LeafKind, ...] = (
     _GraphElement(),
     Metric(),
@@ -195,14 +197,16 @@ def _parameters(function: Any) -> list[inspect.Parameter]:
 
 
 def _call_signature(function: Any) -> inspect.Signature | None:
-    """Returns the parameters that a callable takes, by name.
+    """Returns the signature of a callable, layers and traces included.
 
     Args:
-        function: A callable. A layer has those of its `call`, a concrete
-            function defaults for what its trace has fixed (a flag, say).
+        function: A callable. A layer has the signature of its `call`. In that
+            of a concrete function, arguments that its trace has fixed (such
+            as a flag) have defaults.
 
     Returns:
-        The signature, or `None` where Python knows none (some built-ins).
+        The signature, or `None` if Python does not know it, as with some
+        built-in functions.
     """
     if _is_concrete_function(function):
         return _concrete_signature(function)
@@ -220,7 +224,7 @@ def _is_concrete_function(value: Any) -> bool:
 
 
 def _concrete_signature(function: Any) -> inspect.Signature:
-    """Returns the parameters, those that the trace has fixed with defaults."""
+    """Returns the signature of a trace, with fixed arguments as defaults."""
     parameters = function.function_type.parameters
     args, kwargs = function.structured_input_signature or ((), {})
     specs = dict(zip(parameters, args, strict=False)) | kwargs

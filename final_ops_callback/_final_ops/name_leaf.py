@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A leaf that is a name: a log, a metric of the model, or a step tensor."""
+"""The kind of leaf that is a name: of a log, a metric or a step tensor."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from typing import Any
 import numpy as np
 
 from final_ops_callback._final_ops.last_step import LastStep
+from final_ops_callback._final_ops.leaf_kind import EvaluationContext
 from final_ops_callback._final_ops.leaf_kind import Leaf
 from final_ops_callback._final_ops.leaf_kind import LeafKind
-from final_ops_callback._final_ops.leaf_kind import Moment
 from final_ops_callback._final_ops.leaf_kind import on_host
 from final_ops_callback._final_ops.to_host import to_host
 from final_ops_callback._final_ops.training_metrics import is_as_new
@@ -32,23 +32,24 @@ _NEVER_UPDATED = (
 )
 _KEPT = (
     "The values of the other leaves are in final_ops_values, with None in "
-    "the place of this one."
+    "place of this one."
 )
 
 
 class Name(LeafKind):
-    """A string: a log, else a metric of the model, else a step tensor.
+    """A string that names a log, a metric of the model, or a step tensor.
 
-    It means something of the run that has ended. Predict logs nothing and
-    updates no metric: there, what a metric holds is left over from an earlier
-    run, and its name means nothing (the metric object keeps its result).
+    They are tried in this order. A name refers to the run that has ended.
+    Predict neither logs nor updates metrics, so there the name of a metric is
+    an error: the metric still holds the result of an earlier run. (The metric
+    object as a leaf gives that result.)
     """
 
     def accepts(self, value: Any) -> bool:
         return isinstance(value, str) and not isinstance(value, np.generic)
 
     def check(self, leaf: Leaf, model: Any, run: LastStep) -> None:
-        """Checks a name when a run of Keras begins, before its first step.
+        """Checks a name when a Keras run begins, before its first step.
 
         Args:
             leaf: The leaf, whose value is the name.
@@ -56,7 +57,7 @@ class Name(LeafKind):
             run: What the steps of the run deliver.
 
         Raises:
-            LeafError: Nothing of this run can be called so.
+            LeafError: Nothing in this run can have such a name.
         """
         name = leaf.value
         if not run.is_known or run.delivers(name):
@@ -77,11 +78,11 @@ class Name(LeafKind):
         elif log_names.is_never_predicted(model, metrics[name]):
             raise _left_over(leaf, run)
 
-    def value(self, leaf: Leaf, moment: Moment) -> Any:
+    def value(self, leaf: Leaf, context: EvaluationContext) -> Any:
         name = leaf.value
-        if _log_of(name) in moment.logs:
-            return moment.logs[_log_of(name)]
-        run, metrics = moment.last_step, _metrics(moment.model)
+        if _log_of(name) in context.logs:
+            return context.logs[_log_of(name)]
+        run, metrics = context.last_step, _metrics(context.model)
         is_left_over = False
         if name in metrics:
             metric = metrics[name]
@@ -95,7 +96,7 @@ class Name(LeafKind):
             return to_host(found)
         if run is not None and is_left_over:
             raise _left_over(leaf, run, _KEPT)
-        if name.startswith("val_") and name[4:] in moment.logs:
+        if name.startswith("val_") and name[4:] in context.logs:
             raise LeafError(
                 f"the last epoch of this fit has logged no {name!r}",
                 leaf.where(),
@@ -104,7 +105,7 @@ class Name(LeafKind):
                 f"the name out. {_KEPT}",
             )
         there = {
-            "logs": moment.logs,
+            "logs": context.logs,
             "metrics": metrics,
             "step tensors": () if run is None else run.known,
         }
@@ -116,7 +117,7 @@ def _metrics(model: Any) -> dict[str, Any]:
 
 
 def _log_of(name: str) -> str:
-    """Returns the name of a log, without what hooks write around it."""
+    """Returns the name of a log, without the prefix and suffix of hooks."""
     if not name.startswith(_LOGS):
         return name
     return name.removeprefix(_LOGS).removesuffix(":0")

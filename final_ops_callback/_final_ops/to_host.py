@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""From a value of any Keras backend to what a v1 `Session.run` returned."""
+"""Converts values of any Keras backend to what `Session.run` returned."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from final_ops_callback._keras import compat
 
 
 def to_host(value: Any) -> Any:
-    """Turns one tensor-like value of any backend into a value on the host.
+    """Converts one tensor-like value of any backend to a value on the host.
 
     Args:
-        value: What `final_ops_callback._to_host.to_host` takes, a Keras
-            variable, or a tensor of another backend of Keras.
+        value: A value that `final_ops_callback._to_host.to_host` takes, a
+            Keras variable, or a tensor of another Keras backend.
 
     Returns:
         A copy as a NumPy array or scalar, or a value of a sparse or ragged
@@ -34,9 +34,10 @@ def to_host_structure(structure: Any) -> Any:
 
 
 def widened(array: np.ndarray) -> np.ndarray:
-    """Widens the number types that NumPy lacks (bfloat16, float8) to float32.
+    """Converts number types that NumPy lacks (bfloat16, float8) to float32.
 
-    Files and summaries can't name them; float32 holds each value exactly.
+    Files and summaries can't name these types. A float32 holds each of their
+    values exactly.
     """
     if array.dtype.isbuiltin == 2:  # a type that was registered with NumPy
         return array.astype(np.float32)

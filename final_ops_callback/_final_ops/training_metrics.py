@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The state of metrics; that of training is kept safe from validation.
+"""Saves the state of training metrics before a validation overwrites it.
 
-`evaluate` inside `fit` resets and refills the very metric objects that
-training used. In `on_train_end` they hold validation values, where a v1
-`FinalOpsHook` saw those of training.
+`evaluate` inside `fit` resets and refills the same metric objects that training
+uses. In `on_train_end` they therefore hold validation values, whereas a v1
+`FinalOpsHook` saw training values.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ State = list[tuple[Any, Any]]
 
 
 class TrainingMetrics:
-    """The state of metrics from before the last validation."""
+    """The state that metrics had before the last validation."""
 
     def __init__(self) -> None:
         self._of_model: State = []
@@ -31,14 +31,14 @@ class TrainingMetrics:
         self._validation: list[State] = []
 
     def forget(self) -> None:
-        """Forgets the state: a new epoch fills the metrics anew."""
+        """Forgets the saved state, because a new epoch has begun."""
         self._of_model, self._of_others, self._validation = [], [], []
 
     def take(self, metrics: Iterable[Any], others: Iterable[Any] = ()) -> None:
-        """Takes a copy of the state, when a validation begins.
+        """Copies the state of metrics when a validation begins.
 
-        Keras calls `on_test_begin` before it resets the metrics, in every
-        generation and with every backend.
+        Every version of Keras calls `on_test_begin` before it resets the
+        metrics, with every backend.
 
         Args:
             metrics: Iterable of the metric objects of the model, which every
@@ -55,18 +55,18 @@ class TrainingMetrics:
         self._validation = []
 
     def note_validation(self) -> None:
-        """Notes what the validation left, when it ends."""
+        """Records the state that a validation has left behind."""
         self._validation = [_now(state) for state in self._of_others]
 
     @contextlib.contextmanager
     def in_place(self) -> Iterator[None]:
-        """Puts the state of training back into the metrics, for a while.
+        """Gives metrics back their training state while the context lasts.
 
-        The metrics of the model always get it: what they hold now is left
-        over from a validation, or from an evaluate of another callback. A
-        metric that Keras does not know gets it as a whole or not at all: if
-        someone has written any part of it since the validation, what it
-        holds now is no leftover.
+        The metrics of the model always get their training state, because what
+        they hold now comes from a validation, or from an evaluate of another
+        callback. A metric that Keras does not know gets its training state as
+        a whole or not at all: if any part of it was written since the
+        validation, its present state does not come from the validation.
         """
         training = list(self._of_model)
         left = zip(self._of_others, self._validation, strict=False)
@@ -112,23 +112,23 @@ def _is_same(first: State, second: State) -> bool:
 
 
 def state_of(metrics: Iterable[Any]) -> State:
-    """Returns a copy of the state of metrics."""
+    """Returns a copy of the present state of metrics."""
     return _state(_parts(metrics))
 
 
 def is_as_it_was(state: State) -> bool:
-    """Says whether metrics still have the state that `state_of` copied."""
+    """Returns whether metrics still have the state that `state_of` copied."""
     return _is_same(_now(state), state)
 
 
 def is_as_new(metric: Any) -> bool:
-    """Says whether a metric holds what a reset one does: zeros.
+    """Returns whether all variables of a metric are zero, as after a reset.
 
     Args:
-        metric: A metric of any Keras generation.
+        metric: A metric of any Keras version.
     """
     parts = [p for v in metric.variables for p in compat.components(v)]
-    # Nearly always, the first says enough.
+    # Nearly always, the first variable decides.
     return bool(parts) and not any(np.any(_value_of(part)) for part in parts)
 
 

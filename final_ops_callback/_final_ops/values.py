@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The final ops as a whole: checked once, evaluated at the end of a run."""
+"""All final ops of a callback: checked once, evaluated when a run ends."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from typing import Any
 from final_ops_callback import _structure
 from final_ops_callback._final_ops.feeds import Feeds
 from final_ops_callback._final_ops.last_step import LastStep
+from final_ops_callback._final_ops.leaf_kind import EvaluationContext
 from final_ops_callback._final_ops.leaf_kind import Leaf
 from final_ops_callback._final_ops.leaf_kind import LeafKind
-from final_ops_callback._final_ops.leaf_kind import Moment
 from final_ops_callback._final_ops.leaf_kind import sources
 from final_ops_callback._final_ops.leaf_kinds import Metric
 from final_ops_callback._final_ops.leaf_kinds import Symbolic
@@ -34,7 +34,8 @@ class FinalOps:
         feed_dict: Mapping or `None`. See `Feeds`.
 
     Raises:
-        HookError: A leaf can never have a value, or a feed has no use.
+        FinalOpsCallbackError: A leaf can never have a value, or no leaf uses
+            a feed.
     """
 
     def __init__(
@@ -55,7 +56,7 @@ class FinalOps:
                 "final_ops_feed_dict",
                 f"The leaves of {_structure.ROOT} use "
                 f"{sorted({getattr(key, 'name', key) for key in used})}. "
-                "Remove it or mend its name.",
+                "Remove it or correct its name.",
             )
         for key in symbolic.distinct(used):
             if compat.is_symbolic(key):
@@ -66,7 +67,7 @@ class FinalOps:
         )
 
     def leaves(self) -> list[Any]:
-        """Returns what the user wrote as leaves, in that order."""
+        """Returns the leaves as the user wrote them, in order."""
         return self._values_of(LeafKind)
 
     def metrics(self) -> list[Any]:
@@ -78,14 +79,14 @@ class FinalOps:
         return self._values_of(Name)
 
     def check_names(self, model: Any, run: LastStep) -> None:
-        """Checks the leaves that are names, before the first step of a run.
+        """Checks the leaves that are names before the first step of a run.
 
         Args:
             model: The Keras model.
             run: What the steps of the run deliver.
 
         Raises:
-            LeafError: Nothing of this run can be called so.
+            LeafError: Nothing in this run can have such a name.
         """
         for leaf in self._leaves:
             if isinstance(leaf.kind, Name):
@@ -97,7 +98,7 @@ class FinalOps:
         logs: Mapping[str, Any] | None,
         last_step: LastStep | None = None,
     ) -> tuple[Any, list[LeafError]]:
-        """Evaluates every leaf once, in the order that they are written.
+        """Evaluates each leaf once, in the order in which they are written.
 
         Args:
             model: The Keras model that the run was for.
@@ -106,31 +107,32 @@ class FinalOps:
                 it. Defaults to `None`.
 
         Returns:
-            Pair of the values, in the structure of the final ops, and the
-            list of the errors of names that mean nothing after all: the
+            Pair of the values, in the structure of the final ops, and a list
+            of errors, one for each name that turned out to mean nothing. The
             value of such a leaf is `None`.
 
         Raises:
-            Exception: What another leaf raised, with a note that names it.
+            Exception: Another leaf raised it; a note names the leaf.
         """
-        moment = Moment(
+        context = EvaluationContext(
             model,
             to_host_structure(dict(logs or {})),
             self._feeds,
             self._groups,
             last_step,
         )
-        # A leaf that stands in two places is one op: v1 ran it once.
+        # A leaf that stands in two places is one op, which v1 ran once.
         values: dict[int, Any] = {}
         unknown: list[LeafError] = []
         for leaf in self._leaves:
             if id(leaf.value) in values:
                 continue
             try:
-                values[id(leaf.value)] = leaf.kind.value(leaf, moment)
+                values[id(leaf.value)] = leaf.kind.value(leaf, context)
             except BaseException as error:
                 error.add_note(f"raised by {leaf.where()}")
-                # All the work is done: a name alone costs no value.
+                # The run is over, so a wrong name must not cost the values of
+                # the other leaves.
                 if not isinstance(leaf.kind, Name) or not isinstance(
                     error, LeafError
                 ):
@@ -145,7 +147,7 @@ class FinalOps:
                 raise LeafError(
                     "the structure has changed since the callback was made",
                     _structure.ROOT,
-                    "Make a new callback, or change a copy.",
+                    "Make a new callback, or change a copy of the structure.",
                 )
             return values[id(leaf.value)]
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Final values in a JSON or npz file: whole, or not there at all."""
+"""Writes final values into a JSON or npz file, atomically."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from final_ops_callback._final_ops.writable import check_folder
 from final_ops_callback._final_ops.writable import checked_path
 from final_ops_callback._final_ops.writable import reported_as
 from final_ops_callback.errors import ArgumentError
-from final_ops_callback.errors import OutletError
+from final_ops_callback.errors import WriterError
 
 
 class ValuesFile:
@@ -45,8 +45,9 @@ class ValuesFile:
         phases: Iterable of strings. The phases that will be written.
 
     Raises:
-        ArgumentError: No path, another ending or another field.
-        OutletError: The folder is missing or can't be written.
+        ArgumentError: `filepath` is not a path, or has another suffix or
+            another field.
+        WriterError: The folder is missing or can't be written.
     """
 
     writes_files = True
@@ -66,21 +67,24 @@ class ValuesFile:
         _check_fields(template, where)
         self._save = _SAVERS[suffix]
         self._template = template
-        # As it stands now: training may change the working directory.
+        # Training may change the working directory.
         self._here = Path.cwd()
         if "{step" not in os.path.dirname(template):
             for phase in phases:
                 path = self._path(phase, 0)
                 check_folder(path.parent, where)
                 if path.is_dir():
-                    raise OutletError(
-                        f"{path} is a folder", where, "Name a file in it."
+                    raise WriterError(
+                        f"{path} is a folder",
+                        where,
+                        "Name a file in that folder.",
                     )
 
     def write(self, values: Any, phase: str, step: int) -> None:
-        """Writes the file of a phase and step, in place of an older one."""
+        """Writes the file of a phase and step, and replaces an older one."""
         path = self._path(phase, step)
-        # Beside the target, because a rename is atomic within one folder.
+        # The part file stands beside the target, because a rename is atomic
+        # only within one file system.
         part = path.with_name(f".{path.name}.{uuid.uuid4().hex}.part")
         with reported_as(f"filepath={path}"):
             try:
@@ -125,7 +129,7 @@ def _as_json(value: Any) -> Any:
 
 def _array_as_json(array: np.ndarray) -> Any:
     listed = array.tolist()
-    # Some scalars (void, say) have no Python type.
+    # Some NumPy scalars, such as void, have no Python type.
     return str(listed) if isinstance(listed, np.generic) else _as_json(listed)
 
 
@@ -134,7 +138,8 @@ def _save_npz(file: IO[bytes], values: Any) -> None:
     for path, value in _structure.leaves_with_path(values):
         arrays += _named_arrays(path, value)
     check_distinct([name for name, _ in arrays], "names in one npz file")
-    # As np.savez does, but that has parameters which a name could be.
+    # `np.savez` takes names as parameters, and has parameters of its own that
+    # could be a name.
     with zipfile.ZipFile(file, "w") as archive:
         for name, array in arrays:
             with archive.open(f"{name}.npy", "w", force_zip64=True) as member:
@@ -163,7 +168,7 @@ def _named_arrays(
 
 def _bytes_array(array: np.ndarray, path: _structure.Path) -> np.ndarray:
     items = [_encoded(item, path) for item in array.flat]
-    # NumPy's string type drops trailing zeros, its void type keeps them.
+    # NumPy's string type drops trailing zero bytes; its void type keeps them.
     kind = "V" if any(item.endswith(b"\0") for item in items) else "S"
     width = max((len(item) for item in items), default=1) or 1
     return np.array(items, f"{kind}{width}").reshape(array.shape)
@@ -177,9 +182,9 @@ def _encoded(item: Any, path: _structure.Path) -> bytes:
     raise _no_array(item, path, "Use a .json file, or return an array.")
 
 
-def _no_array(value: Any, path: _structure.Path, way_out: str) -> OutletError:
+def _no_array(value: Any, path: _structure.Path, way_out: str) -> WriterError:
     root = _structure.ROOT
-    return OutletError(
+    return WriterError(
         f"a {type(value).__name__} can't be kept in an npz file",
         f"{root} value {_structure.as_name(path, root)!r}",
         way_out,
@@ -217,12 +222,12 @@ def check_distinct(names: Iterable[str], what: str) -> None:
         what: String. What the names are, for the error.
 
     Raises:
-        OutletError: A name is there twice.
+        WriterError: A name is there twice.
     """
     counts = collections.Counter(names)
     twice = sorted(name for name, count in counts.items() if count > 1)
     if twice:
-        raise OutletError(
+        raise WriterError(
             f"two {what} would be {twice[0]!r}",
             _structure.ROOT,
             "Rename a key of final_ops.",

@@ -1,8 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Where final values go: the console, TensorBoard, a JSON or npz file.
+"""Writers of final values: to the console, to TensorBoard and to files.
 
-An outlet checks in its constructor whatever can be known there, and writes
-nothing yet.
+The constructor of a writer checks whatever it can, and writes nothing.
 """
 
 from __future__ import annotations
@@ -30,30 +29,34 @@ from final_ops_callback._final_ops.writable import reported_as
 _LONGEST = 160
 
 
-class Outlet(Protocol):
-    """A place that final values go to."""
+class Writer(Protocol):
+    """Writes final values to one destination.
+
+    Attributes:
+        writes_files: Boolean. Whether only the chief of several workers writes.
+    """
 
     writes_files: bool
 
     def write(self, values: Any, phase: str, step: int) -> None:
-        """Takes the values of a phase that ended at a step."""
+        """Writes the values of a phase that ended at a step."""
 
 
-def make_outlets(
+def make_writers(
     phases: Iterable[str],
     log_dir: str | os.PathLike[str] | None,
     filepath: str | os.PathLike[str] | None,
     verbose: int,
-) -> list[Outlet]:
-    """Makes the outlets that the arguments of FinalOpsCallback ask for."""
-    outlets: list[Outlet] = []
+) -> list[Writer]:
+    """Returns the writers that the arguments of FinalOpsCallback ask for."""
+    writers: list[Writer] = []
     if verbose:
-        outlets.append(Console())
+        writers.append(Console())
     if log_dir is not None:
-        outlets.append(TensorBoard(log_dir))
+        writers.append(TensorBoard(log_dir))
     if filepath is not None:
-        outlets.append(ValuesFile(filepath, phases))
-    return outlets
+        writers.append(ValuesFile(filepath, phases))
+    return writers
 
 
 class Console:
@@ -80,18 +83,18 @@ class TensorBoard:
     serialized `Summary` is written as itself. Other values have no summary.
 
     Args:
-        log_dir: String or path. The folder; it is made when needed.
+        log_dir: String or path. The folder, which is created when needed.
 
     Raises:
-        OutletError: Something that is no folder is in the way, or the folder
-            can't be written.
+        WriterError: A file is in the way, or the folder can't be written.
     """
 
     writes_files = True
 
     def __init__(self, log_dir: str | os.PathLike[str]) -> None:
         where = f"log_dir={log_dir}"
-        # As it stands now: training may change the working directory.
+        # The path is made absolute now, because training may change the
+        # working directory.
         self._log_dir = Path(checked_path(log_dir, where)).absolute()
         check_folder(_first_existing(self._log_dir), where)
 
@@ -110,12 +113,12 @@ class TensorBoard:
             writer = tf.summary.create_file_writer(str(folder))
             with contextlib.closing(writer), writer.as_default(step=step):
                 for _, summary in summaries:
-                    # The raw form needs no tensorboard package.
+                    # The raw form does not need the tensorboard package.
                     tf.summary.experimental.write_raw_pb(summary)
 
 
 def _summary(tag: str, value: Any) -> Any:
-    """Returns a serialized `Summary`, or `None` where a value has none."""
+    """Returns a value as a serialized `Summary`, or `None` if it has none."""
     if isinstance(value, bytes):
         return value if _is_summary(value) else None
     if not isinstance(value, bool | int | float | np.ndarray | np.generic):
@@ -128,7 +131,7 @@ def _summary(tag: str, value: Any) -> Any:
     array = array.astype(np.float64)
     if array.ndim == 0:
         return tf.raw_ops.ScalarSummary(tags=tag, values=array)
-    # A histogram has no place for what is not finite.
+    # A histogram can't hold values that are not finite.
     return tf.raw_ops.HistogramSummary(
         tag=tag, values=array[np.isfinite(array)]
     )

@@ -9,8 +9,8 @@ from typing import Any
 
 import tensorflow as tf
 
+from final_ops_callback._hooks.calls import annotate_hook_errors
 from final_ops_callback._hooks.calls import checked_hooks
-from final_ops_callback._hooks.calls import named
 from final_ops_callback._hooks.calls import only_end
 from final_ops_callback._hooks.calls import overriding
 from final_ops_callback._hooks.counters import count_evaluations
@@ -73,7 +73,7 @@ class Begun:
             self.coordinator = self._start_threads()
             self.session.values_now = values_now
             for hook in self.hooks:
-                with named(hook, "after_create_session", graph):
+                with annotate_hook_errors(hook, "after_create_session", graph):
                     hook.after_create_session(self.session, self.coordinator)
 
     def _build(
@@ -93,7 +93,7 @@ class Begun:
         if counts_evaluations:
             count_evaluations(self.hooks, steps_per_run)
         for hook in self.hooks:
-            with named(hook, "begin", self.graph):
+            with annotate_hook_errors(hook, "begin", self.graph):
                 hook.begin()
         self.asking = overriding(self.hooks, "before_run")
         self.listening = overriding(self.hooks, "after_run")

@@ -20,8 +20,8 @@ from final_ops_callback._hooks.hook_state import HookAttributes
 from final_ops_callback._keras import callback_base
 from final_ops_callback._keras import compat
 from final_ops_callback._keras.phases import checked_phases
+from final_ops_callback._keras.workers import is_multi_worker
 from final_ops_callback._keras.workers import refuse_servers
-from final_ops_callback._keras.workers import several
 from final_ops_callback._names import checked_specs
 from final_ops_callback._step.instrumented import InstrumentedStep
 from final_ops_callback._step.step_function import StepFunction
@@ -201,7 +201,7 @@ class SessionRunHookCallback(callback_base.Callback):
             # Keras tells its callbacks the number of steps, if it knows it.
             steps=(self.params or {}).get("steps"),
             instrumented=self._instrumented_step(mode),
-            is_alone=self._chief_only and several(self.model),
+            is_alone=self._chief_only and is_multi_worker(self.model),
             on_step=_of(weakref.ref(self), "_resume", mode),
             on_failure=_of(weakref.ref(self), "_give_up_run", mode),
         )
@@ -264,7 +264,7 @@ class SessionRunHookCallback(callback_base.Callback):
         return not self._chief_only or compat.is_chief(self.model)
 
     def _concerns(self, phase: callback_base.Phase) -> bool:
-        if not self._has_hooks() and not several(self.model):
+        if not self._has_hooks() and not is_multi_worker(self.model):
             return False
         if self._on is None:
             return phase != "validation"

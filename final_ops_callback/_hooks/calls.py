@@ -13,7 +13,7 @@ import tensorflow as tf
 from final_ops_callback._hooks import foreign
 from final_ops_callback._hooks import restore
 from final_ops_callback._session.hook_graph import HookGraph
-from final_ops_callback.errors import HookError
+from final_ops_callback.errors import FinalOpsCallbackError
 from final_ops_callback.errors import HookUsageError
 from final_ops_callback.errors import NotAHookError
 
@@ -111,7 +111,7 @@ def name_of(hook: Any) -> str:
     return type(hook).__name__
 
 
-class named:
+class annotate_hook_errors:
     """Notes on an exception which hook raised it, and when.
 
     What TensorFlow can only say in its own terms is said in those of hooks.
@@ -137,7 +137,7 @@ class named:
         if error is None:
             return
         where = f"{self._moment} of {name_of(self._hook)}"
-        if isinstance(error, HookError):
+        if isinstance(error, FinalOpsCallbackError):
             error.add_where(where)
             return
         message = str(error)

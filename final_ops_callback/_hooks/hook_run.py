@@ -30,8 +30,8 @@ from final_ops_callback._keras.randomness import may_be_random
 from final_ops_callback._keras.step_count import StepCount
 from final_ops_callback._keras.step_count import made_counter
 from final_ops_callback._keras.workers import Workers
+from final_ops_callback._keras.workers import is_multi_worker
 from final_ops_callback._keras.workers import refuse_inside
-from final_ops_callback._keras.workers import several
 from final_ops_callback._names import LEARNING_RATE
 from final_ops_callback._names import LOSS
 from final_ops_callback._names import StepSpecs
@@ -95,7 +95,7 @@ class HookRun:
         on_failure: Callable[[], None] = lambda: None,
     ) -> None:
         self._model = model
-        self._workers = Workers(model) if several(model) else None
+        self._workers = Workers(model) if is_multi_worker(model) else None
         self._phase = phase
         self._names = StepNames(model, phase, step_tensors, variable_names)
         self._declared = tuple(step_tensors)

@@ -13,9 +13,9 @@ import tensorflow as tf
 
 from final_ops_callback._hooks.begun import Begun
 from final_ops_callback._hooks.calls import Hooks
+from final_ops_callback._hooks.calls import annotate_hook_errors
 from final_ops_callback._hooks.calls import checked_hooks
 from final_ops_callback._hooks.calls import name_of
-from final_ops_callback._hooks.calls import named
 from final_ops_callback._hooks.requests import StepRequests
 from final_ops_callback._names import StepSpecs
 from final_ops_callback._names import step_specs_of
@@ -270,7 +270,7 @@ class HookRunner:
         )
         with run.graph.as_default():
             for index, hook in run.asking:
-                with named(hook, "before_run", run.graph):
+                with annotate_hook_errors(hook, "before_run", run.graph):
                     request = hook.before_run(self._context)
                 requests.add(index, name_of(hook), request)
             requests.prepare()
@@ -321,7 +321,7 @@ class HookRunner:
                     values = tf.compat.v1.train.SessionRunValues(
                         results.get(index), options, metadata
                     )
-                    with named(hook, "after_run", run.graph):
+                    with annotate_hook_errors(hook, "after_run", run.graph):
                         hook.after_run(self._context, values)
         self._stop_requested |= self._context.stop_requested
 
@@ -342,7 +342,7 @@ class HookRunner:
             run.session.values_now = self._values_now
             with run.graph.as_default():
                 for hook in run.hooks:
-                    with named(hook, "end", run.graph):
+                    with annotate_hook_errors(hook, "end", run.graph):
                         hook.end(run.session)
         except BaseException as error:
             self.abort(error)

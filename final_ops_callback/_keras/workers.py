@@ -24,7 +24,7 @@ _GO, _STOP, _FAILED = 0, 1, 1_000_000
 _KEPT = "_final_ops_callback_sum"
 
 
-def several(model: Any) -> bool:
+def is_multi_worker(model: Any) -> bool:
     """Says whether a model trains in more processes than this one."""
     strategy = getattr(model, "distribute_strategy", None)
     if strategy is None or strategy.num_replicas_in_sync == 1:
@@ -64,7 +64,7 @@ def refuse_inside(model: Any, names: Iterable[str]) -> None:
         StepTensorError: Something is wanted, and there are several workers.
     """
     wanted = sorted(names)
-    if wanted and several(model):
+    if wanted and is_multi_worker(model):
         raise StepTensorError(
             "Keras reduces what the steps of several workers return, so their "
             "parts can't be put together",

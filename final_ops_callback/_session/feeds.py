@@ -12,7 +12,7 @@ import tensorflow as tf
 
 from final_ops_callback._session.model_links import ModelLinks
 from final_ops_callback._tf_private import FEED_EXPANSIONS
-from final_ops_callback.errors import HookError
+from final_ops_callback.errors import FinalOpsCallbackError
 
 
 def fed_arrays(
@@ -41,7 +41,7 @@ def _feeds(
         for part, part_value in _parts(key, value):
             try:
                 tensor = find(part, allow_tensor=True, allow_operation=False)
-            except HookError:
+            except FinalOpsCallbackError:
                 raise
             except Exception as error:
                 raise TypeError(

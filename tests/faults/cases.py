@@ -85,7 +85,7 @@ def outcome(action: Callable[[], Any], fault: world.Fault) -> Outcome:
     try:
         action()
     except BaseException as error:
-        if isinstance(error, errors.OutletError):
+        if isinstance(error, errors.WriterError):
             # Not its cause: Keras raises it anew, `from None`.
             return Outcome(type(error), None, error.__context__ is fault.error)
         return Outcome(type(error), text_of(error), error is fault.error)
@@ -118,7 +118,7 @@ def expected(case: Case, folder: pathlib.Path) -> Outcome:
     if case.place.oracle == "hook" and case.error in END_OF_INPUT:
         return Outcome()
     if case.place.oracle == "disk" and isinstance(error, tf.errors.OpError):
-        return Outcome(errors.OutletError, None, True)
+        return Outcome(errors.WriterError, None, True)
     if case.place.oracle in ("itself", "hook", "disk"):
         return Outcome(type(error), str(error), True)
     if scene.alone is None:

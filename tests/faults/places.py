@@ -36,7 +36,7 @@ class Scene:
         data: A data set, or `None`: the usual one.
         hooks: Hooks among the others.
         leaf: One more leaf of the final ops.
-        outlets: Arguments of FinalOpsCallback.
+        writers: Arguments of FinalOpsCallback.
         before: Callbacks that are listed before ours.
         after: Callbacks that are listed after ours.
         last_step: Whether the final ops hold something of the last step.
@@ -55,7 +55,7 @@ class Scene:
     data: Any = None
     hooks: list[Any] = dataclasses.field(default_factory=list)
     leaf: Any = 0
-    outlets: dict[str, Any] = dataclasses.field(default_factory=dict)
+    writers: dict[str, Any] = dataclasses.field(default_factory=dict)
     before: list[Any] = dataclasses.field(default_factory=list)
     after: list[Any] = dataclasses.field(default_factory=list)
     last_step: bool = True
@@ -71,7 +71,7 @@ class Scene:
         ops = {"leaf": self.leaf}
         if self.last_step:
             ops["predictions"] = "predictions"
-        final = FinalOpsCallback(ops, **self.outlets)
+        final = FinalOpsCallback(ops, **self.writers)
         if self.override:
             final.on_final_ops_values = self.fault
         return SessionRunHookCallback(hooks), final
@@ -225,7 +225,7 @@ add("numpy_function leaf", numpy_function_leaf)
 add("metric leaf", metric_leaf)
 
 
-# Outlets
+# Writers
 
 
 class Unprintable:
@@ -251,24 +251,24 @@ def override(scene: Scene) -> None:
 
 
 def value_on_the_console(scene: Scene) -> None:
-    scene.outlets["verbose"] = 1
+    scene.writers["verbose"] = 1
     scene.leaf = Unprintable(scene.fault)
 
 
 def console(scene: Scene) -> None:
-    scene.outlets["verbose"] = 1
+    scene.writers["verbose"] = 1
     scene.around = lambda: mock.patch("builtins.print", scene.fault)
 
 
 def tensorboard(scene: Scene) -> None:
-    scene.outlets["log_dir"] = scene.folder / "logs"
+    scene.writers["log_dir"] = scene.folder / "logs"
     scene.around = lambda: mock.patch.object(
         tf.summary.experimental, "write_raw_pb", scene.fault
     )
 
 
 def file(suffix: str, moment: str, scene: Scene) -> None:
-    scene.outlets["filepath"] = scene.folder / f"final_ops{suffix}"
+    scene.writers["filepath"] = scene.folder / f"final_ops{suffix}"
     real = getattr(os, moment)
 
     def then(*args: Any) -> Any:

@@ -27,22 +27,22 @@ LARGE = np.arange(200_000.0)
 OLD = b"the old file"
 
 
-def finished(**outlet: Any) -> tuple[FinalOpsCallback, errors.OutletError]:
-    """Runs a callback whose outlet fails.
+def finished(**writer: Any) -> tuple[FinalOpsCallback, errors.WriterError]:
+    """Runs a callback whose writer fails.
 
     Args:
-        **outlet: The outlet, as an argument of FinalOpsCallback.
+        **writer: The writer, as an argument of FinalOpsCallback.
 
     Returns:
         Pair of the callback and the error that escaped.
     """
-    final = FinalOpsCallback({"large": LARGE}, **outlet)
-    with pytest.raises(errors.OutletError) as caught:
+    final = FinalOpsCallback({"large": LARGE}, **writer)
+    with pytest.raises(errors.WriterError) as caught:
         models.finish(final)
     return final, caught.value
 
 
-def check(final: FinalOpsCallback, error: errors.OutletError) -> None:
+def check(final: FinalOpsCallback, error: errors.WriterError) -> None:
     """Checks that the values are kept, and that the error says so."""
     np.testing.assert_equal(final.final_ops_values["large"], LARGE)
     assert list(final.final_ops_values_by_phase) == ["test"]
@@ -147,7 +147,7 @@ def test_a_full_disk_under_tensorboard_keeps_the_values(
     full, _ = DISKS[disk]
     with full(folder):
         final = FinalOpsCallback(many, log_dir=folder)
-        with pytest.raises(errors.OutletError) as caught:
+        with pytest.raises(errors.WriterError) as caught:
             models.finish(final)
 
     np.testing.assert_equal(final.final_ops_values, many)
@@ -173,7 +173,7 @@ def test_a_folder_below_a_file_is_refused_before_the_run(
     path = in_the_way(tmp_path)
     argument = "log_dir" if name == "logs" else "filepath"
 
-    with pytest.raises(errors.OutletError, match="no folder") as caught:
+    with pytest.raises(errors.WriterError, match="not a folder") as caught:
         FinalOpsCallback(LARGE, **{argument: path / name})
 
     assert argument in caught.value.where
@@ -188,7 +188,7 @@ def test_a_folder_of_logs_that_can_not_be_made_later(
     final = FinalOpsCallback({"large": LARGE}, log_dir=tmp_path / "a file")
     path = in_the_way(tmp_path)
 
-    with pytest.raises(errors.OutletError) as caught:
+    with pytest.raises(errors.WriterError) as caught:
         models.finish(final)
 
     check(final, caught.value)
@@ -207,7 +207,7 @@ def test_a_folder_that_is_gone_costs_the_file_alone(
     final = FinalOpsCallback({"large": LARGE}, filepath=folder / name)
     folder.rmdir()
 
-    with pytest.raises(errors.OutletError) as caught:
+    with pytest.raises(errors.WriterError) as caught:
         models.finish(final)
 
     check(final, caught.value)
@@ -232,7 +232,7 @@ def test_a_folder_in_the_place_of_the_file_stays(
     final = FinalOpsCallback({"large": LARGE}, filepath=path)
     becomes_a_folder(path)
 
-    with pytest.raises(errors.OutletError) as caught:
+    with pytest.raises(errors.WriterError) as caught:
         models.finish(final)
 
     check(final, caught.value)

@@ -224,7 +224,7 @@ def test_other_values_have_no_summary(tmp_path: Path) -> None:
 def test_two_values_under_one_tag_are_an_error(tmp_path: Path) -> None:
     """Two values are never drawn as one curve; strings have no tag."""
     with pytest.raises(
-        errors.OutletError, match=r"tags .*would be '1'.*Rename"
+        errors.WriterError, match=r"tags .*would be '1'.*Rename"
     ):
         written(tmp_path, {1: np.int64(1), "1": np.int64(2)})
 
@@ -259,7 +259,7 @@ def test_a_writer_is_closed_when_it_fails(
     )
     monkeypatch.setattr(tf.summary.experimental, "write_raw_pb", fail)
 
-    with pytest.raises(errors.OutletError, match="no space"):
+    with pytest.raises(errors.WriterError, match="no space"):
         written(tmp_path, 1.0)
 
     with pytest.raises(RuntimeError, match="already closed"):
@@ -268,11 +268,11 @@ def test_a_writer_is_closed_when_it_fails(
 
 def test_each_phase_has_a_folder(tmp_path: Path) -> None:
     """Runs of two phases write into two folders, made when needed."""
-    outlet = TensorBoard(tmp_path / "logs")
+    writer = TensorBoard(tmp_path / "logs")
     before = list(tmp_path.iterdir())
 
-    outlet.write(np.float32(1), "train", 1)
-    outlet.write(np.float32(2), "test", 2)
+    writer.write(np.float32(1), "train", 1)
+    writer.write(np.float32(2), "test", 2)
 
     assert before == []
     assert {
@@ -460,7 +460,7 @@ def test_names_that_would_collide_are_an_error(
     """Two values are never written under one name."""
     final = {1: np.int64(1), "1": np.int64(2)}
 
-    with pytest.raises(errors.OutletError, match=r"would be '1'.*Rename"):
+    with pytest.raises(errors.WriterError, match=r"would be '1'.*Rename"):
         saved(tmp_path, suffix, final)
 
     assert list(tmp_path.iterdir()) == []
@@ -482,7 +482,7 @@ if hasattr(np.dtypes, "StringDType"):  # of NumPy 2
 def test_npz_refuses_what_is_no_array(name: str, tmp_path: Path) -> None:
     """What NumPy would pickle or lose is an error that names the value."""
     with pytest.raises(
-        errors.OutletError, match=r"can't be kept.*'a/b'\)\. (Use|Fill|Return)"
+        errors.WriterError, match=r"can't be kept.*'a/b'\)\. (Use|Fill|Return)"
     ):
         saved(tmp_path, ".npz", {"a": {"b": NO_ARRAYS[name]}})
 
@@ -562,13 +562,13 @@ def test_a_failing_save_leaves_the_old_file(
     def fail(*_: Any) -> None:
         raise OSError("disk full")
 
-    outlet = ValuesFile(path, PHASES)
+    writer = ValuesFile(path, PHASES)
     if moment == "save":
         monkeypatch.setattr(values_file.os, "fsync", fail)
     else:
         monkeypatch.setattr(Path, "replace", fail)
-    with pytest.raises(errors.OutletError, match=r"disk full.*still in"):
-        outlet.write({"a": np.float64(2)}, "train", 0)
+    with pytest.raises(errors.WriterError, match=r"disk full.*still in"):
+        writer.write({"a": np.float64(2)}, "train", 0)
 
     assert path.read_bytes() == before
     assert list(tmp_path.iterdir()) == [path]
@@ -590,13 +590,13 @@ def test_an_unfinished_file_would_be_found(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("failing", ["log_dir", "filepath", "on"])
-def test_a_failing_outlet_costs_neither_values_nor_outlets(
+def test_a_failing_writer_costs_neither_values_nor_writers(
     failing: str,
     model: Any,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """The values are set and all other outlets run before it is raised."""
+    """The values are set and all other writers run before it is raised."""
     seen: list[Any] = []
 
     def fail(*_: Any) -> None:
@@ -627,7 +627,7 @@ def test_a_failing_outlet_costs_neither_values_nor_outlets(
     ]
 
 
-def test_each_failing_outlet_is_told_of(model: Any, tmp_path: Path) -> None:
+def test_each_failing_writer_is_told_of(model: Any, tmp_path: Path) -> None:
     """The first failure is raised; it has a note for each other one."""
     callback = FinalOpsCallback(
         1, filepath=tmp_path / "a.json", log_dir=tmp_path / "logs" / "a"
@@ -635,11 +635,11 @@ def test_each_failing_outlet_is_told_of(model: Any, tmp_path: Path) -> None:
     (tmp_path / "logs").write_text("in the way")
     (tmp_path / "a.json").mkdir()
 
-    with pytest.raises(errors.OutletError, match=r"log_dir=.*logs") as caught:
+    with pytest.raises(errors.WriterError, match=r"log_dir=.*logs") as caught:
         models.fit(model, callback)
 
     (note,) = caught.value.__notes__
-    assert note.startswith("and then: OutletError: ")
+    assert note.startswith("and then: WriterError: ")
     assert "a.json" in note
     assert callback.final_ops_values == 1
     assert sorted(os.listdir(tmp_path)) == ["a.json", "logs"]
@@ -649,11 +649,11 @@ def test_a_failure_keeps_what_the_system_says(tmp_path: Path) -> None:
     """The error has the `errno` and file of its cause, also when pickled."""
     path = tmp_path / "folder" / "a.json"
     path.parent.mkdir()
-    outlet = ValuesFile(path, PHASES)
+    writer = ValuesFile(path, PHASES)
     path.parent.rmdir()
 
-    with pytest.raises(errors.OutletError, match=r"\(at filepath=") as caught:
-        outlet.write(1, "train", 0)
+    with pytest.raises(errors.WriterError, match=r"\(at filepath=") as caught:
+        writer.write(1, "train", 0)
 
     error = caught.value
     assert error.errno == error.__cause__.errno == errno.ENOENT
@@ -663,7 +663,7 @@ def test_a_failure_keeps_what_the_system_says(tmp_path: Path) -> None:
 
 def test_an_error_of_ours_has_no_errno(tmp_path: Path) -> None:
     """Without a cause there is no number and no file."""
-    with pytest.raises(errors.OutletError) as caught:
+    with pytest.raises(errors.WriterError) as caught:
         FinalOpsCallback("loss", filepath=tmp_path / "missing" / "a.json")
 
     assert caught.value.errno is None
@@ -676,7 +676,7 @@ def test_what_is_no_path_is_refused_at_once(argument: str, value: Any) -> None:
     """A number, bytes or list is an error that names the argument."""
     with pytest.raises(
         errors.ArgumentError,
-        match=rf"a {type(value).__name__} is no path \(at {argument}=.*\. Use",
+        match=rf"a {type(value).__name__} is not a path \(at {argument}=.*Use",
     ):
         FinalOpsCallback("loss", **{argument: value})
 
@@ -688,14 +688,14 @@ BAD_PATHS: dict[str, tuple[str, type[Exception], str]] = {
         r"can't end in '\.pkl' .*Use one of \['\.json', '\.npz'\]",
     ),
     "no ending": ("a", errors.ArgumentError, "can't end in ''"),
-    "missing folder": ("b/a.json", errors.OutletError, "is no folder"),
+    "missing folder": ("b/a.json", errors.WriterError, "is not a folder"),
     "missing folder of a phase": (
         "{phase}/a.json",
-        errors.OutletError,
-        r"train is no folder .*Make it",
+        errors.WriterError,
+        r"train is not a folder .*Create it",
     ),
-    "a folder": ("folder.json", errors.OutletError, "is a folder"),
-    "a file as folder": ("file/a.json", errors.OutletError, "is no folder"),
+    "a folder": ("folder.json", errors.WriterError, "is a folder"),
+    "a file as folder": ("file/a.json", errors.WriterError, "is not a folder"),
     "unknown field": (
         "{epoch}.json",
         errors.ArgumentError,
@@ -748,9 +748,9 @@ def test_a_folder_without_permission_is_refused_at_once(
     # Root may write everywhere, so the answer of the system is replaced.
     monkeypatch.setattr(os, "access", lambda *_: False)
 
-    with pytest.raises(errors.OutletError, match="no permission to write"):
+    with pytest.raises(errors.WriterError, match="no permission to write"):
         FinalOpsCallback("loss", filepath=tmp_path / "a.json")
-    with pytest.raises(errors.OutletError, match="no permission to write"):
+    with pytest.raises(errors.WriterError, match="no permission to write"):
         FinalOpsCallback("loss", log_dir=tmp_path / "logs")
 
 
@@ -760,10 +760,10 @@ def test_a_file_in_the_way_of_log_dir_is_refused_at_once(
     """A `log_dir` below a file is an error before any training."""
     (tmp_path / "file").touch()
 
-    with pytest.raises(errors.OutletError, match=r"is no folder.*log_dir="):
+    with pytest.raises(errors.WriterError, match=r"is not a folder.*log_dir="):
         FinalOpsCallback("loss", log_dir=tmp_path / "file" / "logs")
 
 
-def test_no_outlet_is_made_without_an_argument() -> None:
+def test_no_writer_is_made_without_an_argument() -> None:
     """Nothing is printed or written unless it is asked for."""
-    assert writers.make_outlets(PHASES, None, None, 0) == []
+    assert writers.make_writers(PHASES, None, None, 0) == []
