@@ -187,6 +187,83 @@ def test_a_loss_of_the_users_own() -> None:
     assert is_same(with_hooks, plain)
 
 
+class Scaled:
+    """An activation that is an object, with a method that is one, too."""
+
+    def __call__(self, inputs: Any) -> Any:
+        return inputs * tf.random.uniform(tf.shape(inputs))
+
+    def method(self, inputs: Any) -> Any:
+        return self(inputs)
+
+
+class Drawn(keras.regularizers.Regularizer):
+    """A regularizer that draws random numbers."""
+
+    def __call__(self, x: Any) -> Any:
+        x = tf.convert_to_tensor(x)
+        return tf.reduce_sum(x * tf.random.uniform(tf.shape(x)))
+
+
+class Shaken(keras.constraints.Constraint):
+    """A constraint that draws random numbers."""
+
+    def __call__(self, w: Any) -> Any:
+        w = tf.convert_to_tensor(w)
+        return w * tf.random.uniform(tf.shape(w), 0.9, 1.1)
+
+
+class Uneven(OPTIMIZERS.schedules.LearningRateSchedule):
+    """A schedule that draws random numbers."""
+
+    def __call__(self, step: Any) -> Any:
+        return tf.random.uniform([], 0.01, 0.1)
+
+    def get_config(self) -> dict[str, Any]:
+        return {}
+
+
+# What a stock layer, loss or optimizer is given, and calls.
+GIVEN: dict[str, Callable[[], dict[str, Any]]] = {
+    "activation": lambda: {"activation": Scaled()},
+    "method": lambda: {"activation": Scaled().method},
+    "regularizer": lambda: {"kernel_regularizer": Drawn()},
+    "constraint": lambda: {"kernel_constraint": Shaken()},
+    "schedule": lambda: {"rate": Uneven()},
+    "loss": lambda: {"loss": noisy_loss},
+}
+if IS_KERAS_3:
+    GIVEN["wrapped loss"] = lambda: {
+        # The class that Keras makes of a function has no public name.
+        "loss": type(keras.losses.MeanSquaredError()).__mro__[1](noisy_loss)
+    }
+
+
+@pytest.mark.parametrize("given", GIVEN)
+def test_objects_of_the_users_own(given: str) -> None:
+    """Hooks leave the numbers alone that any object of the user's draws."""
+
+    def weights(hooks: Any = ()) -> list[np.ndarray]:
+        keras.utils.set_random_seed(7)
+        x = np.random.default_rng(0).random((24, 3)).astype("f")
+        options = {"loss": "mse", "rate": 0.1} | GIVEN[given]()
+        optimizer = OPTIMIZERS.SGD(options.pop("rate"))
+        loss = options.pop("loss")
+        model = keras.Sequential(
+            [keras.Input((3,)), LAYERS.Dense(1, **options)]
+        )
+        model.compile(optimizer, loss, jit_compile=False)
+        callbacks = [SessionRunHookCallback(hooks)] if hooks else []
+        options = {"batch_size": 4, "epochs": 2, "shuffle": False}
+        model.fit(x, x[:, :1], verbose=0, callbacks=callbacks, **options)
+        return model.get_weights()
+
+    plain = weights()
+    assert is_same(plain, weights())
+
+    assert is_same(plain, weights(HOOKS["late"]()))
+
+
 @settings(
     max_examples=12,
     suppress_health_check=[HealthCheck.too_slow],

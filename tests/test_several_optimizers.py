@@ -402,3 +402,105 @@ def test_the_path_that_keras_gives_maps_too() -> None:
         model.fit(x, x[:, :1], verbose=0, callbacks=[hook])
 
         assert ("old/slot" in steps.names) is bool(names)
+
+
+class Own(keras.Model):
+    """A model that trains with an optimizer of its own, and counts steps.
+
+    Args:
+        others: List of pairs: an optimizer, and every how many steps it moves.
+        is_hidden: Boolean. Whether the model has them out of sight.
+    """
+
+    def __init__(self, others: Any, is_hidden: bool = False) -> None:
+        super().__init__()
+        self.dense = keras.layers.Dense(1)
+        self.dense.build((None, 3))
+        self.built = True
+        self.ran = tf.Variable(0, trainable=False, dtype=tf.int64)
+        for optimizer, _ in others:
+            optimizer.build(self.dense.trainable_variables)
+        if not is_hidden:
+            self.firsts = [optimizer for optimizer, _ in others]
+            for index, optimizer in enumerate(self.firsts):
+                setattr(self, f"optimizer_{index}", optimizer)
+        self.get = lambda: others
+
+    def call(self, x: Any) -> Any:
+        return self.dense(x)
+
+    def train_step(self, data: Any) -> dict[str, Any]:
+        x = data[0] if isinstance(data, tuple) else data
+        weights = self.dense.trainable_variables
+        for optimizer, every in self.get():
+            with tf.GradientTape() as tape:
+                loss = tf.reduce_mean(self.dense(x))
+            pairs = list(
+                zip(tape.gradient(loss, weights), weights, strict=True)
+            )
+            if every == 1:
+                optimizer.apply_gradients(pairs)
+            else:
+                tf.cond(
+                    tf.equal(self.ran % every, 0),
+                    lambda o=optimizer, p=pairs: _applied(o, p),
+                    lambda: 0,
+                )
+        self.ran.assign_add(1)
+        return {"loss": loss}
+
+
+def _applied(optimizer: Any, pairs: Any) -> int:
+    optimizer.apply_gradients(pairs)
+    return 0
+
+
+def own_model(*every: int, is_hidden: bool = False, **options: Any) -> Own:
+    """Returns such a model, with an optimizer for each number."""
+    others = [(keras.optimizers.SGD(0.01), one) for one in every]
+    model = Own(others, is_hidden)
+    model.compile(**{"jit_compile": False} | options)
+    return model
+
+
+def test_steps_before_the_first_hooks_are_counted() -> None:
+    """A fit without hooks has moved the step that hooks find in begin."""
+    model, steps = own_model(1), Steps()
+    train(model, epochs=1)
+    train(model, steps, v1.train.StopAtStepHook(num_steps=4))
+
+    assert steps.seen == counted(6, 10)
+    assert int(model.ran) == 10
+
+
+@pytest.mark.parametrize("every", [(1, 3), (3, 1), (3,)])
+def test_an_optimizer_that_waits_for_some_steps(every: tuple[int, ...]) -> None:
+    """Each step counts, also one in which an optimizer does not move."""
+    model, steps = own_model(*every), Steps()
+    train(model, steps, v1.train.StopAtStepHook(num_steps=9))
+
+    assert steps.seen == counted(0, 9)
+    assert int(model.ran) == 9
+
+
+def test_a_plain_fit_between_of_optimizers_that_wait() -> None:
+    """The steps of a fit without hooks are those of the one that moves most."""
+    model, steps = own_model(3, 1), Steps()
+    train(model, steps, epochs=1)
+    train(model, epochs=1)
+    train(model, steps, epochs=1)
+
+    assert steps.seen == counted(12, 18)
+
+
+@pytest.mark.parametrize("is_hidden", [False, True])
+def test_the_last_execution_of_an_epoch_counts_its_steps(
+    is_hidden: bool,
+) -> None:
+    """With several steps per execution, the last one may make fewer."""
+    model = own_model(1, is_hidden=is_hidden, steps_per_execution=4)
+    steps = Steps()
+    train(model, steps)
+
+    assert [after for _, after in steps.seen] == [4, 6, 10, 12]
+    assert int(model.ran) == 12

@@ -778,3 +778,82 @@ def test_many_traces_are_said_once(
     fit(model, Changes(), epochs=6)
 
     assert caplog.text.count("was compiled 4 times") == 1
+
+
+def test_gradients_of_layers_of_the_same_path(generation: ModuleType) -> None:
+    """Each variable has its own, under the name of its twin."""
+
+    def part(name: str) -> Any:
+        inputs = generation.Input((3,))
+        outputs = generation.layers.Dense(1, name="same")(inputs)
+        return generation.Model(inputs, outputs, name=name)
+
+    generation.utils.set_random_seed(0)
+    one, other = part("one"), part("other")
+    inputs = generation.Input((3,))
+    added = generation.layers.Add()([one(inputs), 2.0 * other(inputs)])
+    model = generation.Model(inputs, added)
+    model.compile(generation.optimizers.SGD(0.0), "mse", jit_compile=False)
+    weights = model.trainable_weights
+    with tf.GradientTape() as tape:
+        error = model(FEATURES[:2]) - LABELS[:2].reshape(-1, 1)
+        loss = tf.reduce_mean(error**2)
+    tensors = [getattr(w, "value", w) for w in weights]
+    tensors = [
+        w if isinstance(w, tf.Variable) else v
+        for w, v in zip(tensors, weights, strict=True)
+    ]
+    expected = tape.gradient(loss, tensors)
+
+    class Gradients(v1.train.SessionRunHook):
+        def begin(self) -> None:
+            names = [v.op.name for v in v1.trainable_variables()]
+            self.fetches = [f"gradients/{name}:0" for name in names]
+            self.fetches.append("gradients/global_norm:0")
+
+        def before_run(self, run_context: Any) -> Any:
+            return v1.train.SessionRunArgs(self.fetches)
+
+        def after_run(self, run_context: Any, run_values: Any) -> None:
+            *self.gradients, self.norm = run_values.results
+
+    hook = Gradients()
+    model.fit(
+        FEATURES[:2],
+        LABELS[:2],
+        verbose=0,
+        callbacks=[SessionRunHookCallback(hook)],
+    )
+
+    for gradient, wanted in zip(hook.gradients, expected, strict=True):
+        np.testing.assert_allclose(gradient, wanted, rtol=1e-5)
+    np.testing.assert_allclose(
+        hook.norm, tf.linalg.global_norm(expected), rtol=1e-5
+    )
+
+
+def test_a_layer_that_is_called_like_a_metric(generation: ModuleType) -> None:
+    """The name is that of the metric; the layer has its path."""
+    inputs = generation.Input((3,))
+    hidden = generation.layers.Dense(2, name="mae")(inputs)
+    model = generation.Model(inputs, generation.layers.Dense(1)(hidden))
+    model.compile("sgd", "mse", metrics=["mae"], jit_compile=False)
+
+    class Both(v1.train.SessionRunHook):
+        def before_run(self, run_context: Any) -> Any:
+            return v1.train.SessionRunArgs(["mae:0", "layers/mae:0"])
+
+        def after_run(self, run_context: Any, run_values: Any) -> None:
+            self.log, self.output = run_values.results
+
+    hook = Both()
+    history = model.fit(
+        FEATURES,
+        LABELS,
+        batch_size=len(FEATURES),
+        verbose=0,
+        callbacks=[SessionRunHookCallback(hook)],
+    ).history
+
+    np.testing.assert_allclose(hook.log, history["mae"][0], rtol=1e-6)
+    assert hook.output.shape == (len(FEATURES), 2)

@@ -360,3 +360,43 @@ def test_what_is_read_and_written_in_a_step() -> None:
     np.testing.assert_allclose(before, gradient, rtol=1e-5)
     np.testing.assert_allclose(after, before / 2, rtol=1e-6)
     np.testing.assert_allclose(kept, -0.1 * after, rtol=1e-6)
+
+
+@pytest.mark.skipif(IS_KERAS_3, reason="Keras 3 has no legacy optimizers")
+def test_the_momentum_of_a_rate_that_decays() -> None:
+    """What a hook writes is worth the decayed rate of the step that comes."""
+    x = np.random.default_rng(0).random((4, 3)).astype("f")
+    accumulated = np.full_like(KERNEL, 2.0)
+    with tf.Graph().as_default(), v1.Session() as session:
+        kernel = v1.get_variable("kernel", initializer=KERNEL)
+        step = v1.get_variable("step", initializer=np.int64(3))
+        rate = TRAIN.inverse_time_decay(0.1, step, 1, 1.0)
+        optimizer = TRAIN.MomentumOptimizer(rate, 0.9)
+        loss = tf.reduce_mean(tf.square(x @ kernel))
+        update = optimizer.minimize(loss, global_step=step)
+        session.run(v1.global_variables_initializer())
+        optimizer.get_slot(kernel, "momentum").load(accumulated, session)
+        session.run(update)
+        expected = session.run(kernel)
+
+    class Writes(TRAIN.SessionRunHook):
+        def begin(self) -> None:
+            [slot] = [
+                v for v in v1.global_variables() if "/momentum" in v.op.name
+            ]
+            self.write = slot.assign(accumulated)
+
+        def after_create_session(self, session: Any, coord: Any) -> None:
+            session.run(self.write)
+
+    model = keras.Sequential(
+        [keras.Input((3,)), keras.layers.Dense(1, use_bias=False)]
+    )
+    optimizer = LEGACY.SGD(0.1, momentum=0.9, decay=1.0)
+    model.compile(optimizer, "mse")
+    model.fit(x, np.zeros((4, 1)), epochs=3, verbose=0)
+    model.set_weights([KERNEL])
+    callback = SessionRunHookCallback(Writes())
+    model.fit(x, np.zeros((4, 1)), verbose=0, callbacks=[callback])
+
+    np.testing.assert_allclose(model.get_weights()[0], expected, rtol=1e-5)

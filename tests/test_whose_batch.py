@@ -10,8 +10,10 @@ import tensorflow as tf
 from final_ops_callback import FinalOpsCallback
 from final_ops_callback import SessionRunHookCallback
 from final_ops_callback import errors
+from final_ops_callback._step.step_function import StepFunction
 from tests import models
 from tests.generations import keras
+from tests.generations import to_numpy
 
 v1 = tf.compat.v1
 
@@ -155,3 +157,36 @@ class Fetches(v1.train.SessionRunHook):
 
     def after_run(self, run_context: Any, run_values: Any) -> None:
         self.results = run_values.results
+
+
+@pytest.mark.parametrize("moment", ["on_epoch_begin", "on_train_batch_begin"])
+def test_a_step_that_is_made_anew_in_mid_fit(moment: str) -> None:
+    """Hooks and final ops follow, as when layers are frozen in mid-fit."""
+
+    class Remakes(keras.callbacks.Callback):
+        pass
+
+    def remake(self: Any, index: int, logs: Any = None) -> None:
+        if index == 1:
+            self.model.make_train_function(force=True)
+
+    setattr(Remakes, moment, remake)
+    losses: list[float] = []
+
+    class Losses(v1.train.SessionRunHook):
+        def before_run(self, run_context: Any) -> Any:
+            return v1.train.SessionRunArgs("loss:0")
+
+        def after_run(self, run_context: Any, run_values: Any) -> None:
+            losses.append(float(run_values.results))
+
+    model = models.tiny_model()
+    last = v1.train.FinalOpsHook({"loss": "loss:0"})
+    final = FinalOpsCallback({"loss": "loss:0"})
+    callback = SessionRunHookCallback([Losses(), last])
+    models.fit(model, final, callback, Remakes(), epochs=4)
+
+    assert len(losses) == int(to_numpy(model.optimizer.iterations))
+    assert last.final_ops_values["loss"] == losses[-1]
+    assert final.final_ops_values["loss"] == losses[-1]
+    assert not isinstance(model.train_function, StepFunction)
