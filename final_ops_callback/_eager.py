@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The eager runtime: entering it from a v1 graph, reading a variable in it."""
+"""Enters the eager runtime from a v1 graph, and reads variables there."""
 
 from __future__ import annotations
 
@@ -10,19 +10,17 @@ import tensorflow as tf
 
 from final_ops_callback._tf_private import enter_eager_mode
 
-# Entering a mode that is entered already costs microseconds.
+# Entering eager mode again would cost microseconds.
 _EAGER_ALREADY = contextlib.nullcontext()
 
 
 def eager_mode() -> Any:
-    """Returns a context in which operations run at once.
+    """Returns a context in which operations run immediately.
 
-    Unlike `tf.init_scope`, it leaves a plain graph that is the default one.
+    Unlike `tf.init_scope`, it also leaves a plain graph that is the default.
 
     Example:
     >>> import tensorflow as tf
-
-    from final_ops_callback._tf_private import enter_eager_mode
     >>> with tf.Graph().as_default(), eager_mode():
     ...     tf.executing_eagerly()
     True
@@ -33,19 +31,17 @@ def eager_mode() -> Any:
 
 
 def value_now(variable: tf.Variable) -> tf.Tensor:
-    """Reads a variable, which takes a third of the time of `read_value`.
+    """Reads a variable in a third of the time that `read_value` takes.
 
     Args:
-        variable: A `tf.Variable` with a resource of its own: one replica's,
-            under a distribution strategy.
+        variable: A `tf.Variable` with its own resource. Under a distribution
+            strategy, that is the variable of one replica.
 
     Returns:
-        An eager tensor. On a GPU nobody waits for it.
+        An eager tensor. On a GPU the call does not wait for the value.
 
     Example:
     >>> import tensorflow as tf
-
-    from final_ops_callback._tf_private import enter_eager_mode
     >>> float(value_now(tf.Variable(2.0)))
     2.0
     """

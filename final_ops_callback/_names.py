@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What a step delivers by name, as the graph and its errors see it."""
+"""Names and specs of the values that a training step delivers."""
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ LOSS = "loss"
 
 @dataclasses.dataclass(frozen=True)
 class StepSpecs:
-    """The step tensors that a step delivers when it is asked.
+    """The specs of the step tensors that a training step can deliver.
 
     Attributes:
-        spec: Function from a name to the `tf.TensorSpec` of the value, or
-            `None` if nothing of this name is delivered.
+        spec: Function from a name to the `tf.TensorSpec` of the value, or to
+            `None` if the step does not deliver a value of this name.
         known: Function that returns the names that are known before a step.
-            A step may deliver more: what it logs.
+            A step may deliver more, because its logs are not known before.
     """
 
     spec: Callable[[str], tf.TensorSpec | None] = lambda name: None
@@ -36,7 +36,7 @@ class StepSpecs:
 
 
 def step_specs_of(step_tensors: Mapping[str, tf.TensorSpec]) -> StepSpecs:
-    """Returns the specs of the step tensors that somebody declares.
+    """Returns the specs of step tensors that a user has declared.
 
     Args:
         step_tensors: As in `checked_specs`.
@@ -46,7 +46,7 @@ def step_specs_of(step_tensors: Mapping[str, tf.TensorSpec]) -> StepSpecs:
 
 
 def checked_specs(step_tensors: Mapping[str, Any]) -> dict[str, tf.TensorSpec]:
-    """Checks the step tensors that somebody declares.
+    """Checks the step tensors that a user has declared.
 
     Args:
         step_tensors: Mapping from a name to a `tf.TensorSpec`. `"loss:0"` is
@@ -56,7 +56,7 @@ def checked_specs(step_tensors: Mapping[str, Any]) -> dict[str, tf.TensorSpec]:
         Dict from a name, without `:0`, to its spec.
 
     Raises:
-        ArgumentError: It is no such mapping.
+        ArgumentError: `step_tensors` is not such a mapping.
 
     Example:
     >>> import tensorflow as tf
@@ -65,7 +65,7 @@ def checked_specs(step_tensors: Mapping[str, Any]) -> dict[str, tf.TensorSpec]:
     """
     if not isinstance(step_tensors, Mapping):
         raise ArgumentError(
-            f"a {type(step_tensors).__name__} is no mapping of step tensors",
+            f"a {type(step_tensors).__name__} is not a mapping of step tensors",
             f"step_tensors={step_tensors!r}",
             'Use a dict: step_tensors={"labels": '
             'tf.TensorSpec([None, 1], "float32")}.',
@@ -76,13 +76,13 @@ def checked_specs(step_tensors: Mapping[str, Any]) -> dict[str, tf.TensorSpec]:
         name = key.removesuffix(":0") if isinstance(key, str) else ""
         if not name or ":" in name:
             raise ArgumentError(
-                f"{key!r} is no name of a step tensor",
+                f"{key!r} is not the name of a step tensor",
                 where,
                 "Use the name that a hook looks for: 'labels' or 'labels:0'.",
             )
         if not isinstance(spec, tf.TensorSpec):
             raise ArgumentError(
-                f"{spec!r} does not say what {name!r} is",
+                f"{spec!r} is not the tf.TensorSpec of {name!r}",
                 where,
                 f'Write step_tensors={{"{name}": '
                 'tf.TensorSpec([None, 1], "float32")}, with its own shape and '
@@ -116,13 +116,13 @@ def unique(names: Iterable[str]) -> list[str]:
 
 
 def nearest(name: str, known: Iterable[str], others: Iterable[str] = ()) -> str:
-    """Says which names there are, the nearest spellings first.
+    """Returns a sentence that lists the known names, after similar ones.
 
     Args:
-        name: String. A name that there is not.
+        name: String. A name that does not exist.
         known: Iterable of the names to list.
-        others: Iterable of names that may be meant, too many to list.
-            Defaults to `()`.
+        others: Iterable of more names that may be meant, which are too many to
+            list. Defaults to `()`.
 
     Example:
     >>> nearest("hiden", ["loss", "hidden"])
@@ -134,11 +134,11 @@ def nearest(name: str, known: Iterable[str], others: Iterable[str] = ()) -> str:
 
 
 def did_you_mean(name: str, known: Iterable[str]) -> str:
-    """Asks for the nearest spellings; empty if there is none.
+    """Returns a question with similar names, or `""` if there are none.
 
     Args:
-        name: String. A name that there is not.
-        known: Iterable of the names that there are.
+        name: String. A name that does not exist.
+        known: Iterable of the names that exist.
     """
     close = dict.fromkeys(difflib.get_close_matches(name, list(known)))
     return f"Did you mean {' or '.join(map(repr, close))}? " if close else ""

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What `FULL_TRACE` gave: the kernels of one step, as `StepStats`."""
+"""Traces the kernels of one step, as `FULL_TRACE` did in a v1 session."""
 
 from __future__ import annotations
 
@@ -23,15 +23,15 @@ _KERNEL = re.compile(r"(?P<node>[\w./>-]+):(?P<op>_?[A-Z]\w*)")
 
 @contextlib.contextmanager
 def traced_into(*run_metadata: Any) -> Iterator[None]:
-    """Traces what runs in the context, for all that want it.
+    """Returns a context that traces what runs in it into run metadata.
 
-    The metadata of the eager context has no step stats for a Keras step, but
-    the profiler has them. Starting and stopping it costs about a millisecond.
+    The metadata of the eager context does not have step stats for a Keras step,
+    but the profiler has them. Starting and stopping it takes a millisecond.
 
     Args:
-        *run_metadata: `tf.compat.v1.RunMetadata`s. Their `step_stats` are
-            filled when the context ends; they stay empty, with a warning,
-            while another profiler is running.
+        *run_metadata: `tf.compat.v1.RunMetadata` messages. Their `step_stats`
+            are filled when the context ends. If another profiler is running,
+            they stay empty, and a warning is logged.
 
     Yields:
         Nothing.
@@ -41,7 +41,7 @@ def traced_into(*run_metadata: Any) -> Iterator[None]:
             tf.profiler.experimental.start(folder)
         except tf.errors.AlreadyExistsError:
             logger.warning(
-                "Another profiler is running: there is no trace of this run."
+                "Another profiler is running, so this run is not traced."
             )
             yield
             return
@@ -69,7 +69,7 @@ def _fill(step_stats: Any, space: Any) -> None:
 
 
 def _device(plane_name: str) -> str:
-    """Returns the name of a device: a plane is `/host:CPU`, `/device:GPU:0`."""
+    """Returns the name of the device of a plane, such as `/device:GPU:0`."""
     kind, _, index = re.sub("^.*/(host|device):", "", plane_name).partition(":")
     index = re.sub("[^0-9].*", "", index) or "0"
     return f"/job:localhost/replica:0/task:0/device:{kind}:{index}"

@@ -1,13 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Map over a nested structure, with the path of each leaf.
+"""Maps functions over nested structures, with the path of each leaf.
 
-The containers are those of the fetches of a v1 session, and so are the types
-that come back, because that is what a `final_ops_values` or
-`run_values.results` is compared with. No library has both these rules and
-paths: `tf.nest` and `dm-tree` refuse a dictionary whose keys can't be sorted,
-visit the others in sorted order and have no public paths; to `optree` a
-subclass of `list` or `dict` (what a `tf.Module` makes of its attributes) is a
-leaf. `tests/test_structure.py` holds the rules to the original.
+The containers, and the types that come back, are those of the fetches of a v1
+session, because users compare `final_ops_values` and `run_values.results` with
+what a session returned. No library has both these rules and paths. `tf.nest`
+and `dm-tree` refuse a dictionary whose keys can't be sorted, visit the others
+in sorted order and don't have public paths. `optree` takes a subclass of `list`
+or `dict` (which `tf.Module` makes of its attributes) for a leaf.
+`tests/test_structure.py` compares the rules with the original.
 """
 
 from __future__ import annotations
@@ -21,14 +21,14 @@ from typing import Any
 
 Path = tuple[Any, ...]
 
-# The name of the whole structure of final ops, for people.
+# The name of the whole structure of final ops, in messages and files.
 ROOT = "final_ops"
 
 
 def map_with_path(
     function: Callable[[Path, Any], Any], structure: Any, path: Path = ()
 ) -> Any:
-    """Calls a function on each leaf, in the order that they are written.
+    """Calls a function on each leaf, in the order in which they are written.
 
     Args:
         function: Called with the path of a leaf (the keys, indices and field
@@ -38,9 +38,9 @@ def map_with_path(
         path: Tuple. The path of `structure` itself. Defaults to `()`.
 
     Returns:
-        What the function returned, in the structure and the container types
-        that a v1 `Session.run` gives: a subclass of `list` comes back as
-        `list`, every other container as what it was.
+        The results, in the structure and the container types that a v1
+        `Session.run` returned: a subclass of `list` becomes a `list`, and every
+        other container keeps its type.
 
     Example:
     >>> map_with_path(lambda path, leaf: (path, leaf), {"a": [1, 2]})
@@ -57,20 +57,20 @@ def map_with_path(
 
 
 def map_result(function: Callable[[Any], Any], result: Any) -> Any:
-    """Calls a function on each leaf of what a callable has returned.
+    """Calls a function on each leaf of the result of a callable.
 
-    A v1 session never rebuilt such containers: those that can hold anything
-    come back as what they were, whatever their constructor takes.
+    A v1 session never rebuilt such containers, so their constructors may take
+    anything. They keep their types as far as possible.
 
     Args:
         function: Called with each leaf.
-        result: As the structure of `map_with_path`.
+        result: A structure as in `map_with_path`.
 
     Returns:
-        What the function returned, in new lists, tuples and dicts. A
-        container of another type comes back itself if no leaf has changed,
-        else as a copy with the new leaves; where it can't be built, as a
-        plain tuple or dict.
+        The results, in new lists, tuples and dicts. A container of another
+        type is returned itself if no leaf has changed, otherwise as a copy
+        with the new leaves. If that can't be built, it becomes a plain tuple
+        or dict.
     """
     children = _children(result)
     if children is None:
@@ -84,7 +84,7 @@ def map_result(function: Callable[[Any], Any], result: Any) -> Any:
         return result
     try:
         return _copy_with(result, mapped)
-    except Exception:  # it is the user's class: it may raise anything
+    except Exception:  # a class of the user may raise anything
         plain = isinstance(result, tuple)
         return tuple(v for _, v in mapped) if plain else dict(mapped)
 
@@ -92,14 +92,14 @@ def map_result(function: Callable[[Any], Any], result: Any) -> Any:
 def leaves_with_path(
     structure: Any, path: Path = ()
 ) -> Iterator[tuple[Path, Any]]:
-    """Yields the path and the leaf, for each leaf of a structure.
+    """Yields the path and the value of each leaf of a structure.
 
     Args:
         structure: As in `map_with_path`.
         path: Tuple. The path of `structure` itself. Defaults to `()`.
 
     Yields:
-        Pairs `(path, leaf)`, in the order that the leaves are written.
+        Pairs `(path, leaf)`, in the order in which the leaves are written.
     """
     children = _children(structure)
     if children is None:
@@ -110,7 +110,7 @@ def leaves_with_path(
 
 
 def as_expression(root: str, structure: Any, path: Path) -> str:
-    """Writes a path as the Python expression that gives the leaf.
+    """Returns a path as the Python expression that gives the leaf.
 
     Args:
         root: String. The name of the whole structure.
@@ -130,7 +130,7 @@ def as_expression(root: str, structure: Any, path: Path) -> str:
 
 
 def as_name(path: Path, root: str) -> str:
-    """Writes a path as a short name: for files, tables and tags.
+    """Returns a path as a short name for files, tables and tags.
 
     Args:
         path: Tuple. As `map_with_path` gives it.
@@ -168,13 +168,13 @@ def _rebuild(structure: Any, mapped: list[tuple[Any, Any]]) -> Any:
         return collections.defaultdict(structure.default_factory, mapped)
     if isinstance(structure, dict):
         return container(mapped)
-    # Other mappings promise nothing about their constructor.
+    # The constructors of other mappings are not known.
     return dict(mapped)
 
 
 def _copy_with(container: Any, mapped: list[tuple[Any, Any]]) -> Any:
     if isinstance(container, dict):
-        # Counter, say, would count the pairs that it is built from.
+        # Some types, such as Counter, can't be built from pairs.
         duplicate = copy.copy(container)
         for key, value in mapped:
             duplicate[key] = value
@@ -193,8 +193,8 @@ def _field_names(structure: Any) -> tuple[str, ...] | None:
 
 
 def _unwrapped(structure: Any) -> Any:
-    # A tf.Module keeps the dicts and tuples among its attributes in
-    # transparent proxies, whose own type can't be built from values.
+    # A tf.Module wraps dicts and tuples among its attributes in transparent
+    # proxies, whose own types can't be built from values.
     if isinstance(structure, dict | tuple) and hasattr(
         structure, "__wrapped__"
     ):

@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Everything of TensorFlow that has no public name, and is used all the same.
+"""The private names of TensorFlow that this package uses.
 
 No other file of the package imports from `tensorflow.python` or
 `tensorflow.core`, or reads an attribute of TensorFlow that begins with an
 underscore (`tests/test_architecture.py` checks it). Each name stands here
-with the reason why nothing public does its work; `tests/test_private_api.py`
+with the reason why no public name does its work. `tests/test_private_api.py`
 has a test for each, which fails first when TensorFlow changes it.
 """
 
@@ -53,15 +53,16 @@ __all__ = [
     "unfinalize",
 ]
 
-# The mapper of v1's own session. Nothing public tells which tensors and
-# operations a structure of fetches names, with the conversions that other
+# The mapper of v1's own session. No public name tells which tensors and
+# operations a structure of fetches refers to, with the conversions that other
 # packages have registered.
 FetchMapper = _session._FetchHandler
 
-# How composite tensors are fed, with the conversions that others registered.
+# How composite tensors are fed, with the conversions that other packages have
+# registered.
 FEED_EXPANSIONS = _session._REGISTERED_EXPANSIONS
 
-# The base of the timers in stock hooks, which hold moments of a run.
+# The base class of the timers in stock hooks, which hold times of a run.
 HookTimer = tf.compat.v1.train.SecondOrStepTimer.__mro__[1]
 
 # The attribute by which TensorFlow's hooks (and copies of them in other
@@ -75,8 +76,8 @@ LOG_AT_END = "_log_at_end"
 def eager_context() -> Any:
     """Returns the eager runtime of this process.
 
-    It takes the definition of a function and lets go of it again; nothing
-    public does, because TensorFlow gives it only functions that it traced.
+    Functions can be added to it by their definitions, and removed. There is no
+    public way, because TensorFlow adds only functions that it has traced.
     """
     return _context.context()
 
@@ -84,7 +85,7 @@ def eager_context() -> Any:
 def execute(name: str, outputs: int, inputs: list[Any], attrs: Any) -> Any:
     """Runs an operation or a function of the eager runtime by its name.
 
-    `tf.raw_ops` has the operations, and no functions.
+    `tf.raw_ops` has operations only, not functions.
 
     Args:
         name: String. The name of the operation or function.
@@ -99,23 +100,23 @@ def execute(name: str, outputs: int, inputs: list[Any], attrs: Any) -> Any:
 
 
 def enter_eager_mode() -> Any:
-    """Returns a context in which operations run at once.
+    """Returns a context in which operations run immediately.
 
-    `tf.init_scope` stays in a plain graph that is the default one.
+    `tf.init_scope` would stay in a plain graph that is the default.
     """
     return tf.__internal__.eager_context.eager_mode()
 
 
 def unfinalize(graph: tf.Graph) -> None:
-    """Opens a finalized graph for new operations."""
+    """Makes a finalized graph accept new operations again."""
     graph._unsafe_unfinalize()
 
 
 def get_or_create_eval_step() -> Any:
-    """Returns the variable that v1's evaluation counted its runs by."""
+    """Returns the variable with which v1 counted the runs of an evaluation."""
     return _evaluation._get_or_create_eval_step()
 
 
 def latest_eval_step(updates: list[Any]) -> Any:
-    """Returns the tensor of the evaluation's count once updates have run."""
+    """Returns the count of evaluations after some updates have run."""
     return _evaluation._get_latest_eval_step_value(updates)

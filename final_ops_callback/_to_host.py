@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""From a tensor to what a v1 `Session.run` returned for it."""
+"""Converts tensors to the values that a v1 `Session.run` returned."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from final_ops_callback._tf_private import IndexedSlicesValue
 
 
 def to_host(value: Any) -> Any:
-    """Turns one tensor-like value into what a v1 `Session.run` returned.
+    """Converts a tensor-like value to what a v1 `Session.run` returned.
 
     Args:
         value: A dense, sparse or ragged tensor, indexed slices, a variable,

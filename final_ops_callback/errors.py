@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What a user of this package may catch.
+"""The errors that this package raises.
 
-Every message has three parts: what is wrong, where, and the way out.
+Every message has three parts: what is wrong, where, and what to do about it.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ _DEPRECATED = {
 
 
 def __getattr__(name: str) -> Any:
-    """Finds an error under its old name, with a warning."""
+    """Returns an error class by its old name, with a warning."""
     if name not in _DEPRECATED:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     new = _DEPRECATED[name]
@@ -33,14 +33,14 @@ def __getattr__(name: str) -> Any:
 
 
 class FinalOpsCallbackError(Exception):
-    """The base of every error that this package raises by itself.
+    """The base class of all errors of this package.
 
-    Errors of your own code (a hook, a `tf.function`, a metric) are never
-    wrapped in it: they keep their type.
+    Errors that your own code raises (a hook, a `tf.function`, a metric) are not
+    wrapped. They keep their types.
 
     Args:
         what: String. What is wrong.
-        where: String. The hook, moment, fetch or leaf that it is about.
+        where: String. The hook, method, fetch or leaf that is concerned.
         way_out: String. What to do about it.
 
     Example:
@@ -59,76 +59,77 @@ class FinalOpsCallbackError(Exception):
         return f"{self.what} (at {self.where}). {self.way_out}"
 
     def add_where(self, where: str) -> None:
-        """Says more of the place: which hook, at which moment."""
+        """Adds the hook and the method in which the error was raised."""
         self.where = f"{self.where}, in {where}"
         self.args = (self.what, self.where, self.way_out)
 
 
 class ArgumentError(FinalOpsCallbackError, ValueError):
-    """An argument of a constructor that has no meaning, such as a phase."""
+    """An argument of a constructor is not valid, such as an unknown phase."""
 
 
 class LeafError(FinalOpsCallbackError, ValueError):
-    """A leaf of `final_ops` that has no value: an unknown name, say."""
+    """A leaf of `final_ops` does not have a value, such as an unknown name."""
 
 
 class GraphTensorError(FinalOpsCallbackError, TypeError):
-    """A v1 graph tensor or operation where only eager things can be."""
+    """A v1 graph tensor or operation stands where an eager value is needed."""
 
 
 class FeedError(FinalOpsCallbackError, ValueError):
-    """A feed that nothing uses, or an input that nothing feeds."""
+    """Nothing uses a feed, or nothing feeds an input."""
 
 
 class WriterError(FinalOpsCallbackError, OSError):
-    """A place where final values should go and that can't be written.
+    """Final values could not be written to a file or folder.
 
-    `errno`, `strerror` and `filename` are those of the operating system's
-    error, if there was one, else `None`.
+    `errno`, `strerror` and `filename` are those of the error of the operating
+    system, or `None` if there was none.
     """
 
     def __init__(self, what: str, where: str, way_out: str) -> None:
         super().__init__(what, where, way_out)
-        # An OSError takes its arguments for these.
+        # OSError would derive these from its arguments.
         self.errno = self.strerror = self.filename = None
         self.args = what, where, way_out
 
 
 class UnsupportedOpError(FinalOpsCallbackError, NotImplementedError):
-    """An operation that only a v1 session can run."""
+    """Only a v1 session can run an operation."""
 
 
 class StepTensorError(FinalOpsCallbackError, RuntimeError):
-    """A step tensor that the step does not deliver, or that has no step."""
+    """A step does not deliver a step tensor, or no step has run."""
 
 
 class UnknownNameError(FinalOpsCallbackError, KeyError):
-    """A name that neither the hook graph nor the step has."""
+    """Neither the hook graph nor the step has an element of this name."""
 
 
 class NotAHookError(FinalOpsCallbackError, TypeError):
-    """Something among the hooks that is no v1 hook."""
+    """An object among the hooks is not a v1 hook."""
 
 
 class FeedConflictError(FinalOpsCallbackError, RuntimeError):
-    """Two hooks that feed the same tensor."""
+    """Two hooks feed the same tensor."""
 
 
 class HookUsageError(FinalOpsCallbackError, RuntimeError):
-    """A hook that does what can't be done at that moment."""
+    """A hook does something that can't be done at this point of its life."""
 
 
 class ForeignTensorError(HookUsageError, ValueError, TypeError):
-    """A hook that holds a tensor which is not of its graph.
+    """A hook holds a tensor that does not belong to the hook graph.
 
-    v1 raised a `ValueError` for a fetch and a `TypeError` for a feed.
+    It is a `ValueError` and a `TypeError`, because v1 raised the former for a
+    fetch and the latter for a feed.
     """
 
 
 class CheckpointError(HookUsageError, tf.errors.NotFoundError):
-    """A checkpoint that lacks variables which a saver restores.
+    """A checkpoint lacks variables that a saver restores.
 
-    It is the `NotFoundError` of v1, too; `op` and `node_def` are `None`.
+    It is also a `NotFoundError`, as in v1; `op` and `node_def` are `None`.
     """
 
     def __init__(self, what: str, where: str, way_out: str) -> None:
@@ -137,12 +138,12 @@ class CheckpointError(HookUsageError, tf.errors.NotFoundError):
 
 
 class WorkerError(FinalOpsCallbackError, RuntimeError):
-    """Another worker of the same training failed, or does something else."""
+    """Another worker of the same training failed, or got out of step."""
 
 
 class StrategyError(FinalOpsCallbackError, NotImplementedError):
-    """A distribution strategy under which hooks can't run."""
+    """Hooks can't run under this distribution strategy."""
 
 
 class BackendError(FinalOpsCallbackError, NotImplementedError):
-    """A backend of Keras on which hooks can't run."""
+    """Hooks can't run on this backend of Keras."""

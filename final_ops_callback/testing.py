@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Doubles for tests of v1 hooks, and the original to hold them to.
+"""Helpers for tests of v1 hooks, with the original as a reference.
 
-`RecordingHook` does what it is told and keeps what it saw, `record` has that
-kept of a hook of your own, `trace_v1` tells what the real `MonitoredSession`
-would have done, and `differences` compares two recordings.
+`RecordingHook` does what it is told and records what it sees. `record` wraps a
+hook of your own and records what it sees. `trace_v1` runs hooks under the real
+`MonitoredSession`, and `differences` compares two recordings.
 """
 
 from __future__ import annotations
@@ -27,10 +27,11 @@ class Event(NamedTuple):
 
     Attributes:
         method: String. The name of the method.
-        results: What `after_run` got for the fetches, in their structure.
-        read: What `session.run(reads)` gave when the method was called;
-            `None` in `begin`, where there is no session.
-        stop: Boolean. Whether a stop is requested when the method is done.
+        results: The values that `after_run` got, in the structure of the
+            fetches.
+        read: The result of `session.run(reads)` when the method was called.
+            It is `None` in `begin`, which does not have a session.
+        stop: Boolean. Whether a stop is requested when the method returns.
         raised: String or `None`. The type of the exception that it raised.
     """
 
@@ -42,7 +43,7 @@ class Event(NamedTuple):
 
 
 class _Recorder(tf.compat.v1.train.SessionRunHook):
-    """Passes each call on to another hook and records it."""
+    """Forwards each call to another hook and records it."""
 
     def __init__(self, hook: Any, reads: Any = None) -> None:
         self.hook = hook
@@ -51,7 +52,7 @@ class _Recorder(tf.compat.v1.train.SessionRunHook):
 
     def begin(self) -> None:
         self._call("begin")
-        # Made last, so that it may read what the hook built.
+        # The reads are made last, so that they may use what the hook built.
         self._reads_here = _made(self._reads)
 
     def after_create_session(self, session: Any, coord: Any) -> None:
@@ -91,24 +92,24 @@ class RecordingHook(_Recorder):
     """A v1 hook that does what it is told and records what it sees.
 
     Args:
-        fetches: What it asks for in each `before_run`: as in `session.run`,
-            or a function without arguments that returns it and may build
-            operations (called in `begin`). Defaults to `None`.
-        feed_dict: Mapping of what it feeds to each run, or a function that
-            returns one. Defaults to `None`.
-        reads: What it reads by `session.run` when a method is called, or a
-            function that returns it. Defaults to `None`.
-        stop_at: Integer. The run after which it requests a stop. Defaults to
-            `None`.
-        raises: Mapping from the name of a method to the exception that it
-            raises. Defaults to `None`.
+        fetches: The fetches that `before_run` asks for, as in `session.run`,
+            or a function without arguments that returns them. The function is
+            called in `begin` and may build operations. Defaults to `None`.
+        feed_dict: Mapping of the feeds of each run, or a function that returns
+            it. Defaults to `None`.
+        reads: The fetches that are read by `session.run` whenever a method is
+            called, or a function that returns them. Defaults to `None`.
+        stop_at: Integer. The number of the run after which the hook requests a
+            stop. Defaults to `None`.
+        raises: Mapping from the name of a method to the exception that the
+            method raises. Defaults to `None`.
 
     Attributes:
         events: List of `Event`, the oldest first.
 
     Raises:
-        ArgumentError: `stop_at` is no positive integer, or `raises` names no
-            method of a hook or holds no exception.
+        ArgumentError: `stop_at` is not a positive integer, or `raises` does
+            not map methods of a hook to exceptions.
 
     Example:
     >>> import keras
@@ -166,19 +167,20 @@ class RecordingHook(_Recorder):
 
 
 def record(hook: Any, reads: Any = None) -> Any:
-    """Wraps a hook, so that what it sees is recorded; the hook stays as it is.
+    """Wraps a hook without changing it, and records what it sees.
 
-    What v1 finds by its type, the hook of `StopAfterNEvals`, can't be wrapped.
+    The hook of `StopAfterNEvals` can't be wrapped, because v1 finds it by its
+    type.
 
     Args:
         hook: A v1 `SessionRunHook`.
         reads: As in `RecordingHook`. Defaults to `None`.
 
     Returns:
-        A hook to use in its place: its `events` are a list of `Event`.
+        A hook to use instead. Its attribute `events` is a list of `Event`.
 
     Raises:
-        NotAHookError: `hook` is none.
+        NotAHookError: `hook` is not a v1 hook.
 
     Example:
     >>> import tensorflow as tf
@@ -192,7 +194,7 @@ def record(hook: Any, reads: Any = None) -> Any:
     """
     if isinstance(hook, type) or not all(hasattr(hook, m) for m in METHODS):
         raise NotAHookError(
-            f"{hook!r} is no SessionRunHook",
+            f"{hook!r} is not a SessionRunHook",
             "record",
             f"Give an object with the methods {', '.join(METHODS)}.",
         )
@@ -204,24 +206,25 @@ def trace_v1(
 ) -> list[list[Event]]:
     """Runs hooks under the real `MonitoredSession` and records them.
 
-    An exception of a hook goes on, as in v1. A variable that a hook fetches
-    is nearly always that of before the update: v1 did not order the two.
+    An exception of a hook is not caught. A variable that a hook fetches nearly
+    always has its value from before the update, although v1 did not define the
+    order.
 
     Args:
         hooks: A v1 `SessionRunHook`, a list of them, or a function without
             arguments that returns them (called in the graph, after `build`).
         build: Function without arguments that builds a model in the default
             graph and returns the train op.
-        steps: Positive integer. How many steps there are, unless a hook or
-            the data ends the run before.
+        steps: Positive integer. The number of steps, unless a hook or the data
+            ends the run earlier.
 
     Returns:
         List of the events of each hook, as lists of `Event`.
 
     Raises:
-        ArgumentError: `steps` is no positive integer, or `build` returns
-            nothing.
-        NotAHookError: One of the hooks is none.
+        ArgumentError: `steps` is not a positive integer, or `build` returns
+            `None`.
+        NotAHookError: One of the hooks is not a v1 hook.
 
     Example:
     >>> import tensorflow as tf
@@ -256,16 +259,16 @@ def trace_v1(
 
 
 def differences(expected: Any, actual: Any, rtol: float = 1e-5) -> list[str]:
-    """Compares two recordings.
+    """Compares two recordings and describes how they differ.
 
     Args:
         expected: List of `Event`, or a list of such lists.
-        actual: What is compared with it.
-        rtol: Float. By how much floats may differ: relative to the value,
-            and absolute for values below 1. Defaults to `1e-5`.
+        actual: The recording to compare with it.
+        rtol: Float. The tolerance for floats: relative to the value, and
+            absolute for values below 1. Defaults to `1e-5`.
 
     Returns:
-        List of strings: what differs, and where.
+        List of strings, one for each difference, with its place.
 
     Example:
     >>> from final_ops_callback.testing import Event, differences
@@ -291,12 +294,12 @@ def _made(value: Any) -> Any:
 def _check_count(value: Any, where: str) -> None:
     if not isinstance(value, int) or value < 1:
         raise ArgumentError(
-            f"{value!r} counts nothing", where, "Give a positive integer."
+            f"{value!r} is not a count", where, "Give a positive integer."
         )
 
 
 def _parts(one: Any, other: Any) -> list[tuple[str, Any, Any]] | None:
-    """Pairs the parts of two containers of the same kind and size."""
+    """Returns the paired parts of two containers of one type and size."""
     if isinstance(one, Mapping) and isinstance(other, Mapping):
         if one.keys() != other.keys():
             return None

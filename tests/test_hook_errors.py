@@ -171,10 +171,10 @@ FLOAT = tf.TensorSpec([], "float32")
     [
         ({"labels": "float32"}, r"'float32' .*\"labels\": tf.TensorSpec\(\["),
         ({"labels": tf.SparseTensorSpec([2])}, r"SparseTensorSpec.*Write"),
-        ({"labels:1": FLOAT}, r"'labels:1' is no name.*'labels:0'"),
-        ({":0": FLOAT}, r"':0' is no name"),
-        ({3: FLOAT}, r"3 is no name"),
-        ([FLOAT], r"a list is no mapping.*Use a dict"),
+        ({"labels:1": FLOAT}, r"'labels:1' is not the name.*'labels:0'"),
+        ({":0": FLOAT}, r"':0' is not the name"),
+        ({3: FLOAT}, r"3 is not the name"),
+        ([FLOAT], r"a list is not a mapping.*Use a dict"),
     ],
     ids=str,
 )

@@ -235,7 +235,7 @@ def test_equal_values_do_not_differ(value: Any) -> None:
         (
             lambda: RecordingHook(stop_at=0),
             ArgumentError,
-            r"0 counts nothing \(at stop_at\). Give a positive integer.",
+            r"0 is not a count \(at stop_at\). Give a positive integer.",
         ),
         (
             lambda: RecordingHook(raises={"before": ValueError()}),
@@ -250,17 +250,17 @@ def test_equal_values_do_not_differ(value: Any) -> None:
         (
             lambda: record(Halving),
             NotAHookError,
-            r"is no SessionRunHook \(at record\). Give an object with the",
+            r"is not a SessionRunHook \(at record\). Give an object with the",
         ),
         (
             lambda: trace_v1([print], build, steps=1),
             NotAHookError,
-            r"print> is no SessionRunHook \(at record\). Give an object",
+            r"print> is not a SessionRunHook \(at record\). Give an object",
         ),
         (
             lambda: trace_v1([], build, steps=0),
             ArgumentError,
-            r"0 counts nothing \(at steps\). Give a positive integer.",
+            r"0 is not a count \(at steps\). Give a positive integer.",
         ),
         (
             lambda: trace_v1([], lambda: None, steps=1),

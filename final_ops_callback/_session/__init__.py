@@ -19,7 +19,7 @@ eager runtime (`program`, `function_def`). The values come back as NumPy, as
 Which file to open:
 
 - `session`: `EagerSession`; `interactive`: `EagerInteractiveSession`.
-- `hook_graph`: the graph that hooks build in, with twins and step tensors;
+- `hook_graph`: the graph in which hooks build, with twins and step tensors;
   `model_links`: what any graph knows of a live model.
 - `live_variable`: what a twin stands for, on one or on several replicas.
 - `plan`, `plans`: what a set of fetches needs; the plans of one session.
@@ -29,5 +29,5 @@ Which file to open:
 - `reads`, `writes`: which variables operations read and write.
 - `resources`: the session's own variables, tables and iterators.
 - `feeds`: a feed dict, checked and turned into arrays.
-- `op_errors`: an error of a kernel in the words of a v1 session.
+- `op_errors`: errors of kernels, as a v1 session raised them.
 """

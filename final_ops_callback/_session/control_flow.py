@@ -1,9 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The control flow of v1: what may not run, what runs again and again.
+"""Analyzes the conditionals and loops of v1 graphs.
 
-`disable_control_flow_v2` and old meta graphs make of a conditional a `Switch`
-and a `Merge`, and of a loop a frame between `Enter` and `Exit`, with an edge
-that leads back. What such a graph means is not in its operations one by one.
+With `disable_control_flow_v2`, and in old meta graphs, a conditional is made of
+`Switch` and `Merge` operations, and a loop is a frame between `Enter` and
+`Exit`, with an edge that leads back. The meaning of such a graph can't be seen
+from single operations.
 """
 
 from __future__ import annotations
@@ -22,10 +23,10 @@ _MERGES = ("Merge", "RefMerge")
 _ENTERS = ("Enter", "RefEnter")
 _EXITS = ("Exit", "RefExit")
 BACK_EDGES = ("NextIteration", "RefNextIteration")
-# They make a handle of what lives as long as one run.
+# These operations make a handle of an object that lives as long as one run.
 _OF_ONE_RUN = re.compile(r"Stack(V2)?|TensorArray(Grad|GradWithShape)?V3")
 
-# What has to hold for an operation to run: values of predicates.
+# The conditions under which an operation runs: values of predicates.
 Condition = frozenset[Any]
 _ALWAYS: Condition = frozenset()
 
@@ -34,12 +35,12 @@ class ControlFlow:
     """The conditionals and loops among some operations of a graph.
 
     Args:
-        operations: Iterable of operations, inputs before their consumers but
-            for the edges that lead back to the start of a loop.
+        operations: Iterable of operations, inputs before their consumers,
+            except for edges that lead back to the start of a loop.
 
     Attributes:
-        operations: List of the operations in an order in which all edges but
-            those that lead back go forward.
+        operations: List of the operations, in an order in which all edges go
+            forward, except for those that lead back.
     """
 
     def __init__(self, operations: Iterable[tf.Operation]) -> None:
@@ -59,21 +60,21 @@ class ControlFlow:
             self._find_frames()
 
     def condition(self, op: tf.Operation) -> Condition:
-        """Returns on what it depends whether an operation runs."""
+        """Returns the condition under which an operation runs."""
         return self._conditions.get(op, _ALWAYS)
 
     def may_be_dead(self, tensor: tf.Tensor) -> bool:
-        """Says whether a run may give a tensor no value."""
+        """Returns whether a tensor may have no value after a run."""
         return self._branches and bool(self._of_tensor(tensor))
 
     def frames(self, op: tf.Operation) -> frozenset[str]:
-        """Returns the names of the loops that an operation runs in."""
+        """Returns the names of the loops in which an operation runs."""
         return self._frames.get(op, frozenset())
 
     def exits_of_loops_with(
         self, operations: Collection[tf.Operation]
     ) -> set[tf.Operation]:
-        """Returns what leaves the loops in which some operations run."""
+        """Returns the `Exit` operations of the loops of some operations."""
         return {
             op
             for members in self._members.values()
@@ -85,15 +86,15 @@ class ControlFlow:
     def way_out(
         self, op: tf.Operation, to: frozenset[str]
     ) -> tuple[tf.Operation, set[tf.Operation]] | None:
-        """Returns what tells the outside of a loop that it has ended.
+        """Returns an operation that runs once the loop of another has ended.
 
         Args:
-            op: An operation inside of the loop.
-            to: The names of the loops that the loop itself is in.
+            op: An operation inside the loop.
+            to: The names of the loops around that loop.
 
         Returns:
-            Pair of the operation that leaves the loop and all operations of
-            the loop; `None` if nothing leaves it.
+            Pair of the `Exit` operation and all operations of the loop; `None`
+            if the loop has no `Exit`.
         """
         for name in self.frames(op) - to:
             members = self._members[name]
@@ -107,10 +108,10 @@ class ControlFlow:
         return None
 
     def together(self) -> list[set[tf.Operation]]:
-        """Lists the sets of operations that no two runs can share.
+        """Returns the sets of operations that must be in the same run.
 
-        A loop is one, and so is what uses one stack or one tensor array,
-        which live as long as a run.
+        The operations of one loop are such a set, and so are those that use
+        one stack or one tensor array, which lives as long as a run.
         """
         groups = [
             members | self._ways_in[name]
@@ -143,10 +144,10 @@ class ControlFlow:
                 if tensor.op.type not in BACK_EDGES
             ]
             if op.type in _MERGES and data:
-                # It runs if one of its inputs is there.
+                # It runs if one of its inputs has a value.
                 known = frozenset.intersection(*data)
             elif op.type in _EXITS:
-                # The last round of a loop always comes.
+                # A loop always comes to its last iteration.
                 known = self.condition(op.inputs[0].op)
             else:
                 known = _ALWAYS.union(*data)
@@ -204,7 +205,7 @@ def _consumers(
 
 
 def _forward(operations: list[tf.Operation]) -> list[tf.Operation]:
-    """Orders operations so that only edges of `NextIteration` go back."""
+    """Sorts operations so that only the edges of `NextIteration` go back."""
     among = set(operations)
     waits: dict[tf.Operation, set[tf.Operation]] = {}
     for op in operations:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The feeds of a session, checked and turned into arrays."""
+"""Checks the feeds of a session and converts them to arrays."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from final_ops_callback.errors import FinalOpsCallbackError
 def fed_arrays(
     graph: tf.Graph, links: ModelLinks, feed_dict: Mapping[Any, Any]
 ) -> dict[tf.Tensor, np.ndarray]:
-    """Returns the value of each tensor that is fed.
+    """Returns the value of each fed tensor as an array.
 
     Args:
         graph: The graph of the session.
@@ -26,8 +26,9 @@ def fed_arrays(
         feed_dict: Mapping from a tensor (or its name) to a value.
 
     Raises:
-        TypeError: A key is no tensor of the graph, or a value of another kind.
-        ValueError: A value does not fit.
+        TypeError: A key is not a tensor of the graph, or a value has the wrong
+            type.
+        ValueError: A value does not fit the shape of its tensor.
     """
     return dict(_feeds(graph, links, feed_dict))
 
@@ -35,7 +36,7 @@ def fed_arrays(
 def _feeds(
     graph: tf.Graph, links: ModelLinks, feed_dict: Mapping[Any, Any]
 ) -> Iterator[tuple[tf.Tensor, Any]]:
-    # A feed asks the model for nothing: it makes no step tensor.
+    # Looking up a feed must not make a step tensor.
     find = links.find_fed or graph.as_graph_element
     for key, value in _flat_items(feed_dict):
         for part, part_value in _parts(key, value):

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Part of a v1 graph as the definition of a function, and calling it.
+"""Turns a part of a v1 graph into a function, and calls it.
 
-`tf.compat.v1.wrap_function` would do it by building each operation anew, in
-Python. To write the definition takes a fraction of that time, which is most
-of what the first run of some fetches costs in a large graph.
+`tf.compat.v1.wrap_function` builds each operation again in Python. Writing the
+definition of the function takes a fraction of that time, which is most of the
+cost of the first run of some fetches in a large graph.
 """
 
 from __future__ import annotations
@@ -21,28 +21,29 @@ from final_ops_callback import _tf_private
 from final_ops_callback._session.library import operation_of
 from final_ops_callback._session.library import written
 
-# What is no node of the user's graph.
+# The prefix of nodes that are not from the user's graph.
 _OURS = "final_ops_callback."
-# How the functions are called in errors, which are told without it.
+# The prefix of the names of functions, which is removed from error messages.
 NAME = "final_ops_callback_function_"
 _numbers = itertools.count()
-# How many functions call a function that was taken along from a graph.
+# The number of users of each function that was copied from a graph.
 _users: dict[str, int] = {}
 _lock = threading.RLock()
 
 
 class Function:
-    """Nodes of a graph as a function that runs eagerly.
+    """A function of the eager runtime, made from nodes of a graph.
 
     Args:
         graph: The graph.
-        definition: A `GraphDef` of its nodes, with the functions they call.
-        inputs: Mapping from the name of a tensor that is given in a call to
-            its dtype, in the order of the arguments.
-        outputs: Sequence of tensors of the graph: the values to return.
-        targets: Sequence of the names of nodes that run for their effect.
-        flagged: Sequence of indices of the outputs for each of which a scalar
-            is returned, too, that has no value if the output has none.
+        definition: A `GraphDef` of the nodes, with the functions they call.
+        inputs: Mapping from the name of each tensor that is an argument of the
+            function to its dtype, in the order of the arguments.
+        outputs: Sequence of tensors of the graph, whose values are returned.
+        targets: Sequence of the names of nodes that run for their side effects.
+        flagged: Sequence of indices of outputs that may have no value. For each
+            of them a scalar is returned, too, which has a value if and only if
+            the output has one.
     """
 
     def __init__(
@@ -92,7 +93,7 @@ class Function:
                     known.add_function_def(one)
                     _users[one.signature.name] = 0
             for name in called:
-                if name in _users:  # others are not ours to remove
+                if name in _users:  # others were not added here
                     _users[name] += 1
             known.add_function_def(function)
         self._attributes = (
@@ -104,15 +105,15 @@ class Function:
         weakref.finalize(self, _forget, self._name, called).atexit = False
 
     def __call__(self, values: list[Any]) -> list[Any]:
-        """Calls the function with tensors, one for each input."""
+        """Calls the function with one tensor for each input."""
         found = _tf_private.execute(
             self._name, self._count, values, self._attributes
         )
         return list(found)
 
     def _add_output(self, function: Any, place: str, dtype: tf.DType) -> None:
-        # What is fetched may be a reference, which no function returns, or
-        # one output of several, of which each may have no value.
+        # An identity is needed, because a function can't return a reference,
+        # and because each of several outputs may have no value.
         node = function.node_def.add(
             name=f"{_OURS}fetched_{len(function.ret)}",
             op="Identity",
@@ -131,7 +132,7 @@ class Function:
 
 
 class _Places:
-    """Where the definition of a function finds the inputs of its nodes."""
+    """Converts the inputs of nodes from a graph's notation to a function's."""
 
     def __init__(
         self, graph: tf.Graph, given: Mapping[str, str], definition: Any
@@ -143,7 +144,7 @@ class _Places:
             function.signature.name: function.signature
             for function in definition.library.function
         }
-        # A node that calls a function may have taken the place of another.
+        # A node that calls a function may have replaced another node.
         self._calls = {
             node.name: functions[node.op]
             for node in definition.node
@@ -151,7 +152,7 @@ class _Places:
         }
 
     def __call__(self, name: str) -> str:
-        """Turns an input of a node of a graph into that of a function's."""
+        """Converts one input of a node."""
         if name.startswith("^"):
             return name
         if ":" not in name:
@@ -182,7 +183,7 @@ class _Places:
 
 
 def _forget(name: str, called: list[str]) -> None:
-    """Removes a function, and those that nobody else calls."""
+    """Removes a function, and the functions that only it called."""
     known = _tf_private.eager_context()
     with _lock:
         known.remove_function(name)

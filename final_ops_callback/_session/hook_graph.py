@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The hook graph: a real v1 graph whose variables are the live model's.
+"""The hook graph: a real v1 graph whose variables are those of a live model.
 
-It is a plain `tf.Graph`. Only there are tensors hashable (feed dicts) and
-compared by identity, variables v1 variables, `finalize()` real, `FileWriter`
-and `Saver` willing.
+It is a `tf.Graph` and not a `FuncGraph`. Only in a plain graph are tensors
+hashable (as the keys of feed dicts are) and compared by identity, are variables
+v1 variables, does `finalize()` work, and can `FileWriter` and `Saver` be used.
 """
 
 from __future__ import annotations
@@ -42,34 +42,40 @@ COLLECTIONS = {
 }
 
 
-# Where step tensors stand, so that they take no name from what hooks make.
+# Step tensors have a scope of their own, so that they don't take names from
+# the operations of hooks.
 _SCOPE, _GIVEN = "step_tensors/", "/given"
 _REFUSED_GRADIENT = "FinalOpsCallbackStepTensor"
 
 
 def _refuse_gradient(op: tf.Operation, *_: Any) -> None:
-    """Refuses what would silently be zero: the model is not in the graph."""
+    """Raises an error instead of returning a gradient of zero.
+
+    The operations of the model are not in the graph, so TensorFlow would find
+    no way from a step tensor to the weights.
+    """
     raise HookUsageError(
-        "the gradient of a step tensor is not known: what it is computed from "
-        "is not in the hook graph",
+        "the gradient of a step tensor is not known: the operations that "
+        "compute it are not in the hook graph",
         f"gradient of {op.name.removeprefix(_SCOPE).removesuffix(_GIVEN)!r}",
         "Compute gradients in the model's train_step, and log what you need "
         "of them.",
     )
 
 
-# A module that is loaded a second time finds it there, and nothing removes it.
+# When the module is reloaded, the gradient is registered already, and there is
+# no way to remove it.
 with contextlib.suppress(KeyError):
     tf.RegisterGradient(_REFUSED_GRADIENT)(_refuse_gradient)
 
 
 class HookGraph(tf.Graph):
-    """The graph that hooks see as the default graph.
+    """The graph that v1 hooks see as the default graph.
 
     Args:
         live_variables: Iterable of `LiveVariable`. One of them may have the
-            role `global_step`; without it the graph has a step of its own
-            that stays 0.
+            role `global_step`; without it, the graph has its own global step,
+            which stays 0.
         step_specs: What the training step delivers by name. Defaults to
             nothing.
 
@@ -94,8 +100,9 @@ class HookGraph(tf.Graph):
         self._told: set[str] = set()
         self._taken: dict[str, bool] = {}
         with self.as_default():
-            # Of a variable that a hook makes, a run reads the value and not
-            # the memory, whatever disable_resource_variables() has set.
+            # Variables that hooks make are resource variables, even after
+            # disable_resource_variables(): a run reads their value, and not
+            # their memory.
             tf.compat.v1.get_variable_scope().set_use_resource(True)
             for live in live_variables:
                 self._add_twin(live)
@@ -107,17 +114,16 @@ class HookGraph(tf.Graph):
         allow_tensor: bool = True,
         allow_operation: bool = True,
     ) -> Any:
-        """Finds a tensor or operation, by name too; makes step tensors.
+        """Finds a tensor or operation, and makes step tensors on demand.
 
-        A v1 hook finds the tensors of its model by name. A step tensor comes
-        into being when somebody looks for it, so that a model is asked only
-        for what is wanted. In v1 the model was built first, so its tensors
-        had their names, and what a hook made later got another one: a name
-        that the step is known to deliver is that of the step.
+        A v1 hook finds the tensors of its model by name. A step tensor is made
+        when somebody looks for it, so that the step delivers only what is
+        needed. In v1 the model was built first, so its tensors had the names,
+        and an operation that a hook made later got another name. Therefore, a
+        name that the step is known to deliver always means the step tensor.
 
         Args:
-            obj: What a v1 graph takes here: a name, tensor, operation or
-                variable.
+            obj: A name, tensor, operation or variable, as a v1 graph takes it.
             allow_tensor: Boolean. Defaults to `True`.
             allow_operation: Boolean. Defaults to `True`.
 
@@ -125,9 +131,10 @@ class HookGraph(tf.Graph):
             The tensor or operation.
 
         Raises:
-            UnknownNameError: There is none of this name; a `KeyError`, as in
-                v1.
-            StepTensorError: The shape and dtype of it are not known.
+            UnknownNameError: There is no element of this name. It is a
+                `KeyError`, as in v1.
+            StepTensorError: The shape and dtype of the step tensor are not
+                known.
         """
         if not isinstance(obj, str):
             return super().as_graph_element(obj, allow_tensor, allow_operation)
@@ -139,8 +146,8 @@ class HookGraph(tf.Graph):
         try:
             return self._named(obj, allow_tensor, allow_operation)
         except KeyError as error:
-            # Whoever looks for an operation may mean to make it if it is not
-            # there: what the step may turn out to log is no reason against.
+            # Code that looks for an operation may want to make it if it does
+            # not exist. A log that the step may have must not prevent that.
             if not (allow_tensor or is_known):
                 raise
             if not self._made_step_tensor(name):
@@ -160,13 +167,13 @@ class HookGraph(tf.Graph):
     def existing_element(
         self, obj: Any, allow_tensor: bool = True, allow_operation: bool = True
     ) -> Any:
-        """Finds a tensor as `as_graph_element` does, and makes none.
+        """Finds a tensor like `as_graph_element`, without making step tensors.
 
-        It is for the keys of feeds: a feed asks the model for nothing.
+        It is used for the keys of feeds, which ask the model for nothing.
 
         Raises:
-            HookUsageError: The name is that of a tensor of the step and that
-                of an operation which a hook made: either may be meant.
+            HookUsageError: The name is ambiguous: a step tensor has it, and so
+                has an operation that a hook made.
         """
         if isinstance(obj, str):
             name = obj.removesuffix(":0")
@@ -186,16 +193,16 @@ class HookGraph(tf.Graph):
     def _named(
         self, obj: Any, allow_tensor: bool, allow_operation: bool
     ) -> Any:
-        """Finds an element; step tensors by the names that they are known by.
+        """Finds an element; a step tensor is found by its short name.
 
-        They stand in a scope of their own, so that they take no name away
-        from the operations and summaries of hooks.
+        In the graph, step tensors have names in a scope of their own, so that
+        they don't take names from the operations and summaries of hooks.
         """
         if isinstance(obj, str):
             name = obj.removesuffix(":0")
             tensor = self.links.step_tensors.get(name)
             if name == LEARNING_RATE:
-                # A variable of a hook may be called so, as in v1.
+                # As in v1, a variable of a hook may have this name.
                 rate = self._learning_rate
                 tensor = tensor if rate is None else rate
                 tensor = None if self._is_taken(name) else tensor
@@ -207,7 +214,7 @@ class HookGraph(tf.Graph):
         """Returns whether a hook made an operation of this name."""
         if not self.finalized:
             return self._has_operation(name)
-        if name not in self._taken:  # which nothing changes any more
+        if name not in self._taken:  # a finalized graph does not change
             self._taken[name] = self._has_operation(name)
         return self._taken[name]
 
@@ -229,15 +236,16 @@ class HookGraph(tf.Graph):
             )
 
     def step_scope(self) -> contextlib.AbstractContextManager[Any]:
-        """Returns the name scope of what is not made by hooks."""
+        """Returns the name scope of operations that hooks did not make."""
         return tf.name_scope(_SCOPE)
 
     def replace_live(self, twin: str, variable: Any) -> None:
-        """Lets a twin stand for another variable of its shape and dtype.
+        """Makes a twin stand for another variable of the same shape and dtype.
 
         Args:
             twin: String. The name of its handle operation.
-            variable: A `tf.Variable`, with a part on each replica maybe.
+            variable: A `tf.Variable`, which may have a component on each
+                replica.
         """
         self.links.twins[twin] = dataclasses.replace(
             self.links.twins[twin],
@@ -251,9 +259,9 @@ class HookGraph(tf.Graph):
     def replaced_initializers(self) -> list[tf.Operation]:
         """The initializers of twins that hooks have replaced.
 
-        Keras owns the initial values of its variables, so their own
-        initializers do nothing. One that was replaced, as
-        `tf.compat.v1.train.init_from_checkpoint` does it, has to run.
+        Keras owns the initial values of its variables, so the initializers of
+        twins do nothing. An initializer that was replaced, as
+        `tf.compat.v1.train.init_from_checkpoint` does, has to run.
         """
         return [
             variable.initializer
@@ -269,9 +277,9 @@ class HookGraph(tf.Graph):
         spec = self.links.step_specs.spec(name)
         if spec is None:
             return False
-        # In v1 the model's tensors were there before the graph was finalized;
-        # here the first look may come as late as in `before_run`. Nothing
-        # public opens a finalized graph (tests/test_private_api.py notices).
+        # In v1 the tensors of the model existed before the graph was
+        # finalized. Here they may first be looked up in `before_run`, when the
+        # graph is finalized. No public function reopens a finalized graph.
         was_finalized = self.finalized
         if was_finalized:
             unfinalize(self)
@@ -291,8 +299,9 @@ class HookGraph(tf.Graph):
         ):
             with self.step_scope():
                 given = tf.compat.v1.placeholder(spec.dtype, spec.shape)
-                # Never run: the value is given. It leads back to the weights,
-                # so that v1.gradients looks for a way through it.
+                # This operation never runs, because the value is given. It
+                # has the weights as inputs, so that v1.gradients goes through
+                # it and finds the gradient that raises an error.
                 own_name = graph_name(name)
                 value, *_ = tf.raw_ops.IdentityN(
                     input=[given, *self._weights], name=own_name + _GIVEN
@@ -303,7 +312,7 @@ class HookGraph(tf.Graph):
 
     def _add_twin(self, live: LiveVariable) -> None:
         variable = live.variable
-        # `get_variable` knows no variable of which some dimensions are open.
+        # `get_variable` does not take a shape with unknown dimensions.
         open_ = variable.shape.rank is None
         sizes = [] if open_ else [size or 0 for size in variable.shape]
         with tf.variable_creator_scope(
@@ -315,7 +324,7 @@ class HookGraph(tf.Graph):
                 live.name,
                 shape=sizes,
                 dtype=variable.dtype,
-                # Never run: see `twin_initializers`.
+                # It never runs: see `twin_initializers`.
                 initializer=tf.compat.v1.zeros_initializer(),
                 trainable=live.role == "weight"
                 and live.is_trained
@@ -335,14 +344,14 @@ class HookGraph(tf.Graph):
 
 
 def graph_name(path: str) -> str:
-    """Turns the path of a variable into a name that a graph takes.
+    """Turns the path of a variable into a valid name for an operation.
 
     Args:
         path: String. Any text.
 
     Returns:
-        The path with an underscore for each character that no operation may
-        have in its name.
+        The path, with an underscore for each character that is not allowed in
+        the name of an operation.
 
     Example:
     >>> graph_name("my layer/kernel")
@@ -353,7 +362,7 @@ def graph_name(path: str) -> str:
 
 
 def unique_names(names: Iterable[str]) -> list[str]:
-    """Returns graph names in which each differs from the ones before it.
+    """Turns the paths of variables into graph names that are all different.
 
     Args:
         names: Iterable of strings. Paths of variables.

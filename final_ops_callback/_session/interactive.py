@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""EagerInteractiveSession: stands for `tf.compat.v1.InteractiveSession`."""
+"""EagerInteractiveSession: replaces `tf.compat.v1.InteractiveSession`."""
 
 from __future__ import annotations
 
@@ -12,21 +12,22 @@ from final_ops_callback._session.session import EagerSession
 
 
 class EagerInteractiveSession(EagerSession):
-    """An `EagerSession` that is the default one until it is closed.
+    """An `EagerSession` that is the default session until it is closed.
 
-    It needs no `with`: what is evaluated afterwards is evaluated in it. That
-    suits a notebook, or a script that is migrated by
-    `tf.compat.v1.InteractiveSession = EagerInteractiveSession`. As in v1, of
-    several of them the last one is closed first.
+    It does not need a `with` statement: tensors that are evaluated later are
+    evaluated in it. That suits a notebook, or a script that is migrated by
+    `tf.compat.v1.InteractiveSession = EagerInteractiveSession`. As in v1, if
+    there are several, the last one has to be closed first.
 
     Args:
-        target: String. Only `""`, this process. Defaults to `""`.
+        target: String. Only `""`, which means this process, is allowed.
+            Defaults to `""`.
         graph: The `tf.Graph` to run, which becomes the default graph, too.
             Defaults to the default graph.
-        config: A `tf.compat.v1.ConfigProto` or `None`. Kept, not used.
+        config: A `tf.compat.v1.ConfigProto` or `None`. It has no effect.
 
     Raises:
-        ArgumentError: Another target.
+        ArgumentError: The target is not `""`.
 
     Example:
     >>> import tensorflow as tf
@@ -51,6 +52,6 @@ class EagerInteractiveSession(EagerSession):
             self._until_closed.enter_context(graph.as_default())
 
     def close(self) -> None:
-        """Ends the session, which is the default one no longer."""
+        """Closes the session, which then is no longer the default session."""
         super().close()
         self._until_closed.close()

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The functions that the nodes of a graph call, for use in another graph.
+"""Copies the functions that a graph calls into the eager runtime.
 
 The eager runtime has one set of functions for the whole process, in which a
-name means one body. Each v1 graph has a set of its own. So a function is
-taken along under a name that says what is in it, too.
+name stands for one body. Each v1 graph has its own set. So a function is copied
+under a name that has a hash of its body in it.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ _known: weakref.WeakKeyDictionary[tf.Graph, Written] = (
 
 
 class Library:
-    """The functions of a graph.
+    """The library of functions of a graph.
 
     Args:
         definition: A `FunctionDefLibrary`.
@@ -53,7 +53,7 @@ class Library:
         return called_functions(node) & self.functions.keys()
 
     def needed(self, nodes: Iterable[Any]) -> set[str]:
-        """Returns the names of the functions that nodes lead to."""
+        """Returns the names of functions that nodes call, also indirectly."""
         found: set[str] = set()
         stack = [name for node in nodes for name in self.called(node)]
         while stack:
@@ -65,15 +65,15 @@ class Library:
         return found
 
     def take_along(self, definition: Any) -> None:
-        """Puts the functions that a graph calls into its definition.
+        """Copies the functions that the nodes of a `GraphDef` call into it.
 
         Args:
-            definition: A `GraphDef`. Its nodes are changed: they call the
-                functions by other names.
+            definition: A `GraphDef`. Its nodes are changed to call the
+                functions by their new names.
 
         Raises:
-            UnsupportedOpError: A gradient was given by hand where only the
-                runtime would look for it.
+            UnsupportedOpError: A function calls another that has a gradient of
+                its own, which the runtime would not find.
         """
         needed = self.needed(definition.node)
         if not needed:
@@ -108,9 +108,9 @@ class Library:
     def _let_inline(
         self, nodes: Iterable[Any], taken: Mapping[str, Any]
     ) -> None:
-        """Takes off that a function whose gradient is taken stays a call.
+        """Lets functions be inlined whose gradient is taken.
 
-        The eager runtime finds the gradient of no such function.
+        The eager runtime does not find the gradient of other functions.
         """
         everywhere = (nodes, *(f.node_def for f in taken.values()))
         gradients = [
@@ -124,9 +124,9 @@ class Library:
             node.attr.pop(_NO_INLINE, None)
 
     def _call_gradients(self, nodes: Iterable[Any]) -> None:
-        """Lets nodes call the gradients that were given by hand.
+        """Makes nodes call the gradients that were defined by hand.
 
-        The eager runtime has no place for them: it would derive another.
+        The eager runtime can't register them; it would derive its own.
         """
         if not self._gradients:
             return
@@ -153,24 +153,23 @@ class Library:
 
 
 class Written:
-    """What a graph says as messages, which take long to write out.
+    """Caches the serialized nodes of a graph, because writing them takes long.
 
     Args:
-        graph: The graph. What is kept is good for as long as nothing is added
-            to it.
+        graph: The graph. The cache is valid until an operation is added.
     """
 
     def __init__(self, graph: tf.Graph) -> None:
         self.version = graph.version
         self._nodes: dict[str, Any] = {}
         self._may_call: dict[str, bool] = {}
-        # Not the tensors themselves: they would keep the graph alive.
+        # Indices, because tensors would keep the graph alive.
         self._handles: dict[str, list[int]] = {}
         self.places: dict[str, str] = {}
         self.library: Library | None = None
 
     def node(self, op: tf.Operation) -> Any:
-        """Returns the `NodeDef` of an operation; it is not to be changed."""
+        """Returns the `NodeDef` of an operation, which must not be changed."""
         node = self._nodes.get(op.name)
         if node is None:
             node = self._nodes[op.name] = op.node_def
@@ -188,7 +187,7 @@ class Written:
         return [op.inputs[index] for index in indices]
 
     def may_call(self, op: tf.Operation) -> bool:
-        """Says whether an operation calls a function of the library."""
+        """Returns whether an operation calls a function of the library."""
         may = self._may_call.get(op.name)
         if may is None:
             may = self._may_call[op.name] = calls_a_function(self.node(op))
@@ -196,7 +195,7 @@ class Written:
 
 
 def written(graph: tf.Graph) -> Written:
-    """Returns what has been written out of a graph so far."""
+    """Returns the cache of the serialized nodes of a graph."""
     known = _known.get(graph)
     if known is None or known.version != graph.version:
         known = _known[graph] = Written(graph)
@@ -212,7 +211,7 @@ def library_of(graph: tf.Graph) -> Library:
 
 
 def calls_a_function(node: Any) -> bool:
-    """Says whether a node calls a function of the graph's library."""
+    """Returns whether a node calls a function of the graph's library."""
     return (
         any(
             value.HasField("func") or value.list.func
@@ -224,7 +223,7 @@ def calls_a_function(node: Any) -> bool:
 
 
 def called_functions(node: Any) -> set[str]:
-    """Returns what may be the names of functions that a node calls.
+    """Returns all names in a node that may be those of called functions.
 
     Args:
         node: A `NodeDef`. Its type may be the name of a function.
@@ -252,14 +251,14 @@ def _rename(nodes: Iterable[Any], names: dict[str, str]) -> None:
 def operation_of(graph: tf.Graph, name: str) -> tf.Operation:
     """Returns the operation that has a name.
 
-    A hook graph finds under some names what the model's step delivers, and
-    not the operation of a hook that is called so.
+    A hook graph would find a step tensor under some names, even if a hook has
+    made an operation of that name.
 
     Args:
         graph: A graph of any kind.
-        name: String. The name as the nodes of the graph have it.
+        name: String. The name as it stands in the nodes of the graph.
 
     Raises:
-        KeyError: There is none.
+        KeyError: There is no operation of this name.
     """
     return tf.Graph.as_graph_element(graph, name, allow_tensor=False)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A live variable: where the reads and writes of its twin in the graph go."""
+"""Live variables: the variables of a model that have twins in a graph."""
 
 from __future__ import annotations
 
@@ -19,40 +19,42 @@ from final_ops_callback.errors import UnsupportedOpError
 
 
 class Meaning(Protocol):
-    """How a value is converted that v1 kept in another way."""
+    """Converts a value that v1 kept in another form, such as a momentum."""
 
     def to_v1(self, value: tf.Tensor) -> tf.Tensor:
-        """Returns what v1 kept, for the value of the variable."""
+        """Converts the value of the variable to what v1 kept."""
 
     def from_v1(self, value: tf.Tensor) -> tf.Tensor:
-        """Returns the value of the variable, for what v1 kept."""
+        """Converts what v1 kept to the value of the variable."""
 
 
 @dataclasses.dataclass(frozen=True)
 class LiveVariable:
-    """A variable outside of the graph that gets a twin in it.
+    """A variable of a live model, to which a twin in the graph refers.
 
-    Under a distribution strategy it has a component for each replica of this
-    process. The twin is one of them. Of what no variable holds as a whole (a
-    metric, to whose share each replica adds; a step that is computed) it is a
-    stage, which is given the value before it is read.
+    Reads and writes of the twin go to the live variable. Under a distribution
+    strategy, the live variable has a component for each replica of this
+    process, and the twin refers to one of them. Some values are not held by
+    any one variable: a metric, of which each replica has a share, or a step
+    that is computed. Then the twin refers to a stage: an extra variable that
+    gets the value before it is read.
 
     Attributes:
         name: String. The name of the twin, as a checkpoint will know it.
-        variable: The `tf.Variable` whose value it is.
-        role: String. What it is to the model: `"weight"`, `"slot"`,
+        variable: The `tf.Variable` that holds the value.
+        role: String. What the variable is to the model: `"weight"`, `"slot"`,
             `"metric"`, `"learning_rate"` or `"global_step"`.
         components: Tuple. The variables that hold the value: one for each
             replica under a distribution strategy, else `(variable,)`.
-        path: String. The name that it has outside.
-        why_read_only: Pair of strings: why its twin must not be written, and
-            the way out. `None` if it may.
-        compute: Function without arguments that returns the value, where it
-            is that of no variable; `None` otherwise.
-        meaning: A `Meaning`, where v1 kept another value under the same name
-            than the variable holds; `None` otherwise.
-        is_trained: Boolean. Whether the model trains it, if it is a weight: a
-            frozen layer does not say so on its variables.
+        path: String. The name of the variable in the model.
+        why_read_only: Pair of strings: why the twin must not be written, and
+            the way out. `None` if it may be written.
+        compute: Function without arguments that returns the value, if no
+            variable holds it; `None` otherwise.
+        meaning: A `Meaning`, if v1 kept another value under the same name;
+            `None` otherwise.
+        is_trained: Boolean. Whether the model trains the variable, if it is a
+            weight. The variables of a frozen layer don't tell.
     """
 
     name: str
@@ -74,26 +76,27 @@ class LiveVariable:
 
     @property
     def handle(self) -> Any:
-        """The resource that reads and writes of the twin go to."""
+        """The resource to which reads and writes of the twin go."""
         if self.meaning is not None and self._stage is None:
-            # Not before somebody takes it: it is as large as the variable.
+            # The stage is as large as the variable, so it is made only when
+            # it is needed.
             self._make_stage()
         return self._twin.handle
 
     def read(self) -> tf.Tensor:
-        """Returns the value, of all replicas."""
+        """Returns the value, combined from all replicas."""
         if self.meaning is not None:
             return self._whole()
         self.gather()
         return value_now(self._twin)
 
     def gather(self) -> None:
-        """Makes ready for reads of the twin."""
+        """Updates the stage, if there is one, before the twin is read."""
         if self._stage is not None:
             self._stage.assign(self._whole())
 
     def spread(self) -> None:
-        """Takes what was written to the twin to all replicas."""
+        """Copies what was written to the twin to all replicas."""
         first, *others = self.components
         if self._stage is None:
             for other in others:
@@ -102,7 +105,8 @@ class LiveVariable:
         value = self._stage.read_value()
         if self.meaning is not None:
             value = self.meaning.from_v1(value)
-        # The first gets all; a sum or mean over all of them is as before.
+        # The first replica gets the value; the sum or mean over all replicas
+        # then equals the value, too.
         total = tf.VariableAggregation.SUM
         is_sum = self._is_shared_out and self.variable.aggregation == total
         first.assign(value)
@@ -110,7 +114,7 @@ class LiveVariable:
             other.assign(tf.zeros_like(other) if is_sum else value)
 
     def check_write(self) -> None:
-        """Refuses a write to what must not be written.
+        """Raises an error if the twin must not be written.
 
         Raises:
             UnsupportedOpError: The twin must not be written.
@@ -125,7 +129,7 @@ class LiveVariable:
 
     @property
     def is_plain(self) -> bool:
-        """Whether the twin is the whole of it: no need to gather or spread."""
+        """Whether the twin holds the whole value, without gather and spread."""
         has_stage = self._stage is not None or self.meaning is not None
         return not has_stage and len(self.components) == 1
 
@@ -135,7 +139,7 @@ class LiveVariable:
         object.__setattr__(self, "_stage", stage)
 
     def _whole(self) -> Any:
-        # `read_value` of replicas' shares puts them together.
+        # `read_value` combines the shares of the replicas.
         value = self.compute() if self.compute else self.variable.read_value()
         return value if self.meaning is None else self.meaning.to_v1(value)
 
@@ -148,7 +152,8 @@ class LiveVariable:
         if len(self.components) == 1:
             return False
         on_read = tf.VariableSynchronization.ON_READ
-        # Without an aggregation there is no value of all: any share will do.
+        # Without an aggregation, the shares have no common value, and any of
+        # them will do.
         apart = tf.VariableAggregation.NONE
         return (
             getattr(self.variable, "synchronization", None) == on_read
@@ -162,7 +167,7 @@ Variables = Mapping[str, Any] | Iterable[LiveVariable]
 def live_variables_of(
     variables: Variables | Callable[[], Variables], global_step: Any
 ) -> list[LiveVariable]:
-    """Lists live variables, however they were given.
+    """Returns a list of live variables from any form that users may give.
 
     Args:
         variables: Mapping from a name to a `tf.Variable`, an iterable of

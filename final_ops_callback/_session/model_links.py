@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What ties a graph to a live model: its twins and its step tensors."""
+"""Links a graph to a live model: its twins and its step tensors."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import tensorflow as tf
 from final_ops_callback._names import StepSpecs
 from final_ops_callback._session.live_variable import LiveVariable
 
-# TensorFlow neither lists nor exports a collection whose key is a tuple.
+# TensorFlow does not list or export a collection whose key is a tuple.
 _KEY = ("final_ops_callback", "model_links")
 
 
@@ -20,16 +20,16 @@ _KEY = ("final_ops_callback", "model_links")
 class ModelLinks:
     """What a graph knows of a live model and of the steps that train it.
 
-    A plain v1 graph knows nothing: everything is empty.
+    For a plain v1 graph, everything is empty.
 
     Attributes:
         twins: Dict from the name of a twin's handle operation to its
             `LiveVariable`.
         twin_initializers: Set of the names of the initializers of twins.
         step_tensors: Dict from the name of a step tensor to the tensor that
-            stands for it. Only the names that were asked for are in it.
+            stands for it. It has only the names that were asked for.
         step_inputs: Dict from the name of a tensor to the `LiveVariable`
-            that feeding it sets for one step.
+            that is set for one step when the tensor is fed.
         step_specs: What the training step delivers by name.
         find_fed: Function that finds the element that a feed names, called
             as `tf.Graph.as_graph_element`. `None`: that method of the graph.
@@ -46,16 +46,16 @@ class ModelLinks:
 
 
 def link(graph: tf.Graph, links: ModelLinks) -> None:
-    """Lets whoever has a graph find what ties it to a model."""
+    """Attaches its links to a graph, for `links_of`."""
     graph.add_to_collection(_KEY, links)
 
 
 def is_linked(graph: tf.Graph) -> bool:
-    """Returns whether a graph was tied to a model, as a hook graph is."""
+    """Returns whether a graph is linked to a model, as a hook graph is."""
     return bool(graph.get_collection(_KEY))
 
 
 def links_of(graph: tf.Graph) -> ModelLinks:
-    """Returns what ties a graph to a model; all empty for a plain graph."""
+    """Returns the links of a graph, which are empty for a plain graph."""
     found = graph.get_collection(_KEY)
     return found[0] if found else ModelLinks()

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""An error of a kernel, told as an error of an operation of a v1 graph."""
+"""Turns an error of a kernel into the error that a v1 session raised."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from final_ops_callback._session.function_def import NAME
 from final_ops_callback._session.library import operation_of
 from final_ops_callback._tf_private import interpolate_graph
 
-# What the eager runtime says of the function that the operation is in.
+# What the eager runtime adds about the function that holds the operation.
 _OF_THE_FUNCTION = re.compile(
     r"^Graph execution error:\s+"
     r"|Detected at node \S+ defined at \(most recent call last\):\n"
@@ -29,19 +29,20 @@ def of_the_graph(
     """Returns the error that a v1 session would have raised.
 
     Args:
-        error: What the eager runtime raised.
+        error: The error that the eager runtime raised.
         graph: The graph that the function was made from.
 
     Returns:
-        An error of the same type. Its `op` is the operation of the graph, its
-        `node_def` that of the operation, and its message says where it was
-        built. They are `None` if the message names no operation of the graph.
+        An error of the same type. Its `op` is the operation in the graph, its
+        `node_def` belongs to that operation, and its message says where the
+        operation was built. `op` and `node_def` are `None` if the message does
+        not name an operation of the graph.
     """
     message = _OF_THE_FUNCTION.sub("", error.message)
     operation = None
     named = _NODE.search(message)
     if named is not None:
-        with contextlib.suppress(KeyError):  # it may be inside of a function
+        with contextlib.suppress(KeyError):  # it may be inside a function
             operation = operation_of(graph, named.group(1))
     node_def = None if operation is None else operation.node_def
     return type(error)(node_def, operation, interpolate_graph(message, graph))

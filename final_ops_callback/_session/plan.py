@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What a set of fetches needs: before the step, and after it."""
+"""Plans what to run for some fetches, before a training step and after it."""
 
 from __future__ import annotations
 
@@ -29,13 +29,13 @@ from final_ops_callback.errors import StepTensorError
 
 
 class Plan:
-    """One structure of fetches with one set of feeds, mapped once.
+    """What to run for one structure of fetches with one set of feeds.
 
-    v1 ran fetches together with the train op: they saw the variables of
-    before the update, and the loss of the forward pass. So whatever does not
-    depend on a step tensor is computed before the step. The rest is computed
-    after it, from the step tensors and from the frontier: the values on the
-    way from the one part to the other, computed before.
+    v1 ran fetches together with the train op, so they saw the variables from
+    before the update and the loss of the forward pass. Therefore, everything
+    that does not depend on a step tensor is computed before the step. The
+    rest is computed after it, from the step tensors and from the frontier: the
+    values that were computed before the step and that the later part uses.
 
     Args:
         graph: The graph.
@@ -45,9 +45,10 @@ class Plan:
         links: The `ModelLinks` of the graph.
 
     Attributes:
-        step_names: List of the names of the step tensors that it needs.
+        step_names: List of the names of the step tensors that are needed.
         feed_names: List of the names of the fed tensors.
         used_feeds: Set of the names of the fed tensors that a fetch needs.
+        is_pure: Boolean. Whether running `before` again has no side effects.
     """
 
     def __init__(
@@ -74,14 +75,15 @@ class Plan:
         self._split(targets)
 
     def before(self, fed: Sequence[np.ndarray]) -> dict[str, Any]:
-        """Runs what does not depend on the step.
+        """Runs the part that does not depend on the step.
 
         Args:
-            fed: Sequence of arrays, the values of the feeds.
+            fed: Sequence of arrays: the values of the feeds.
 
         Returns:
-            Dict from the name of a tensor to its value, an eager tensor or
-            the array that was fed: the feeds, the fetches and the frontier.
+            Dict from the name of a tensor to its value, which is an eager
+            tensor or the array that was fed. It has the feeds, the fetches
+            and the frontier.
         """
         known = dict(zip(self.feed_names, fed, strict=True))
         if self._reads or self._shadows:
@@ -94,7 +96,7 @@ class Plan:
     def after(
         self, known: dict[str, Any], step_values: Mapping[str, Any]
     ) -> dict[str, Any]:
-        """Runs what depends on the step.
+        """Runs the part that depends on the step.
 
         Args:
             known: What `before` returned.
@@ -120,7 +122,7 @@ class Plan:
         return self._handler.build_results(None, values)
 
     def graphs(self) -> list[Any]:
-        """Returns what it runs as `GraphDef`s, one for each of its parts."""
+        """Returns the `GraphDef`s of the parts that the plan runs."""
         parts = (self._before, self._after)
         return [part.graph_def for part in parts if part is not None]
 
@@ -160,7 +162,7 @@ class Plan:
         frontier, remade = frontier_of(dependent, given, flow)
         fetched = [t for t in self._tensors if t.ref() not in given]
         early = [t for t in fetched if t.op not in dependent]
-        # What only reads a live variable needs no function.
+        # A fetch that only reads a live variable does not need a function.
         reads = {t.name: plain_read(self._graph, self._links, t) for t in early}
         self._reads = {name: r for name, r in reads.items() if r is not None}
         early = [t for t in early if t.name not in self._reads]
@@ -194,12 +196,11 @@ class Plan:
                 for name, (_, shadow) in self._shadows.items()
             },
         )
-        # Whether `before` may run a second time with no other effect.
         self.is_pure = not any(map(has_effects, independent))
 
 
 class _Part:
-    """A program that takes its inputs by name and returns values by name."""
+    """A program whose inputs and outputs are dicts by the names of tensors."""
 
     def __init__(
         self,
@@ -239,14 +240,15 @@ def _part(
 
 
 def _as_declared(name: str, value: Any, declared: tf.Tensor) -> tf.Tensor:
-    """Returns what a step delivers as what the graph was built for."""
+    """Converts a value of the step to the dtype that the graph expects."""
     given = (
         value if isinstance(value, tf.Tensor) else tf.convert_to_tensor(value)
     )
     fits = declared.shape.is_compatible_with(given.shape)
     if fits and given.dtype == declared.dtype:
         return given
-    # A fraction is no integer; all else keeps its meaning, if it fits.
+    # A float is not converted to an integer; other conversions are made if
+    # they keep the value.
     numbers = tf.string not in (given.dtype, declared.dtype)
     loses = given.dtype.is_floating and not declared.dtype.is_floating
     if fits and numbers and not loses:
@@ -255,7 +257,7 @@ def _as_declared(name: str, value: Any, declared: tf.Tensor) -> tf.Tensor:
             return cast
     shape, dtype = given.shape.as_list(), given.dtype.name
     raise StepTensorError(
-        f"the step delivers {dtype}{shape}, and not "
+        f"the step delivers {dtype}{shape} instead of "
         f"{declared.dtype.name}{declared.shape}",
         f"step tensor '{name}:0'",
         "Declare what it delivers: SessionRunHookCallback(hooks, "
@@ -265,14 +267,15 @@ def _as_declared(name: str, value: Any, declared: tf.Tensor) -> tf.Tensor:
 
 
 def _keeps_values(given: tf.Tensor, cast: tf.Tensor) -> bool:
-    """Returns whether the declared dtype holds the values, too."""
+    """Returns whether a cast to the declared dtype kept the values."""
     both_are_fractions = given.dtype.is_floating and cast.dtype.is_floating
     if both_are_fractions and cast.dtype.size >= given.dtype.size:
         return True
-    if given.dtype.is_floating:  # less exact, and not infinite
+    if given.dtype.is_floating:  # precision may be lost, but not the range
         is_same = tf.math.is_finite(cast) | ~tf.math.is_finite(given)
     else:
-        # Back from an unsigned number, a negative one is itself again.
+        # A negative number survives the way to an unsigned dtype and back, so
+        # the signs are compared, too.
         is_same = tf.cast(cast, given.dtype) == given
         if given.dtype.is_integer and cast.dtype.is_integer:
             is_same &= (cast < 0) == (given < 0)
@@ -280,5 +283,5 @@ def _keeps_values(given: tf.Tensor, cast: tf.Tensor) -> bool:
 
 
 def _as_host(value: Any) -> Any:
-    # Nearly all values are dense tensors, and those need no questions.
+    # Nearly all values are dense tensors, which are the fast case.
     return value.numpy() if isinstance(value, tf.Tensor) else to_host(value)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The plans of one session, each made once."""
+"""Caches the plans of one session, so that each is made once."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from final_ops_callback._session.model_links import ModelLinks
 from final_ops_callback._session.plan import Plan
 from final_ops_callback._session.resources import Resources
 
-# A script that fetches something else each time would keep all of them.
+# Without a limit, a script whose fetches differ each time would keep them all.
 _MOST = 512
 
 
 class Plans:
-    """Finds the plan of fetches and feeds, or makes it.
+    """Finds the plan of some fetches and feeds, or makes it.
 
     Args:
         graph: The graph.
@@ -36,7 +36,7 @@ class Plans:
         self._lock = threading.RLock()
 
     def plan(self, fetches: Any, feeds: list[tf.Tensor]) -> Plan:
-        """Returns the plan of a structure of fetches with some feeds.
+        """Returns the plan for a structure of fetches and some feeds.
 
         Args:
             fetches: The structure, as `Session.run` takes it.
@@ -44,13 +44,13 @@ class Plans:
         """
         leaves: list[Any] = []
         key = structure_key(fetches, leaves), tuple(t.name for t in feeds)
-        found = self._made.get(key)  # nearly always: no lock for it
+        found = self._made.get(key)  # nearly always there, so no lock is taken
         if found is None:
             found = self._add(key, fetches, feeds, leaves)
         return found[0]
 
     def clear(self) -> None:
-        """Lets all plans go."""
+        """Discards all plans."""
         with self._lock:
             self._made.clear()
 
@@ -69,23 +69,23 @@ class Plans:
                         self._resources,
                         self._links,
                     )
-                # With the leaves, which the key needs alive: the container
-                # that they came in may get others.
+                # The leaves are kept, because the key holds only while they
+                # are alive, and their container may change.
                 self._made[key] = plan, leaves
             return self._made[key]
 
 
 def structure_key(fetches: Any, leaves: list[Any]) -> Any:
-    """Returns a key under which a plan for the same fetches is found.
+    """Returns the key under which the plan for some fetches is cached.
 
     Args:
         fetches: A structure of fetches.
-        leaves: List. The leaves are appended to it. The key tells them apart
-            by identity, so it holds only as long as they are kept alive.
+        leaves: List to which the leaves are appended. The key identifies them
+            by their ids, so it is valid only while they are alive.
 
     Returns:
-        A hashable value, equal for structures of the same containers and the
-        same leaves (strings are the same by value).
+        A hashable value. It is equal for structures with the same containers
+        and the same leaves; strings are compared by value.
     """
     if isinstance(fetches, str):
         return fetches

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Part of a v1 graph as one function that runs eagerly."""
+"""Compiles a part of a v1 graph into one function that runs eagerly."""
 
 from __future__ import annotations
 
@@ -25,28 +25,28 @@ from final_ops_callback._session.subgraph import needed_operations
 
 
 class Program:
-    """The operations that some fetches need, as one compiled function.
+    """A compiled function of the operations that some fetches need.
 
-    The subgraph becomes the definition of a function, without any control
-    dependencies: what v1 left unordered stays unordered. The handle of a
-    twin is replaced by that of its live variable, so reads and writes go to
-    the model by reference. Resources that a hook made (variables, tables,
-    iterators) live in a container of the session.
+    The subgraph becomes the definition of a function, to which no control
+    dependencies are added: operations that v1 left unordered stay unordered.
+    The handle of a twin is replaced by the handle of its live variable, so that
+    reads and writes go to the model itself. Resources that a hook made
+    (variables, tables, iterators) live in a container of the session.
 
     Args:
         graph: The graph.
-        fetches: Sequence of its tensors. The values to return.
-        targets: Sequence of its operations, run for their effect.
-        inputs: Sequence of its tensors whose values are given in a call.
-        done: Collection of operations that have run already: a control
-            dependency on them holds.
+        fetches: Sequence of tensors of the graph, whose values are returned.
+        targets: Sequence of operations that run for their side effects.
+        inputs: Sequence of tensors whose values are the arguments of a call.
+        done: Collection of operations that have run already, so that control
+            dependencies on them are satisfied.
         resources: The `Resources` of the session.
         links: The `ModelLinks` of the graph.
-        shadows: Mapping from the name of a twin to the handle to read it
-            from, instead of the live variable. Defaults to none.
+        shadows: Mapping from the name of a twin to a handle that is read
+            instead of the live variable. Defaults to none.
 
     Raises:
-        UnsupportedOpError: An operation can't run outside of a v1 session.
+        UnsupportedOpError: An operation can run only in a v1 session.
     """
 
     def __init__(
@@ -67,7 +67,7 @@ class Program:
             if op.type in ONE_SHOT and not (
                 op.outputs and op.outputs[0] in fetches
             ):
-                # Its kernel is in a program of its own, which all share.
+                # Its kernel is in a separate program, which all others share.
                 make = functools.partial(
                     Program, graph, op.outputs, [], [], (), resources, links
                 )
@@ -78,7 +78,7 @@ class Program:
         )
         self._gathered, self._spread = resources.replicated(
             graph,
-            [  # less the initializers, which are skipped
+            [  # without the initializers of twins, which are skipped
                 op
                 for op, node in zip(operations, definition.node, strict=True)
                 if op.type == node.op
@@ -109,7 +109,7 @@ class Program:
             )
 
     def __call__(self, values: Sequence[Any]) -> list[Any]:
-        """Runs the function.
+        """Calls the compiled function.
 
         Args:
             values: Sequence of tensors or arrays, one for each input.
@@ -138,11 +138,11 @@ class Program:
 
     @property
     def graph_def(self) -> Any:
-        """What runs, as a `GraphDef`, before the runtime optimizes it."""
+        """The `GraphDef` of the function, before the runtime optimizes it."""
         return self._function.graph_def
 
     def _all_alive(self, results: list[Any]) -> list[Any]:
-        """Refuses what had no value, as v1 did; takes the flags off."""
+        """Raises an error for a fetch without a value; removes the flags."""
         count = len(results) - len(self._may_be_dead)
         for index, ran in zip(self._may_be_dead, results[count:], strict=True):
             if ran.shape.rank != 0:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Reading live variables without running the graph."""
+"""Reads live variables without running the graph."""
 
 from __future__ import annotations
 
@@ -19,23 +19,23 @@ from final_ops_callback._tf_private import GLOBAL_STEP_READ_KEY
 def plain_read(
     graph: tf.Graph, links: ModelLinks, tensor: tf.Tensor
 ) -> Callable[[], tf.Tensor] | None:
-    """Returns a function that reads the live variable a tensor reads.
+    """Returns a function that reads a tensor if it is only a live variable.
 
     Args:
         graph: The graph.
         links: The `ModelLinks` of the graph.
-        tensor: A tensor that no step tensor is needed for.
+        tensor: A tensor that does not depend on a step tensor.
 
     Returns:
-        The function, or `None` if the tensor is more than the value of a
-        live variable.
+        The function, or `None` if the tensor is not simply the value of a live
+        variable.
     """
     op = tensor.op
     if op.type == "ReadVariableOp" and not op.control_inputs:
         live = links.twins.get(op.inputs[0].op.name)
     elif tensor in graph.get_collection(GLOBAL_STEP_READ_KEY):
-        # What the stock hooks fetch: the step, if it is initialized (a twin
-        # always is), plus 0.
+        # The stock hooks fetch this tensor: the step (if it is initialized, as
+        # a twin always is) plus 0.
         step = tf.compat.v1.train.get_global_step(graph)
         live = links.twins.get(step.op.name)
     else:
@@ -48,11 +48,12 @@ def plain_read(
 def shadows(
     graph: tf.Graph, links: ModelLinks, dependent: Collection[tf.Operation]
 ) -> dict[str, tuple[LiveVariable, tf.Variable]]:
-    """Makes copies of the variables that are read while the step's values are.
+    """Makes copies of the variables that operations read after the step.
 
-    An operation that takes a variable itself (a branch of a conditional, say)
-    and depends on the step runs after it, and would see the update. It reads
-    a copy from before the step, if nothing writes the variable there.
+    An operation that depends on the step and reads a variable by its handle
+    (in a branch of a conditional, for example) would see the updated value. It
+    reads a copy from before the step instead, unless these operations write
+    the variable.
     """
     twins = links.twins
     read: dict[str, LiveVariable] = {}
@@ -75,7 +76,7 @@ def shadows(
 
 
 def readable(graph: tf.Graph, tensor: tf.Tensor) -> tf.Tensor:
-    """Returns the value for the handle of a variable, else the tensor."""
+    """Returns the value tensor of a variable's handle; else the tensor."""
     if tensor.dtype != tf.resource or tensor.op.type != "VarHandleOp":
         return tensor
     # In v1 the name of a variable was the name of its value.

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What outlives one run: the variables, tables and iterators of a session."""
+"""The resources of a session, which outlive a run: variables, tables."""
 
 from __future__ import annotations
 
@@ -17,37 +17,37 @@ from final_ops_callback._session.subgraph import definition_of
 from final_ops_callback._session.subgraph import needed_operations
 from final_ops_callback._session.writes import written_handles
 
-# An iterator that no name can share.
+# An iterator that can't be shared by its name.
 ONE_SHOT = ("OneShotIterator",)
 
 
 class Resources:
-    """The resources of one session: variables, tables, iterators.
+    """The variables, tables and iterators of one session.
 
-    Those that a hook made live in a container of the session. They persist
-    from run to run, and are freed with the session.
+    Resources that a hook made live in a container of the session. They persist
+    from run to run, and are freed when the session is closed.
 
     Args:
         graph: The graph of the session.
-        links: The `ModelLinks` of the graph. Its twins have the handles of
-            live variables.
+        links: The `ModelLinks` of the graph. Twins have the handles of live
+            variables.
     """
 
     def __init__(self, graph: tf.Graph, links: ModelLinks) -> None:
         self._graph = graph
         self._links = links
         self._twins = links.twins
-        # Dashes, because a container takes no underscores.
+        # The name has dashes, because underscores are not allowed in it.
         self._container = f"eager-session-{uuid.uuid4().hex}"
         self._own: dict[str, tf.Operation] = {}
         self._one_shot: dict[str, tuple[Any, Any]] = {}
 
     def handle(self, op: tf.Operation) -> Any:
-        """Returns the handle that stands for an operation, or `None`.
+        """Returns the handle that replaces the output of an operation, if any.
 
         Args:
-            op: An operation. Only one that makes a handle can have another
-                in its stead.
+            op: An operation. `None` is returned unless it makes a handle that
+                is replaced.
         """
         if op.name in self._twins:
             return self._twins[op.name].handle
@@ -58,18 +58,18 @@ class Resources:
     def replicated(
         self, graph: tf.Graph, operations: Sequence[tf.Operation]
     ) -> tuple[list[LiveVariable], list[LiveVariable]]:
-        """Returns the live variables of replicas that operations take.
+        """Returns the live variables with replicas that operations use.
 
         Args:
             graph: The graph.
-            operations: Sequence of its operations.
+            operations: Sequence of operations of the graph.
 
         Returns:
-            Pair of those that have to be gathered before, and those that have
-            to be spread after the operations have run.
+            Pair of the variables to gather before the operations run, and the
+            variables to spread after it.
 
         Raises:
-            UnsupportedOpError: A variable is written that must not be.
+            UnsupportedOpError: A read-only variable is written.
         """
         written = written_handles(graph, operations) & set(self._twins)
         for name in written:
@@ -85,11 +85,11 @@ class Resources:
         ]
 
     def claim(self, op: tf.Operation, node: Any) -> None:
-        """Gives a resource that an operation makes to this session.
+        """Puts the resource that an operation makes into the container.
 
         Args:
             op: An operation of the graph.
-            node: Its `NodeDef`, which is changed.
+            node: The `NodeDef` of the operation, which is changed.
         """
         if op.type in ONE_SHOT:
             return
@@ -106,16 +106,16 @@ class Resources:
         """Makes the handle of a resource that belongs to one kernel.
 
         Args:
-            op: The operation that makes it.
-            program: Called without arguments. Makes the program that has the
-                kernel, which is kept as long as the session.
+            op: The operation that makes the resource.
+            program: Function without arguments that makes the program with the
+                kernel. The program is kept as long as the session.
         """
         if op.name not in self._one_shot:
             made = program()
             self._one_shot[op.name] = made, made([])[0]
 
     def free(self) -> None:
-        """Destroys the resources that hooks made."""
+        """Frees the resources that hooks made."""
         own, self._own = self._own, {}
         self._one_shot.clear()
         if not own:
@@ -142,7 +142,7 @@ class Resources:
 
 
 def _is_reference(tensor: tf.Tensor) -> bool:
-    """Says whether a tensor is a reference: to a variable of TensorFlow 1."""
+    """Returns whether a tensor refers to a TensorFlow 1 reference variable."""
     return bool(tensor.dtype != tensor.dtype.base_dtype)
 
 
@@ -152,8 +152,8 @@ def _destroyed(handle: tf.Tensor) -> Any:
             resource=handle, ignore_lookup_error=True
         )
     if _is_reference(handle):
-        # No operation destroys a variable of TensorFlow 1. Without elements
-        # it holds no memory but for its name.
+        # No operation destroys a reference variable. When it is empty, it uses
+        # memory only for its name.
         return tf.raw_ops.Assign(
             ref=handle,
             value=tf.zeros([0], handle.dtype.base_dtype),

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""EagerSession: stands where `tf.compat.v1.Session` stood."""
+"""EagerSession: takes the place of `tf.compat.v1.Session`."""
 
 from __future__ import annotations
 
@@ -25,35 +25,37 @@ from final_ops_callback.errors import StepTensorError
 from final_ops_callback.errors import UnsupportedOpError
 
 _NOTHING = contextlib.nullcontext()
-# Who migrates a script may put this class in the place of that one.
+# It is kept here because a migrated script replaces the public name.
 _V1_SESSION = tf.compat.v1.Session
-# All sessions that are open, for `reset`.
+# All open sessions, for `reset`.
 _open: weakref.WeakSet[EagerSession] = weakref.WeakSet()
 
-# From the names of step tensors to their values at this moment.
+# A function from the names of step tensors to their current values.
 ValuesNow = Callable[[Sequence[str]], Mapping[str, Any]]
 
 
 class EagerSession(SessionInterface):
     """Runs a v1 graph on the eager runtime, where the Keras model lives.
 
-    It is used as `tf.compat.v1.Session` is. Each set of fetches is compiled
-    once. On a `HookGraph`, the variables are those of a live model: reads
-    and writes go to it at once.
+    It is used like `tf.compat.v1.Session`. Each set of fetches is compiled
+    once. In a `HookGraph`, the variables are those of a live model, so reads
+    and writes reach the model immediately.
 
     Args:
-        target: String. Only `""`, this process. Defaults to `""`.
+        target: String. Only `""`, which means this process, is allowed.
+            Defaults to `""`.
         graph: The `tf.Graph` to run. Defaults to the default graph.
-        config: A `tf.compat.v1.ConfigProto` or `None`. Kept, not used: the
-            eager runtime has been configured already. Defaults to `None`.
+        config: A `tf.compat.v1.ConfigProto` or `None`. It has no effect,
+            because the eager runtime is configured already. Defaults to
+            `None`.
 
     Attributes:
         values_now: Function from a list of the names of step tensors to a
-            mapping with their values, while a session may be asked for them;
-            `None` while it may not.
+            mapping with their values. It is `None` while they have no values,
+            as before a step.
 
     Raises:
-        ArgumentError: Another target.
+        ArgumentError: The target is not `""`.
 
     Example:
     >>> import tensorflow as tf
@@ -80,8 +82,9 @@ class EagerSession(SessionInterface):
         self._config = config
         self._links = links_of(self._graph)
         self._resources = Resources(self._graph, self._links)
-        # As a v1 session, one that nobody closed frees what is its own when
-        # it is gone; not at the end of the process, which frees all.
+        # Like a v1 session, a session that was never closed frees its own
+        # resources when it is deleted. At the end of the process that is not
+        # needed.
         weakref.finalize(self, self._resources.free).atexit = False
         self._plans = Plans(self._graph, self._resources, self._links)
         self._lock = threading.RLock()
@@ -107,13 +110,13 @@ class EagerSession(SessionInterface):
         return b""
 
     def list_devices(self) -> list[Any]:
-        """Lists the devices that operations can run on.
+        """Returns the devices that operations can run on.
 
         Returns:
             List of objects with `name`, `device_type`, `memory_limit_bytes`
-            and `incarnation`, as v1's.
+            and `incarnation`, as in v1.
         """
-        # A session of v1 in this process has the devices of this process.
+        # A v1 session in this process sees the devices of this process.
         with _V1_SESSION(graph=tf.Graph(), config=self._config) as session:
             return list(session.list_devices())
 
@@ -121,16 +124,16 @@ class EagerSession(SessionInterface):
     def reset(
         target: str, containers: Sequence[str] | None = None, config: Any = None
     ) -> None:
-        """Closes all sessions, as v1's did; their variables are freed.
+        """Closes all sessions and frees their variables, as in v1.
 
         Args:
-            target: String. Only `""`, this process.
-            containers: Sequence of strings or `None`. As in v1, it makes no
-                difference: all sessions are closed. Defaults to `None`.
-            config: A `tf.compat.v1.ConfigProto` or `None`. Not used.
+            target: String. Only `""`, which means this process, is allowed.
+            containers: Sequence of strings or `None`. As in v1, it has no
+                effect: all sessions are closed. Defaults to `None`.
+            config: A `tf.compat.v1.ConfigProto` or `None`. It has no effect.
 
         Raises:
-            ArgumentError: Another target.
+            ArgumentError: The target is not `""`.
         """
         _check_target(target)
         for session in list(_open):
@@ -138,12 +141,12 @@ class EagerSession(SessionInterface):
             session.close()
 
     def as_default(self) -> contextlib.AbstractContextManager[EagerSession]:
-        """Makes this the session of `Tensor.eval` and `Operation.run`.
+        """Makes this the session that `Tensor.eval` and `Operation.run` use.
 
         As in v1, leaving the context does not close the session, and the
-        default graph stays what it was.
+        default graph does not change.
         """
-        # The method of v1 needs nothing of its own class.
+        # The method of v1 uses no state of its own class.
         return _V1_SESSION.as_default(self)
 
     def __enter__(self) -> EagerSession:
@@ -167,7 +170,7 @@ class EagerSession(SessionInterface):
             self.close()
 
     def close(self) -> None:
-        """Ends the session; variables and tables of its own are freed."""
+        """Closes the session and frees its own variables and tables."""
         with self._lock:
             if not self._closed:
                 self._closed = True
@@ -176,7 +179,7 @@ class EagerSession(SessionInterface):
                 self._resources.free()
 
     def forget_plans(self) -> None:
-        """Plans anew what is run from now on, because a variable changed."""
+        """Discards all plans, because a variable was replaced."""
         self._plans.clear()
 
     def run(
@@ -186,7 +189,7 @@ class EagerSession(SessionInterface):
         options: Any = None,
         run_metadata: Any = None,
     ) -> Any:
-        """Runs operations and returns the values of tensors, at once.
+        """Runs operations immediately and returns the values of tensors.
 
         Args:
             fetches: A tensor, operation, variable, sparse tensor or name, or
@@ -195,9 +198,9 @@ class EagerSession(SessionInterface):
                 `None`. Defaults to `None`.
             options: A `tf.compat.v1.RunOptions` or `None`. Its `trace_level`
                 and its `output_partition_graphs` have an effect.
-            run_metadata: A `tf.compat.v1.RunMetadata` or `None`. Filled with
-                what the options ask for: the kernels of the run, the graphs
-                that were executed.
+            run_metadata: A `tf.compat.v1.RunMetadata` or `None`. It is filled
+                with what the options ask for: the kernels of the run, the
+                graphs that were executed.
 
         Returns:
             The values in the structure of `fetches`, as NumPy; `None` for an
@@ -205,12 +208,12 @@ class EagerSession(SessionInterface):
 
         Raises:
             RuntimeError: The session is closed.
-            TypeError: A fetch or a key of the feeds is of another kind.
+            TypeError: A fetch or a key of the feeds has the wrong type.
             ValueError: A fetch or feed does not fit the graph.
             StepTensorError: A fetch needs a value of a training step.
-            CancelledError: `reset` has closed the session.
-            OpError: An operation fails. As in v1, its `op` is the operation
-                of the graph, and its message says where it was built.
+            CancelledError: `reset` closed the session.
+            OpError: An operation failed. As in v1, `op` is the operation in
+                the graph, and the message says where it was built.
         """
         plan, fed = self.prepare(fetches, feed_dict)
         values = self._step_values(plan) if plan.step_names else {}
@@ -245,22 +248,23 @@ class EagerSession(SessionInterface):
         feed_list: Sequence[Any] | None = None,
         accept_options: bool = False,
     ) -> Callable[..., Any]:
-        """Returns a function that runs the fetches, as v1's does.
+        """Returns a function that runs the fetches, as in v1.
 
         Args:
             fetches: As in `run`.
-            feed_list: List or tuple of tensors or names: what the arguments
-                of the function are fed to, by their places. Defaults to
+            feed_list: List or tuple of tensors or names, to which the
+                positional arguments of the function are fed. Defaults to
                 `None`.
             accept_options: Boolean. Whether the function takes `options` and
-                `run_metadata`. As in v1, one with a `feed_list` always does.
-                Defaults to `False`.
+                `run_metadata`. As in v1, a function with a `feed_list` always
+                does. Defaults to `False`.
 
         Returns:
             The function.
 
         Raises:
-            TypeError: The feeds are no list, or a fetch is of another kind.
+            TypeError: `feed_list` is not a list, or a fetch has the wrong
+                type.
         """
         if feed_list is None:
             return self._callable(fetches, accept_options)
@@ -272,7 +276,7 @@ class EagerSession(SessionInterface):
         keys = list(feed_list)
 
         def run(*values: Any, **options: Any) -> Any:
-            # As in v1, a key without a value is not fed, and the other way.
+            # As in v1, a key without a value is ignored, and vice versa.
             feeds = dict(zip(keys, values, strict=False))
             return self.run(fetches, feeds, **options)
 
@@ -281,7 +285,7 @@ class EagerSession(SessionInterface):
     def _callable(
         self, fetches: Any, accept_options: bool
     ) -> Callable[..., Any]:
-        """Returns a function that is fed nothing; checks the fetches now."""
+        """Returns a function without feeds, and checks its fetches now."""
         self.prepare(fetches, None)
 
         def run_with_options(
@@ -295,30 +299,31 @@ class EagerSession(SessionInterface):
         return run_with_options if accept_options else run
 
     def partial_run_setup(self, fetches: Any, feeds: Any = None) -> Any:
-        """Refused: a run here is whole."""
+        """Raises an error, because a run can't be divided here."""
         raise UnsupportedOpError(
-            "a run can't be made in parts", "partial_run_setup", "Use run."
+            "a run can't be divided into parts", "partial_run_setup", "Use run."
         )
 
     def partial_run(
         self, handle: Any, fetches: Any, feed_dict: Any = None
     ) -> Any:
-        """Refused: a run here is whole."""
+        """Raises an error, because a run can't be divided here."""
         raise UnsupportedOpError(
-            "a run can't be made in parts", "partial_run", "Use run."
+            "a run can't be divided into parts", "partial_run", "Use run."
         )
 
     def prepare(
         self, fetches: Any, feed_dict: Mapping[Any, Any] | None
     ) -> tuple[Plan, list[Any]]:
-        """Checks fetches and feeds, before anything runs.
+        """Checks fetches and feeds before anything runs.
 
         Args:
             fetches: As in `run`.
             feed_dict: As in `run`.
 
         Returns:
-            Pair of the plan and the fed values as arrays, in its order.
+            Pair of the plan and the fed values as arrays, in the order of the
+            plan.
         """
         if self._was_reset:
             raise tf.errors.CancelledError(

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Where a graph is cut in two: before the step, and after it."""
+"""Splits operations into those that run before a step and those after it."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ import tensorflow as tf
 from final_ops_callback._session.control_flow import ControlFlow
 from final_ops_callback.errors import UnsupportedOpError
 
-# Stateful operations that can run again: they only read.
+# Stateful operations that only read, so that they can run again.
 _PURE = ("ReadVariableOp", "VarHandleOp", "VarIsInitialized", "ResourceGather")
 
 
 def dependent_on(
     flow: ControlFlow, step_ops: Collection[tf.Operation]
 ) -> set[tf.Operation]:
-    """Returns the operations that wait for the step.
+    """Returns the operations that depend on the training step.
 
     Args:
         flow: The `ControlFlow` of all operations.
@@ -46,7 +46,7 @@ def frontier_of(
     given: Collection[Any],
     flow: ControlFlow,
 ) -> tuple[list[tf.Tensor], set[tf.Operation]]:
-    """Finds what the later part takes over from the earlier one.
+    """Finds the values that the part after the step takes from the other part.
 
     Args:
         dependent: Collection of the operations that wait for the step.
@@ -54,12 +54,13 @@ def frontier_of(
         flow: The `ControlFlow` of both parts.
 
     Returns:
-        Pair of the tensors on the way from the one part to the other, and of
-        the operations that both parts run, because what they make can't be
-        handed on.
+        Pair of the tensors that are passed from the earlier to the later part,
+        and the operations that both parts run, because their outputs can't be
+        passed on.
 
     Raises:
-        UnsupportedOpError: What runs in a branch would run twice.
+        UnsupportedOpError: An operation in a branch would run twice, although
+            it has side effects.
     """
     frontier: dict[Any, tf.Tensor] = {}
     remade: set[tf.Operation] = set()
@@ -95,14 +96,15 @@ def _check_again(op: tf.Operation, flow: ControlFlow) -> None:
 
 
 def has_effects(op: tf.Operation) -> bool:
-    """Says whether to run an operation twice is not to run it once."""
+    """Returns whether running an operation a second time has an effect."""
     return op.op_def.is_stateful and not op.type.startswith(_PURE)
 
 
 def _is_made_anew(tensor: tf.Tensor) -> bool:
-    """Says whether both parts make a tensor, instead of handing it on.
+    """Returns whether both parts compute a tensor, instead of passing it on.
 
-    A handle is no value, and a constant costs less than an input.
+    A handle is not a value that can be passed on, and a constant costs less
+    than an input.
     """
     return tensor.dtype in (tf.resource, tf.variant) or (
         tensor.op.type == "Const" and not tensor.op.control_inputs

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The part of a v1 graph that some fetches need, as a `GraphDef`."""
+"""Extracts the part of a v1 graph that some fetches need."""
 
 from __future__ import annotations
 
@@ -21,15 +21,15 @@ from final_ops_callback._session.writes import Accesses
 from final_ops_callback._session.writes import source
 from final_ops_callback.errors import UnsupportedOpError
 
-# Their state belongs to one kernel. Each set of fetches is a function with
-# kernels of its own, so what one puts in, another would never see.
+# The state of these operations belongs to one kernel. Each set of fetches is a
+# function with its own kernels, so one would not see what another has put in.
 _PRIVATE_TO_A_KERNEL = re.compile(
     r"(\w*Queue(V2)?|Barrier|\w*Reader(V2)?"
     r"|(Sparse|Resource)?ConditionalAccumulator"
     r"|RecordInput|(Ordered|Unordered)?Map(Stage|Unstage\w*)"
     r"|(Ordered|Unordered)?MapPeek|Stage|Unstage|StagePeek)"
 )
-# In v1 a value that is fed to them takes the place of the whole operation.
+# In v1, feeding one of these replaces the whole operation.
 _PLACEHOLDERS = ("Placeholder", "PlaceholderV2")
 
 
@@ -39,7 +39,7 @@ def needed_operations(
     given: Collection[Any],
     done: Collection[tf.Operation] = (),
 ) -> list[tf.Operation]:
-    """Returns the operations that must run, inputs before their consumers.
+    """Returns the operations that must run, each after its inputs.
 
     Args:
         fetches: Iterable of tensors.
@@ -52,8 +52,8 @@ def needed_operations(
     """
     order: dict[tf.Operation, None] = {}
     roots = [t.op for t in fetches if t.ref() not in given] + list(targets)
-    # Depth first without recursion, because graphs are deep: an operation is
-    # pushed a second time to be noted after its inputs.
+    # The search is depth first, without recursion because graphs are deep. An
+    # operation is pushed a second time, to be added after its inputs.
     stack = [(op, False) for op in reversed(roots)]
     visited: set[tf.Operation] = set()
     while stack:
@@ -76,7 +76,7 @@ def needed_operations(
 def predecessors(
     op: tf.Operation, given: Collection[Any], done: Collection[tf.Operation]
 ) -> Iterator[tf.Operation]:
-    """Yields the operations that an operation has to wait for."""
+    """Yields the operations that must run before an operation."""
     for tensor in op.inputs:
         if tensor.ref() not in given:
             yield tensor.op
@@ -86,8 +86,8 @@ def predecessors(
 
 
 def _is_given(op: tf.Operation, given: Collection[Any]) -> bool:
-    # As in v1, what waits for another operation waits also if that has been
-    # fed: the operation runs, and its value is not used.
+    # As in v1, a fed operation still runs if another one has a control
+    # dependency on it; its value is not used.
     return op.type in _PLACEHOLDERS and op.outputs[0].ref() in given
 
 
@@ -98,13 +98,13 @@ def definition_of(
     links: ModelLinks,
     given: Collection[Any] = (),
 ) -> Any:
-    """Writes operations as a `GraphDef` that another graph can import.
+    """Returns operations as a `GraphDef` that another graph can import.
 
     Args:
         graph: The graph that the operations are in.
         operations: List of operations, inputs before their consumers.
-        claim: Called with each operation and its `NodeDef`, which it may
-            change.
+        claim: Function that is called with each operation and its `NodeDef`,
+            which it may change.
         links: The `ModelLinks` of the graph.
         given: Collection of references of tensors whose values are known.
 
@@ -112,7 +112,7 @@ def definition_of(
         The `GraphDef`. Its nodes have the names of the operations.
 
     Raises:
-        UnsupportedOpError: An operation can't run outside of a v1 session.
+        UnsupportedOpError: An operation can run only in a v1 session.
     """
     definition = tf.compat.v1.GraphDef()
     definition.versions.CopyFrom(graph.graph_def_versions)
@@ -122,7 +122,7 @@ def definition_of(
         _check(op)
         node = definition.node.add()
         node.CopyFrom(known.node(op))
-        # Colocation names operations that may be left out here.
+        # Colocation constraints may name operations that are left out here.
         node.attr.pop("_class", None)
         kept = [
             name
@@ -133,8 +133,8 @@ def definition_of(
             op.name in links.twin_initializers
             and op.inputs[1].ref() not in given
         ):
-            # Keras owns the initial values of its variables: initializing a
-            # twin does nothing, unless it is fed (Variable.load).
+            # Keras owns the initial values of its variables, so initializing a
+            # twin does nothing unless the value is fed, as by Variable.load.
             node.op = "NoOp"
             node.attr.clear()
             kept = [name for name in kept if name.startswith("^")]
@@ -149,11 +149,11 @@ def definition_of(
 def _read_first(
     graph: tf.Graph, operations: list[tf.Operation], definition: Any
 ) -> None:
-    """Lets a run read a variable before it writes it.
+    """Adds control dependencies, so that reads come before writes.
 
-    v1 left the order of the two open, and in practice the read came first,
-    because it waits for nothing. Here it always does, unless it waits for a
-    write itself, or may not run where the write does.
+    v1 did not define the order. In practice the read came first, because it
+    does not wait for anything. Here it always comes first, unless the read
+    itself depends on a write, or runs under other conditions than the write.
     """
     accesses = Accesses(graph)
     nodes = dict(zip(operations, definition.node, strict=True))
@@ -199,23 +199,23 @@ def _edge(
     flow: ControlFlow,
     after_a_write: Collection[tf.Operation],
 ) -> tuple[tf.Operation, tf.Operation] | None:
-    """Returns what has to wait for what, so that a read comes first."""
+    """Returns the two operations to connect, so that a read comes first."""
     first, then, after = read, write, {read}
     if flow.frames(first) > flow.frames(then):
-        # Nothing outside of a loop may wait for what is in it.
+        # An operation outside a loop can't wait for one inside.
         way_out = flow.way_out(first, flow.frames(then))
         if way_out is None:
             return None
         first, after = way_out
     else:
-        # Nothing but the way into a loop may wait for what is outside.
+        # Only the operations that enter a loop can wait for one outside.
         while flow.frames(then) > flow.frames(first) and then.inputs:
             then = then.inputs[0].op
         if flow.frames(then) != flow.frames(first):
             return None
     if not after.isdisjoint(after_a_write):
         return None
-    # What waits for an operation that does not run does not run either.
+    # An operation does not run if it waits for one that does not run.
     runs = flow.condition(first) <= flow.condition(then)
     return (first, then) if runs else None
 

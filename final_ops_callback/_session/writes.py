@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Which variables the operations of a graph write."""
+"""Finds which variables the operations of a graph read and write."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ from final_ops_callback._session.library import written as written_out
 
 READS = ("ReadVariableOp", "ResourceGather", "ResourceGatherNd")
 _WRITES = ("Assign", "ResourceApply", "ResourceSparseApply", "ResourceScatter")
-# They hand on what they get.
+# These operations pass their input on.
 _FORWARDS = ("Identity", "Switch", "Enter")
-# Which input of an operation is the first argument of the function it calls.
+# The index of the input that is the first argument of the called function.
 _FIRST_ARGUMENT = {
     "Case": 1,
     "If": 1,
@@ -31,7 +31,7 @@ _FIRST_ARGUMENT = {
 
 
 class Accesses:
-    """Which variables each operation of a graph reads and writes.
+    """Finds which variables each operation of a graph reads and writes.
 
     Args:
         graph: The graph.
@@ -51,16 +51,16 @@ class Accesses:
             return taken
         if not self._written_out.may_call(op):
             return []
-        if self._functions is None:  # long to write out
+        if self._functions is None:  # serializing them takes long
             self._functions = _Functions(library_of(self._graph).functions)
         indices = self._functions.written_inputs(self._written_out.node(op))
         inputs = [op.inputs[index] for index in indices]
         return [tensor for tensor in inputs if tensor.dtype == tf.resource]
 
     def read(self, op: tf.Operation) -> list[tf.Tensor]:
-        """Returns the handles of the variables whose values one takes.
+        """Returns the handles of the variables that an operation only reads.
 
-        What writes a variable is not said to read it, too.
+        A variable that the operation also writes is not among them.
         """
         if op.type in READS:
             return [op.inputs[0]]
@@ -78,8 +78,8 @@ def written_handles(
 
     Args:
         graph: The graph.
-        operations: Iterable of its operations. The functions that they call
-            count, too.
+        operations: Iterable of its operations. What the functions that they
+            call write is included.
     """
     accesses = Accesses(graph)
     return {
@@ -90,10 +90,10 @@ def written_handles(
 
 
 def source(tensor: tf.Tensor) -> tf.Operation:
-    """Returns the operation that made the variable behind a tensor.
+    """Returns the operation that made the variable of a handle.
 
     Args:
-        tensor: A handle, maybe one that was handed on.
+        tensor: A handle, which other operations may have passed on.
     """
     while tensor.op.type in _FORWARDS:
         tensor = tensor.op.inputs[0]
@@ -101,14 +101,14 @@ def source(tensor: tf.Tensor) -> tf.Operation:
 
 
 class _Functions:
-    """Which of their arguments functions write."""
+    """Finds which of their arguments the functions of a graph write."""
 
     def __init__(self, functions: Mapping[str, Any]) -> None:
         self._functions = functions
         self._written: dict[str, set[int]] = {}
 
     def written_inputs(self, node: Any) -> set[int]:
-        """Returns the places of the inputs of a node that it writes."""
+        """Returns the indices of the inputs that a node writes."""
         if node.op.startswith(_WRITES):
             return {0}
         called = called_functions(node) & self._functions.keys()
@@ -116,13 +116,13 @@ class _Functions:
         first = 0 if node.op in called else _FIRST_ARGUMENT.get(node.op)
         if first is not None:
             return {first + index for index in written}
-        # Nothing says which input is which argument: it may be any.
+        # It is not known which input is which argument, so all may be written.
         inputs = [name for name in node.input if not name.startswith("^")]
         return set(range(len(inputs))) if written else set()
 
     def _written_arguments(self, name: str) -> set[int]:
         if name not in self._written:
-            self._written[name] = set()  # a function may call itself
+            self._written[name] = set()  # because a function may call itself
             function = self._functions[name]
             nodes = {node.name: node for node in function.node_def}
             places = {
