@@ -120,3 +120,41 @@ def test_before_the_backup_hooks_see_what_it_overwrites(tmp_path: Path) -> None:
     assert seen.created == 0
     assert seen.first == expected.first
     assert seen.last < expected.last
+
+
+@pytest.mark.parametrize("call", ["fit", "evaluate", "predict"])
+@pytest.mark.parametrize("is_first", [False, True])
+def test_hooks_run_around_the_step_itself(call: str, is_first: bool) -> None:
+    """Wherever a callback stands, its batch events are outside of the hooks'."""
+    events: list[str] = []
+    phase = {"fit": "train", "evaluate": "test", "predict": "predict"}[call]
+
+    class Batches(keras.callbacks.Callback):
+        pass
+
+    for moment in ("begin", "end"):
+        setattr(
+            Batches,
+            f"on_{phase}_batch_{moment}",
+            lambda self, batch, logs=None, m=moment: events.append(m),
+        )
+
+    class Runs(v1.train.SessionRunHook):
+        def before_run(self, run_context: Any) -> None:
+            events.append("before_run")
+
+        def after_run(self, run_context: Any, run_values: Any) -> None:
+            events.append("after_run")
+
+    model, data = models.tiny_model(), models.tiny_data()
+    callbacks = [SessionRunHookCallback(Runs()), Batches()]
+    getattr(model, call)(
+        data.x,
+        *([] if call == "predict" else [data.y]),
+        batch_size=4,
+        verbose=0,
+        callbacks=callbacks if is_first else callbacks[::-1],
+    )
+
+    runs = ["begin", "before_run", "after_run", "end"]
+    assert events == runs * (len(data.x) // 4)

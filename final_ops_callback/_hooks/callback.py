@@ -48,7 +48,19 @@ class SessionRunHookCallback(callback_base.Callback):
     A hook finds what it found under `tf.compat.v1.train.MonitoredSession`: a
     graph in which it may build, a session, a global step, the variables of
     the live model (a write through the graph is a write to the model), and
-    the same values at the same moments. `HookRunner` has the timetable.
+    the same values at the same moments. `HookRunner` has the timetable. In
+    Keras's moments:
+
+        on_train_begin                  # begin(), after_create_session()
+        on_train_batch_begin            # of all callbacks in the list
+            before_run() of all hooks
+            the step of Keras
+            after_run() of all hooks
+        on_train_batch_end              # of all callbacks in the list
+        on_train_end                    # end(), unless an exception came
+
+    `on_test_...` and `on_predict_...` alike. A model that has no variables
+    yet begins its hooks in the first step.
 
     Args:
         hooks: A hook, a list of hooks, or a function without arguments that
