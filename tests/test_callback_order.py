@@ -125,7 +125,7 @@ def test_before_the_backup_hooks_see_what_it_overwrites(tmp_path: Path) -> None:
 @pytest.mark.parametrize("call", ["fit", "evaluate", "predict"])
 @pytest.mark.parametrize("is_first", [False, True])
 def test_hooks_run_around_the_step_itself(call: str, is_first: bool) -> None:
-    """Wherever a callback stands, its batch events are outside of the hooks'."""
+    """Hooks run inside of the batch events of every callback in the list."""
     events: list[str] = []
     phase = {"fit": "train", "evaluate": "test", "predict": "predict"}[call]
 
