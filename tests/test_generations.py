@@ -170,7 +170,8 @@ MIRRORED = """
     import sys
     import tensorflow as tf
     import {package} as generation
-    from final_ops_callback import FinalOpsCallback, _stack
+    from final_ops_callback import FinalOpsCallback
+    from final_ops_callback._keras import compat
     from tests import models
 
     (cpu,) = tf.config.list_physical_devices("CPU")

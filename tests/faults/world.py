@@ -220,7 +220,7 @@ def all_that_lives() -> dict[str, int]:
     the graphs, variables, writers, hooks and sessions of TensorFlow. So are
     threads and open files. A function that TensorFlow has traced leaves a
     `FuncGraph` behind, with Keras alone, too: those are not counted. Nor is
-    what `_step.py` keeps with the functions of a model, to trace them once.
+    what `_step` keeps with the functions of a model, to trace them once.
     """
     gc.collect()
     counts: dict[str, int] = {
