@@ -32,7 +32,7 @@ _NEVER_UPDATED = (
 )
 _KEPT = (
     "The values of the other leaves are in final_ops_values, with None in "
-    "place of this one."
+    "the place of this one."
 )
 
 
