@@ -88,6 +88,12 @@ def checked_specs(step_tensors: Mapping[str, Any]) -> dict[str, tf.TensorSpec]:
                 'tf.TensorSpec([None, 1], "float32")}, with its own shape and '
                 "dtype.",
             )
+        if checked.get(name, spec) != spec:
+            raise ArgumentError(
+                f"{name!r} is declared twice, and differently",
+                where,
+                f"Keep one of {checked[name]} and {spec}.",
+            )
         checked[name] = spec
     return checked
 

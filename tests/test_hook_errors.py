@@ -174,6 +174,7 @@ FLOAT = tf.TensorSpec([], "float32")
         ({"labels:1": FLOAT}, r"'labels:1' is not the name.*'labels:0'"),
         ({":0": FLOAT}, r"':0' is not the name"),
         ({3: FLOAT}, r"3 is not the name"),
+        ({"a": FLOAT, "a:0": tf.TensorSpec([2])}, r"'a' is declared twice"),
         ([FLOAT], r"a list is not a mapping.*Use a dict"),
     ],
     ids=str,

@@ -711,11 +711,14 @@ def test_an_exception_names_the_leaf(
     assert "final_ops_callback" not in {r.name for r in caplog.records}
 
 
-def test_a_structure_that_has_changed_is_an_error(evaluated: Any) -> None:
+@pytest.mark.parametrize("change", [{"accuracy": "accuracy"}, {"loss": 1}])
+def test_a_structure_that_has_changed_is_an_error(
+    evaluated: Any, change: dict[str, Any]
+) -> None:
     """Leaves are compiled once: one that comes later was never checked."""
-    ops = {"loss": "loss"}
+    ops: dict[str, Any] = {"loss": "loss"}
     callback = FinalOpsCallback(ops)
-    ops["accuracy"] = "accuracy"
+    ops |= change
 
     with pytest.raises(
         errors.LeafError, match=r"has changed since .*final_ops\). Make a new"

@@ -714,7 +714,7 @@ BAD_PATHS: dict[str, tuple[str, type[Exception], str]] = {
     "brace that stays open": (
         "{phase.json",
         errors.ArgumentError,
-        r"'\{phase\.json' is not a field.*can't hold another brace",
+        r"'\{phase\.json' is not a field.*is part of the name twice",
     ),
     "another format": (
         "{step:04d}.json",

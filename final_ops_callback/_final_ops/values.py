@@ -141,9 +141,9 @@ class FinalOps:
                 values[id(leaf.value)] = None
         in_order = iter(self._leaves)
 
-        def value_at(path: _structure.Path, _: Any) -> Any:
+        def value_at(path: _structure.Path, now: Any) -> Any:
             leaf = next(in_order, None)
-            if leaf is None or leaf.path != path:
+            if leaf is None or leaf.path != path or leaf.value is not now:
                 raise LeafError(
                     "the structure has changed since the callback was made",
                     _structure.ROOT,

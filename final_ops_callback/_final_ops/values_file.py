@@ -41,7 +41,8 @@ class ValuesFile:
 
     Args:
         filepath: String or path. It may hold `{phase}`, `{step}` and
-            `{step:06d}`, and no other brace. The folder must be there.
+            `{step:06d}`; any other brace is written twice. The folder must
+            be there.
         phases: Iterable of strings. The phases that will be written.
 
     Raises:
@@ -201,7 +202,8 @@ _FIELDS = ("{phase}", "{step}", "{step:06d}")
 
 
 def _check_fields(template: str, where: str) -> None:
-    rest = template
+    # As in a format string, a brace that is written twice is itself.
+    rest = template.replace("{{", "").replace("}}", "")
     for field in _FIELDS:
         rest = rest.replace(field, "")
     found = re.search(r"\{[^{}]*\}?|\}", rest)
@@ -210,7 +212,7 @@ def _check_fields(template: str, where: str) -> None:
             f"{found[0]!r} is not a field of a path",
             where,
             "Only {phase}, {step} and {step:06d}, which has zeros before it, "
-            "are filled in. A path can't hold another brace.",
+            "are filled in. Write a brace that is part of the name twice.",
         )
 
 

@@ -135,6 +135,8 @@ class HookRun:
         self._on_failure = on_failure
         self._step_function: StepFunction | None = None
         self._stopping = False
+        # Whether Keras has got something that its loop may end with.
+        self._has_outputs = False
         # What is taken out of every step, if the step delivers it.
         self._watched: Mapping[str, Source] = {}
         self._last_values: Mapping[str, Any] = {}
@@ -202,7 +204,7 @@ class HookRun:
             return StepRequest(
                 self._watched, self._watched.keys(), self._around()
             )
-        if self._ends_the_loop:
+        if self._ends_the_loop and self._has_outputs:
             return None
         if not self._stopping and runner.should_stop():
             self._stop()
@@ -295,6 +297,7 @@ class HookRun:
         self._told(self._after_step, outputs, values)
 
     def _after_step(self, outputs: Any, values: Mapping[str, Any]) -> None:
+        self._has_outputs = True
         if self._phase != "predict":
             self._values_now.logs = compat.logs_of(outputs)
         if self._is_idle:
@@ -518,6 +521,7 @@ class HookRun:
     def _skip(self) -> StepRequest:
         # Keras has to get outputs from predict; those of one batch more do
         # no harm. A training or test step would.
+        self._has_outputs = True
         if self._phase == "predict":
             return StepRequest()
         return StepRequest(instead=self._do_nothing)
