@@ -129,7 +129,7 @@ def test_a_declaration_that_is_too_narrow(declared: str, value: int) -> None:
     y = np.full((8, 1), value, "int64")
     spec = {"labels": tf.TensorSpec([None, 1], declared)}
     callback = SessionRunHookCallback(hook, step_tensors=spec)
-    with pytest.raises(errors.StepTensorError, match=r"int64.*and not"):
+    with pytest.raises(errors.StepTensorError, match=r"int64.*instead of"):
         model.fit(x, y, verbose=0, callbacks=[callback])
 
 

@@ -140,23 +140,36 @@ class FinalOps:
                 unknown.append(error)
                 values[id(leaf.value)] = None
         in_order = iter(self._leaves)
+        others: dict[_structure.Path, Any] = {}
 
         def value_at(path: _structure.Path, now: Any) -> Any:
             leaf = next(in_order, None)
-            if leaf is None or leaf.path != path or leaf.value is not now:
-                raise LeafError(
-                    "the structure has changed since the callback was made",
-                    _structure.ROOT,
-                    "Make a new callback, or change a copy of the structure.",
-                )
+            if leaf is None or leaf.path != path:
+                raise _has_changed()
+            if leaf.value is not now:
+                others[path] = now
             return values[id(leaf.value)]
 
-        return _structure.map_with_path(value_at, self._structure), unknown
+        result = _structure.map_with_path(value_at, self._structure)
+        if others:
+            # A mapping may make its leaves anew each time that it is read.
+            again = dict(_structure.leaves_with_path(self._structure))
+            if any(again[path] is now for path, now in others.items()):
+                raise _has_changed()
+        return result, unknown
 
     def _values_of(self, kind: type[LeafKind]) -> list[Any]:
         return [
             leaf.value for leaf in self._leaves if isinstance(leaf.kind, kind)
         ]
+
+
+def _has_changed() -> LeafError:
+    return LeafError(
+        "the structure has changed since the callback was made",
+        _structure.ROOT,
+        "Make a new callback, or change a copy of the structure.",
+    )
 
 
 def _compiled(structure: Any) -> list[Leaf]:
