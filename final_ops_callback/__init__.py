@@ -26,7 +26,7 @@ __all__ = [
     "SessionRunHookCallback",
 ]
 
-_ROOMS = {
+_HOMES = {
     "EagerInteractiveSession": "_session.interactive",
     "EagerSession": "_session.session",
     "FinalOpsCallback": "_final_ops.callback",
@@ -43,11 +43,11 @@ def __getattr__(name: str) -> Any:
     TensorFlow takes seconds to import and prints on the way: `--help` of the
     command line should not.
     """
-    if name not in _ROOMS:
+    if name not in _HOMES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    room = importlib.import_module(f"{__name__}.{_ROOMS[name]}")
-    return room if name == _ROOMS[name] else getattr(room, name)
+    home = importlib.import_module(f"{__name__}.{_HOMES[name]}")
+    return home if name == _HOMES[name] else getattr(home, name)
 
 
 def __dir__() -> list[str]:
-    return sorted({*globals(), *_ROOMS})
+    return sorted({*globals(), *_HOMES})

@@ -78,6 +78,9 @@ class HookRun:
             failed in a step. Defaults to one that does nothing.
         is_alone: Boolean. Whether, of several workers, only this one has
             hooks: then they can't write what all have.
+
+    Attributes:
+        instrumented: As given.
     """
 
     def __init__(
