@@ -364,3 +364,48 @@ def test_hooks_run_on_a_model_of_keras_2() -> None:
     x, y = data()
     first = model.evaluate(x[:2], y[:2], verbose=0)[0]
     np.testing.assert_allclose(seen[0][0], first, rtol=1e-6)
+
+
+# Keras 3 says so of any data whose length it does not know.
+@pytest.mark.filterwarnings("ignore:Your input ran out of data")
+@pytest.mark.parametrize("call", ["fit", "evaluate", "predict"])
+def test_the_step_that_finds_no_data(call: str) -> None:
+    """Where only the data says that it ends, one more step begins, as in v1."""
+
+    class Counts(v1.train.SessionRunHook):
+        def __init__(self) -> None:
+            self.events: list[str] = []
+
+        def before_run(self, run_context: Any) -> None:
+            self.events.append("before_run")
+
+        def after_run(self, run_context: Any, run_values: Any) -> None:
+            self.events.append("after_run")
+
+        def end(self, session: Any) -> None:
+            self.events.append("end")
+
+    x = np.ones((3, 3), "f")
+    original, hook = Counts(), Counts()
+    with tf.Graph().as_default():
+        v1.train.get_or_create_global_step()
+        data = v1.data.Dataset.from_tensor_slices(x)
+        batch = v1.data.make_one_shot_iterator(data).get_next()
+        with v1.train.MonitoredSession(hooks=[original]) as session:
+            while not session.should_stop():
+                session.run(batch)
+
+    def rows() -> Any:
+        for row in x:
+            yield row if call == "predict" else (row, row[:1])
+
+    spec = tf.TensorSpec([3]), tf.TensorSpec([1])
+    dataset = tf.data.Dataset.from_generator(
+        rows, output_signature=spec[0] if call == "predict" else spec
+    ).batch(1)
+    model = models.tiny_model()
+    callbacks = [SessionRunHookCallback(hook)]
+    more = {"shuffle": False} if call == "fit" else {}
+    getattr(model, call)(dataset, verbose=0, callbacks=callbacks, **more)
+
+    assert hook.events == original.events

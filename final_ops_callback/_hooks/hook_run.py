@@ -127,6 +127,7 @@ class HookRun:
             original_fetches=self._original_fetches,
         )
         has_step = getattr(model, "optimizer", None) is not None
+        self._ends_by_data = steps is None
         self._counts_too_many = steps is None and phase == "train" and has_step
         self._step_before: tf.Tensor | None = None
         self._learning_rate: Any = None
@@ -370,6 +371,8 @@ class HookRun:
                 validation has refilled the metrics since.
         """
         values_now = self._values_now
+        if self._is_one_more():
+            self._guarded(self._before_run)
         if self._last_values:
             values_now.note_step(self._last_values)
         self._leave()
@@ -381,6 +384,20 @@ class HookRun:
                 self._runner.end()
         finally:
             values_now.forget()
+
+    def _is_one_more(self) -> bool:
+        """Returns whether v1 would begin one more step, to find no data.
+
+        Keras 3 finds out in `predict` before it calls the step function.
+        """
+        may_end_unseen = self._phase == "predict" and self._ends_by_data
+        is_going = self._begun and not (self._stopping or self._is_idle)
+        return (
+            may_end_unseen
+            and is_going
+            and self._failed is None
+            and not self._runner.in_step
+        )
 
     def abort(self, error: BaseException) -> None:
         """Leaves the model as it was, after an exception.
