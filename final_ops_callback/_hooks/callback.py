@@ -235,7 +235,6 @@ class SessionRunHookCallback(callback_base.Callback):
             self._outer_runs.clear()
         if run is not None:
             try:
-                run.check_stands()
                 run.end(logs)
             finally:
                 self._return_hooks()
