@@ -190,3 +190,20 @@ def test_a_step_that_is_made_anew_in_mid_fit(moment: str) -> None:
     assert last.final_ops_values["loss"] == losses[-1]
     assert final.final_ops_values["loss"] == losses[-1]
     assert not isinstance(model.train_function, StepFunction)
+
+
+def test_a_model_that_is_compiled_when_all_steps_have_run() -> None:
+    """The hooks end, and nothing of theirs stays on the model."""
+
+    class Compiles(keras.callbacks.Callback):
+        def on_train_end(self, logs: Any = None) -> None:
+            self.model.compile("adam", "mse", jit_compile=False)
+
+    model = models.tiny_model()
+    before = set(vars(model))
+    last = v1.train.FinalOpsHook({"loss": "loss:0"})
+    models.fit(model, Compiles(), SessionRunHookCallback(last))
+
+    assert last.final_ops_values["loss"] > 0
+    assert not {name for name in set(vars(model)) - before if "fit" in name}
+    assert not isinstance(model.train_function, StepFunction)
