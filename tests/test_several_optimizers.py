@@ -504,3 +504,16 @@ def test_the_last_execution_of_an_epoch_counts_its_steps(
 
     assert [after for _, after in steps.seen] == [4, 6, 10, 12]
     assert int(model.ran) == 12
+
+
+def test_two_callbacks_count_each_step_once() -> None:
+    """All hooks have one step, in the first fit and in the next."""
+    model, first, second = own_model(1), Steps(), Steps()
+    x = np.random.default_rng(0).random((24, 3)).astype("f")
+    callbacks = [SessionRunHookCallback(first), SessionRunHookCallback(second)]
+    for start in (0, 6):
+        model.fit(x, batch_size=4, verbose=0, callbacks=callbacks)
+
+        assert first.seen == counted(start, start + 6)
+        assert second.seen == counted(start, start + 6)
+        callbacks.reverse()

@@ -411,6 +411,8 @@ class HookRun:
 
     def _leave(self) -> None:
         """Watches no step more."""
+        if self._steps is not None:
+            self._steps.end()
         self._last_values = {}
         step_function, self._step_function = self._step_function, None
         if step_function is not None:

@@ -6,6 +6,7 @@ from __future__ import annotations
 import dataclasses
 import logging
 import weakref
+from collections.abc import Callable
 from typing import Any
 
 import tensorflow as tf
@@ -33,6 +34,8 @@ class _MadeCounter:
         moved: Dict from the id of an optimizer's count to how far it moved
             in these steps.
         marks: Dict from the same ids to the counts after the last of them.
+        counted_by: Weak reference to the `StepCount` that counts for all: the
+            first of those that watch the same steps.
     """
 
     variable: tf.Variable
@@ -40,6 +43,7 @@ class _MadeCounter:
     steps: int = 0
     moved: dict[int, int] = dataclasses.field(default_factory=dict)
     marks: dict[int, int] = dataclasses.field(default_factory=dict)
+    counted_by: Callable[[], StepCount | None] = lambda: None
 
     def steps_since(self, counts: dict[int, int]) -> int | None:
         """Returns how many steps ran since the last one that was counted.
@@ -133,6 +137,7 @@ class StepCount:
         self._steps = steps
         self._ran = 0
         self._is_known = False
+        self._is_over = False
         self._own_before: int | None = None
         self._made: _MadeCounter | None = None
 
@@ -154,7 +159,7 @@ class StepCount:
             before the first step; else `None`.
         """
         if self._is_known:
-            if self._made is not None:
+            if self._made is not None and self._counts_for_all(self._made):
                 self._count(self._made)
             return None
         self._is_known = True
@@ -165,15 +170,30 @@ class StepCount:
             if had_made and self._own_before is not None:
                 return compat.backing(_iterations(self._model.optimizer))
             return None
+        # Another callback may have made one in this very step.
+        self._made = self._made or _made_counter(self._model)
         if self._made is None:
             if self._may_have_skipped():
                 return None
             self._say_so()
             self._made = _keep_new(self._model, self._own_before)
-        # What moved in the first step is seen from before it.
-        self._made.marks = self._before
-        self._count(self._made)
+        if self._counts_for_all(self._made):
+            # What moved in the first step is seen from before it.
+            self._made.marks = self._before
+            self._count(self._made)
         return None if had_made else self._made.variable
+
+    def end(self) -> None:
+        """Counts no more: the run is over."""
+        self._is_over = True
+
+    def _counts_for_all(self, made: _MadeCounter) -> bool:
+        """Returns whether this one counts, and not that of another callback."""
+        counting = made.counted_by()
+        if counting is None or counting._is_over:
+            made.counted_by = weakref.ref(self)
+            return True
+        return counting is self
 
     def _own_moves(self) -> bool:
         now = _now(_iterations(self._model.optimizer))
