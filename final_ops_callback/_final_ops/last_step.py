@@ -47,7 +47,7 @@ class LastStep:
         # What the metrics held that are asked for by name, where no run
         # resets them.
         self._before: dict[str, State] = {}
-        self.model: Any = None
+        self._model: Any = None
         self.instrumented: InstrumentedStep
         self._sources: Mapping[str, Source] = {}
         self._values: Mapping[str, Any] = {}
@@ -133,9 +133,7 @@ class LastStep:
         if not self._sources:
             return
         refuse_inside(model, self._sources)
-        made = vars(self).get("instrumented")
-        if made is None or made.model is not model:
-            self.instrumented = InstrumentedStep(model, self.mode)
+        self.instrumented = InstrumentedStep(model, self.mode)
         self._step_function = StepFunction.of(model, self.mode)
         self._step_function.subscribe(self)
 

@@ -128,7 +128,9 @@ class HookRun:
         )
         has_step = getattr(model, "optimizer", None) is not None
         self._ends_by_data = steps is None
-        self._counts_too_many = steps is None and phase == "train" and has_step
+        self._counts_too_many = (
+            self._ends_by_data and phase == "train" and has_step
+        )
         self._step_before: tf.Tensor | None = None
         self._learning_rate: Any = None
         self._begun = False
@@ -475,7 +477,8 @@ class HookRun:
         if may_ask_at_the_end(hooks):
             kept = looked_up
         asked: list[str] = []
-        self._is_pinned = not self._is_idle and may_be_random(self._model)
+        is_random = may_be_random(self._model)
+        self._is_pinned = is_random and not self._is_idle
         if self._is_pinned and may_ask_late(hooks):
             asked = [*looked_up, *ALWAYS_THERE]
         elif self._is_pinned:
@@ -487,7 +490,7 @@ class HookRun:
         own = StepFunction.of(self._model, self._phase).function
         if (
             watched
-            and may_be_random(self._model)
+            and is_random
             and self.instrumented.was_compiled_without(own)
         ):
             logger.warning(

@@ -1,0 +1,22 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The script that counts what a value goes through counts something."""
+
+from tests import roads
+
+
+def test_a_steady_step_goes_a_shorter_way_than_the_first() -> None:
+    """What the first step works out, the next ones do not work out again."""
+    first, *_, steady = roads.roads_of_the_loss()
+
+    assert "_step/step_function" in steady.modules
+    assert steady.modules < first.modules
+    assert steady.changes < first.changes
+
+
+def test_a_leaf_goes_through_nothing_of_the_graph_half() -> None:
+    """A variable is evaluated without sessions and hooks."""
+    road = roads.road_of_a_leaf()
+    packages = {module.partition("/")[0] for module in road.modules}
+
+    assert "_final_ops" in packages
+    assert not packages & {"_session", "_hooks", "_step"}
