@@ -62,7 +62,11 @@ def original(folder: Path) -> Seen:
     for made in ([v1.train.StopAtStepHook(last_step=STEPS_SAVED)], hooks()):
         with tf.Graph().as_default():
             step = v1.train.create_global_step()
-            train_op = step.assign_add(1)
+            # v1 orders no reads and writes of one run: what hooks read of
+            # the step is read before it moves, as under Keras.
+            read = v1.get_default_graph().as_graph_element(step)
+            with tf.control_dependencies([read]):
+                train_op = step.assign_add(1)
             with v1.train.MonitoredTrainingSession(
                 checkpoint_dir=str(folder),
                 hooks=made,
