@@ -7,7 +7,7 @@ import hypothesis
 import pytest
 
 from tests import models
-from tests.generations import keras
+from tests.flavors import keras
 
 # No deadline: the first example of a test traces functions, others don't.
 hypothesis.settings.register_profile("default", deadline=None)

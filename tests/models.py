@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from tests.generations import keras
+from tests.flavors import keras
 
 
 class Data(NamedTuple):
@@ -26,21 +26,21 @@ def tiny_data() -> Data:
     return Data(x, x[:, :1] * 2, (other, other[:, :1] + 5))
 
 
-def tiny_model(generation: ModuleType = keras, **optimizer: Any) -> Any:
+def tiny_model(flavor: ModuleType = keras, **optimizer: Any) -> Any:
     """Returns a compiled model of one layer, with the metric `mae`.
 
     Args:
-        generation: A Keras package: `keras` or `tf_keras`.
+        flavor: A Keras package: `keras` or `tf_keras`.
         **optimizer: Arguments of the optimizer.
     """
-    generation.utils.set_random_seed(0)
-    inputs = generation.Input((3,), name="x")
-    outputs = generation.layers.Dense(1, name="out")(inputs)
-    model = generation.Model(inputs, outputs)
+    flavor.utils.set_random_seed(0)
+    inputs = flavor.Input((3,), name="x")
+    outputs = flavor.layers.Dense(1, name="out")(inputs)
+    model = flavor.Model(inputs, outputs)
     model.compile(
-        generation.optimizers.SGD(0.1, **optimizer),
+        flavor.optimizers.SGD(0.1, **optimizer),
         "mse",
-        metrics=[generation.metrics.MeanAbsoluteError(name="mae")],
+        metrics=[flavor.metrics.MeanAbsoluteError(name="mae")],
         jit_compile=False,  # compiling with XLA would take longer than the run
     )
     return model

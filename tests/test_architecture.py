@@ -269,7 +269,7 @@ def test_one_file_has_the_private_names_of_tensorflow() -> None:
 
 def test_one_package_asks_which_keras_it_is() -> None:
     """No other package looks for what tells the versions of Keras apart."""
-    pattern = r"generation|flavor|looks_up_late|_supports_tf_logs|_implements_"
+    pattern = r"flavor|is_keras_2|_supports_tf_logs|_implements_"
 
     assert _lines(pattern, set(ARROWS) - {"_keras", "demo"}) == []
     assert _lines(pattern, {"_keras"})

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.generations import needs_keras_3
+from tests.flavors import needs_keras_3
 
 SCRIPT = """
 import keras

@@ -14,7 +14,7 @@ import pytest
 
 from tests.bench import jobs
 from tests.bench import steps
-from tests.generations import needs_keras_3
+from tests.flavors import needs_keras_3
 
 ROOT = Path(__file__).parents[1]
 

@@ -10,7 +10,7 @@ import tensorflow as tf
 
 from final_ops_callback import SessionRunHookCallback
 from tests import models
-from tests.generations import keras
+from tests.flavors import keras
 
 v1 = tf.compat.v1
 

@@ -16,9 +16,9 @@ from final_ops_callback.testing import Event
 from final_ops_callback.testing import RecordingHook
 from final_ops_callback.testing import differences
 from final_ops_callback.testing import record
-from tests.generations import keras
-from tests.generations import path_of
-from tests.generations import value_of
+from tests.flavors import keras
+from tests.flavors import path_of
+from tests.flavors import value_of
 
 v1 = tf.compat.v1
 

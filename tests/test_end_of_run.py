@@ -14,7 +14,7 @@ import tensorflow as tf
 from final_ops_callback import SessionRunHookCallback
 from final_ops_callback import errors
 from tests import models
-from tests.generations import keras
+from tests.flavors import keras
 
 v1 = tf.compat.v1
 

@@ -11,7 +11,7 @@ import tensorflow as tf
 from final_ops_callback import SessionRunHookCallback
 from tests.contract import drivers
 from tests.contract.suite import disagreements
-from tests.generations import keras
+from tests.flavors import keras
 
 pytest.importorskip(
     "tensorflow_estimator",

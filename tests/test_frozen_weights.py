@@ -12,10 +12,10 @@ import pytest
 import tensorflow as tf
 
 from final_ops_callback import SessionRunHookCallback
-from tests.generations import IS_KERAS_3
-from tests.generations import keras
-from tests.generations import path_of
-from tests.generations import to_numpy
+from tests.flavors import IS_KERAS_3
+from tests.flavors import keras
+from tests.flavors import path_of
+from tests.flavors import to_numpy
 
 v1 = tf.compat.v1
 L = keras.layers

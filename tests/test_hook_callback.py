@@ -10,12 +10,12 @@ import tensorflow as tf
 
 from final_ops_callback import SessionRunHookCallback
 from tests import models
-from tests.generations import KERAS_2
-from tests.generations import LossScaleOptimizer
-from tests.generations import ends_in_the_step
-from tests.generations import keras
-from tests.generations import path_of
-from tests.generations import to_numpy
+from tests.flavors import KERAS_2
+from tests.flavors import LossScaleOptimizer
+from tests.flavors import ends_in_the_step
+from tests.flavors import keras
+from tests.flavors import path_of
+from tests.flavors import to_numpy
 
 v1 = tf.compat.v1
 

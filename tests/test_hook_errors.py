@@ -15,12 +15,12 @@ from final_ops_callback import HookRunner
 from final_ops_callback import SessionRunHookCallback
 from final_ops_callback import errors
 from tests import models
-from tests.generations import KERAS_2
-from tests.generations import keras
-from tests.generations import needs_both
-from tests.generations import needs_keras_3
-from tests.generations import path_of
-from tests.generations import value_of
+from tests.flavors import KERAS_2
+from tests.flavors import keras
+from tests.flavors import needs_both
+from tests.flavors import needs_keras_3
+from tests.flavors import path_of
+from tests.flavors import value_of
 
 v1 = tf.compat.v1
 Args = v1.train.SessionRunArgs

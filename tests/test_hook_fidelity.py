@@ -13,9 +13,9 @@ from final_ops_callback import EagerSession
 from final_ops_callback import SessionRunHookCallback
 from final_ops_callback import errors
 from tests import models
-from tests.generations import ends_in_the_step
-from tests.generations import keras
-from tests.generations import to_numpy
+from tests.flavors import ends_in_the_step
+from tests.flavors import keras
+from tests.flavors import to_numpy
 from tests.test_hook_callback import Steps
 from tests.test_hook_callback import call
 from tests.test_hook_callback import data

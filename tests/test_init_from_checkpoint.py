@@ -13,8 +13,8 @@ import pytest
 import tensorflow as tf
 
 from final_ops_callback import SessionRunHookCallback
-from tests.generations import keras
-from tests.generations import to_numpy
+from tests.flavors import keras
+from tests.flavors import to_numpy
 
 v1 = tf.compat.v1
 SHAPES = {

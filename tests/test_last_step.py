@@ -11,8 +11,8 @@ import tensorflow as tf
 from final_ops_callback import FinalOpsCallback
 from final_ops_callback import SessionRunHookCallback
 from final_ops_callback import errors
-from tests.generations import GENERATIONS
-from tests.generations import keras
+from tests.flavors import FLAVORS
+from tests.flavors import keras
 
 v1 = tf.compat.v1
 
@@ -22,16 +22,16 @@ LABELS = FEATURES.sum(axis=1, keepdims=True)
 NAMES = ["features", "labels", "predictions", "hidden", "loss:0", "loss"]
 
 
-def built(generation: ModuleType, **options: Any) -> Any:
-    inputs = generation.Input((2,), name="image")
-    hidden = generation.layers.Dense(3, activation="relu", name="hidden")
-    outputs = generation.layers.Dense(1, name="out")(hidden(inputs))
-    model = generation.Model(inputs, outputs)
+def built(flavor: ModuleType, **options: Any) -> Any:
+    inputs = flavor.Input((2,), name="image")
+    hidden = flavor.layers.Dense(3, activation="relu", name="hidden")
+    outputs = flavor.layers.Dense(1, name="out")(hidden(inputs))
+    model = flavor.Model(inputs, outputs)
     model.compile("sgd", "mse", **options)
     return model
 
 
-@pytest.fixture(params=GENERATIONS.values(), ids=GENERATIONS.keys())
+@pytest.fixture(params=FLAVORS.values(), ids=FLAVORS.keys())
 def model(request: pytest.FixtureRequest) -> Any:
     return built(request.param)
 

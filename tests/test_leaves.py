@@ -20,8 +20,8 @@ from final_ops_callback._final_ops import leaf_kinds
 from final_ops_callback._keras import compat
 from tests import models
 from tests import original
-from tests.generations import KERAS_2
-from tests.generations import keras
+from tests.flavors import KERAS_2
+from tests.flavors import keras
 
 BATCH = np.array([[1.0, 2.0, 3.0], [4.0, 5.0, 6.0]], "float32")
 LOGS = {"loss": 0.5, "accuracy": np.float32(0.25)}

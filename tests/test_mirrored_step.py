@@ -6,7 +6,7 @@ import sys
 
 import pytest
 
-from tests.generations import GENERATIONS
+from tests.flavors import FLAVORS
 
 # In a process of its own: devices are configured once, before TensorFlow.
 SCRIPT = """
@@ -82,11 +82,11 @@ print("compared", len(one))
 """
 
 
-@pytest.mark.parametrize("generation", GENERATIONS)
-def test_two_replicas_deliver_what_one_does(generation: str) -> None:
+@pytest.mark.parametrize("flavor", FLAVORS)
+def test_two_replicas_deliver_what_one_does(flavor: str) -> None:
     """Batches come in the order of the replicas, gradients aggregated."""
     result = subprocess.run(
-        [sys.executable, "-c", SCRIPT, generation],
+        [sys.executable, "-c", SCRIPT, flavor],
         capture_output=True,
         text=True,
         timeout=300,

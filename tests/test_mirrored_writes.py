@@ -6,7 +6,7 @@ import sys
 
 import pytest
 
-from tests.generations import GENERATIONS
+from tests.flavors import FLAVORS
 
 # In a process of its own: devices are configured once, before TensorFlow.
 SCRIPT = """
@@ -257,11 +257,11 @@ print("checked", len(stock), tried)
 """
 
 
-@pytest.mark.parametrize("generation", GENERATIONS)
-def test_replicas_stay_equal(generation: str) -> None:
+@pytest.mark.parametrize("flavor", FLAVORS)
+def test_replicas_stay_equal(flavor: str) -> None:
     """Every stock hook, and hooks that write, leave all replicas the same."""
     result = subprocess.run(
-        [sys.executable, "-c", SCRIPT, generation],
+        [sys.executable, "-c", SCRIPT, flavor],
         capture_output=True,
         text=True,
         timeout=300,

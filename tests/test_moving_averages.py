@@ -12,7 +12,7 @@ import pytest
 import tensorflow as tf
 
 from final_ops_callback import SessionRunHookCallback
-from tests.generations import keras
+from tests.flavors import keras
 
 v1 = tf.compat.v1
 X = np.random.default_rng(0).normal(size=(14, 3)).astype("f")

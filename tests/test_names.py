@@ -17,7 +17,7 @@ from final_ops_callback import FinalOpsCallback
 from final_ops_callback import SessionRunHookCallback
 from final_ops_callback import errors
 from tests import models
-from tests.generations import keras
+from tests.flavors import keras
 
 X, Y, VALIDATION = models.tiny_data()
 v1 = tf.compat.v1

@@ -13,9 +13,9 @@ import tensorflow as tf
 from final_ops_callback import SessionRunHookCallback
 from final_ops_callback import errors
 from tests import models
-from tests.generations import keras
-from tests.generations import path_of
-from tests.generations import variables_of
+from tests.flavors import keras
+from tests.flavors import path_of
+from tests.flavors import variables_of
 
 v1 = tf.compat.v1
 NAMES = ["loss", "learning_rate", "mae", "predictions", "features", "train_op"]

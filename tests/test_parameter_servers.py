@@ -5,7 +5,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from tests.generations import KERAS_2
+from tests.flavors import KERAS_2
 from tests.test_workers import free_ports
 
 SCRIPT = """

@@ -22,9 +22,9 @@ from final_ops_callback._names import StepSpecs
 from final_ops_callback._session import function_def
 from final_ops_callback._session.hook_graph import HookGraph
 from tests import models
-from tests.generations import KERAS_2
-from tests.generations import keras
-from tests.generations import needs_keras_3
+from tests.flavors import KERAS_2
+from tests.flavors import keras
+from tests.flavors import needs_keras_3
 
 v1 = tf.compat.v1
 
@@ -224,14 +224,14 @@ def test_the_slots_of_a_legacy_optimizer_can_be_made() -> None:
     assert momentum.name == "weight/momentum:0"
 
 
-@pytest.mark.parametrize("generation", [keras, KERAS_2])
-def test_the_momentum_of_sgd_is_found(generation: Any) -> None:
+@pytest.mark.parametrize("flavor", [keras, KERAS_2])
+def test_the_momentum_of_sgd_is_found(flavor: Any) -> None:
     """SGD tells the slots of its momentum, and no other optimizer does."""
-    weight = generation.layers.Dense(1)
+    weight = flavor.layers.Dense(1)
     weight.build((None, 2))
-    optimizer = generation.optimizers.SGD(0.1, momentum=0.9)
+    optimizer = flavor.optimizers.SGD(0.1, momentum=0.9)
     optimizer.build(weight.trainable_variables)
-    adam = generation.optimizers.Adam(0.1)
+    adam = flavor.optimizers.Adam(0.1)
     adam.build(weight.trainable_variables)
 
     assert len(optimizer_compat.momentums_of(optimizer)) == 2
@@ -270,10 +270,10 @@ def test_a_logging_hook_says_whether_it_logs_at_the_end() -> None:
         assert getattr(hook, _tf_private.LOG_AT_END) is at_end
 
 
-@pytest.mark.parametrize("generation", [keras, KERAS_2])
-def test_a_step_function_tells_whether_it_was_traced(generation: Any) -> None:
+@pytest.mark.parametrize("flavor", [keras, KERAS_2])
+def test_a_step_function_tells_whether_it_was_traced(flavor: Any) -> None:
     """The function of a model leads to its traces, before and after a fit."""
-    model = models.tiny_model(generation)
+    model = models.tiny_model(flavor)
     model.make_train_function()
     assert not compat.was_traced(model.train_function)
     models.fit(model)

@@ -9,7 +9,7 @@ from typing import NamedTuple
 import pytest
 import tensorflow as tf
 
-from tests.generations import needs_keras_3
+from tests.flavors import needs_keras_3
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")

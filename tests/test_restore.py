@@ -13,8 +13,8 @@ import tensorflow as tf
 from final_ops_callback import SessionRunHookCallback
 from final_ops_callback import errors
 from tests import models
-from tests.generations import keras
-from tests.generations import path_of
+from tests.flavors import keras
+from tests.flavors import path_of
 
 v1 = tf.compat.v1
 KERNEL = np.full((3, 1), 0.5, "float32")

@@ -19,8 +19,8 @@ from hypothesis import strategies as st
 from final_ops_callback import SessionRunHookCallback
 from final_ops_callback._hooks import hook_run
 from final_ops_callback._keras import first_trace
-from tests.generations import IS_KERAS_3
-from tests.generations import keras
+from tests.flavors import IS_KERAS_3
+from tests.flavors import keras
 
 v1 = tf.compat.v1
 LAYERS, OPTIMIZERS = keras.layers, keras.optimizers

@@ -15,10 +15,10 @@ import tensorflow as tf
 
 from final_ops_callback import FinalOpsCallback
 from final_ops_callback import SessionRunHookCallback
-from tests.generations import LossScaleOptimizer
-from tests.generations import keras
-from tests.generations import to_numpy
-from tests.generations import variables_of
+from tests.flavors import LossScaleOptimizer
+from tests.flavors import keras
+from tests.flavors import to_numpy
+from tests.flavors import variables_of
 
 v1 = tf.compat.v1
 

@@ -12,7 +12,7 @@ import tensorflow as tf
 
 from final_ops_callback import SessionRunHookCallback
 from final_ops_callback import errors
-from tests.generations import GENERATIONS
+from tests.flavors import FLAVORS
 
 v1 = tf.compat.v1
 
@@ -20,8 +20,8 @@ ROWS = np.random.RandomState(0)
 A, ONE = (ROWS.normal(size=(4, n)).astype("float32") for n in (2, 1))
 
 
-@pytest.fixture(params=GENERATIONS.values(), ids=GENERATIONS.keys())
-def generation(request: pytest.FixtureRequest) -> ModuleType:
+@pytest.fixture(params=FLAVORS.values(), ids=FLAVORS.keys())
+def flavor(request: pytest.FixtureRequest) -> ModuleType:
     return request.param
 
 
@@ -57,11 +57,11 @@ def fetch(
     return hook.seen[0]
 
 
-def small(generation: ModuleType) -> Any:
-    model = generation.Sequential(
+def small(flavor: ModuleType) -> Any:
+    model = flavor.Sequential(
         [
-            generation.Input((2,), name="image"),
-            generation.layers.Dense(1, name="hidden"),
+            flavor.Input((2,), name="image"),
+            flavor.layers.Dense(1, name="hidden"),
         ],
         name="small",
     )
@@ -69,13 +69,13 @@ def small(generation: ModuleType) -> Any:
     return model
 
 
-def test_a_name_that_is_taken(generation: ModuleType) -> None:
+def test_a_name_that_is_taken(flavor: ModuleType) -> None:
     """A layer called `loss` has a longer name, too."""
-    model = generation.Sequential(
+    model = flavor.Sequential(
         [
-            generation.Input((2,)),
-            generation.layers.Dense(1, name="loss"),
-            generation.layers.Flatten(name="my_layer"),
+            flavor.Input((2,)),
+            flavor.layers.Dense(1, name="loss"),
+            flavor.layers.Flatten(name="my_layer"),
         ]
     )
     model.compile("sgd", "mse")
@@ -85,17 +85,17 @@ def test_a_name_that_is_taken(generation: ModuleType) -> None:
     np.testing.assert_array_equal(seen["layers/loss"], seen["my_layer"])
 
 
-def test_a_scaled_loss_is_scaled_back(generation: ModuleType) -> None:
+def test_a_scaled_loss_is_scaled_back(flavor: ModuleType) -> None:
     """Gradients are those of the loss, not of the loss times 1,024."""
-    plain, scaled = small(generation), small(generation)
+    plain, scaled = small(flavor), small(flavor)
     scaled.set_weights(plain.get_weights())
-    if hasattr(generation, "ops"):
-        optimizer = generation.optimizers.LossScaleOptimizer(
-            generation.optimizers.SGD(0.01), initial_scale=1024.0
+    if hasattr(flavor, "ops"):
+        optimizer = flavor.optimizers.LossScaleOptimizer(
+            flavor.optimizers.SGD(0.01), initial_scale=1024.0
         )
     else:
-        optimizer = generation.mixed_precision.LossScaleOptimizer(
-            generation.optimizers.SGD(0.01), initial_scale=1024.0
+        optimizer = flavor.mixed_precision.LossScaleOptimizer(
+            flavor.optimizers.SGD(0.01), initial_scale=1024.0
         )
     scaled.compile(optimizer, "mse")
     norms = [
@@ -106,14 +106,14 @@ def test_a_scaled_loss_is_scaled_back(generation: ModuleType) -> None:
     np.testing.assert_allclose(norms[0], norms[1], rtol=1e-5)
 
 
-def test_the_dense_gradient_of_an_embedding(generation: ModuleType) -> None:
+def test_the_dense_gradient_of_an_embedding(flavor: ModuleType) -> None:
     """Slices of a gradient come as the whole of it."""
-    model = generation.Sequential(
+    model = flavor.Sequential(
         [
-            generation.Input((2,), dtype="int32"),
-            generation.layers.Embedding(5, 3, name="table"),
-            generation.layers.Flatten(),
-            generation.layers.Dense(1),
+            flavor.Input((2,), dtype="int32"),
+            flavor.layers.Embedding(5, 3, name="table"),
+            flavor.layers.Flatten(),
+            flavor.layers.Dense(1),
         ]
     )
     model.compile("sgd", "mse")
@@ -131,20 +131,20 @@ def test_the_dense_gradient_of_an_embedding(generation: ModuleType) -> None:
     "spec", [tf.TensorSpec([None, 1], "int64"), tf.TensorSpec([None])]
 )
 def test_labels_declared_as_something_else(
-    generation: ModuleType, spec: tf.TensorSpec
+    flavor: ModuleType, spec: tf.TensorSpec
 ) -> None:
     """A wrong shape, or a dtype that would lose, shows the right one."""
     with pytest.raises(
         errors.StepTensorError, match=r'tf.TensorSpec\(\[None, 1\], "float32"'
     ):
-        fetch(small(generation), ["labels"], A, ONE, {"labels": spec})
+        fetch(small(flavor), ["labels"], A, ONE, {"labels": spec})
 
 
 def test_a_model_that_is_not_built_knows_its_batch(
-    generation: ModuleType,
+    flavor: ModuleType,
 ) -> None:
     """Its hooks begin in the first step: then the data is known."""
-    model = generation.Sequential([generation.layers.Dense(1, name="hidden")])
+    model = flavor.Sequential([flavor.layers.Dense(1, name="hidden")])
     model.compile("sgd", "mse")
     seen = fetch(model, ["features", "labels"], A, ONE, shuffle=False)
 
@@ -152,13 +152,13 @@ def test_a_model_that_is_not_built_knows_its_batch(
     np.testing.assert_array_equal(seen["labels"], ONE)
 
 
-def test_a_model_with_a_call_of_its_own(generation: ModuleType) -> None:
+def test_a_model_with_a_call_of_its_own(flavor: ModuleType) -> None:
     """What it does not know has to be declared, layers too."""
 
-    class Own(generation.Model):  # type: ignore[name-defined,misc]
+    class Own(flavor.Model):  # type: ignore[name-defined,misc]
         def __init__(self) -> None:
             super().__init__()
-            self.hidden = generation.layers.Dense(1, name="hidden")
+            self.hidden = flavor.layers.Dense(1, name="hidden")
 
         def call(self, inputs: Any) -> Any:
             return self.hidden(inputs)
@@ -172,21 +172,21 @@ def test_a_model_with_a_call_of_its_own(generation: ModuleType) -> None:
     assert fetch(model, ["hidden"], A, ONE, declared)["hidden"].shape == (4, 1)
 
 
-def test_what_is_computed_in_a_loop(generation: ModuleType) -> None:
+def test_what_is_computed_in_a_loop(flavor: ModuleType) -> None:
     """It can't leave the loop, and the error says so."""
 
-    class Loop(generation.layers.Layer):  # type: ignore[name-defined,misc]
+    class Loop(flavor.layers.Layer):  # type: ignore[name-defined,misc]
         def __init__(self, **options: Any) -> None:
             super().__init__(**options)
-            self.inner = generation.layers.ReLU(name="inner")
+            self.inner = flavor.layers.ReLU(name="inner")
 
         def call(self, inputs: Any) -> Any:
             return tf.map_fn(self.inner, inputs)
 
-    model = generation.Sequential(
+    model = flavor.Sequential(
         [
-            generation.Input((2,)),
-            generation.layers.Dense(1),
+            flavor.Input((2,)),
+            flavor.layers.Dense(1),
             Loop(name="loop"),
         ]
     )
@@ -197,12 +197,12 @@ def test_what_is_computed_in_a_loop(generation: ModuleType) -> None:
         fetch(model, ["loop/inner"], A, ONE, declared)
 
 
-def test_a_layer_that_is_called_twice(generation: ModuleType) -> None:
+def test_a_layer_that_is_called_twice(flavor: ModuleType) -> None:
     """Its last output counts."""
-    shared = generation.layers.Dense(2, name="shared")
-    inputs = generation.Input((2,))
+    shared = flavor.layers.Dense(2, name="shared")
+    inputs = flavor.Input((2,))
     first = shared(inputs)
-    model = generation.Model(inputs, shared(first))
+    model = flavor.Model(inputs, shared(first))
     model.compile("sgd", "mse")
     labels = np.zeros((4, 2), "float32")
     seen = fetch(model, ["shared", "predictions"], A, labels)

@@ -24,7 +24,7 @@ from final_ops_callback import SessionRunHookCallback
 from final_ops_callback import errors
 from final_ops_callback._step import instrumented
 from final_ops_callback._step import step_function
-from tests.generations import GENERATIONS
+from tests.flavors import FLAVORS
 
 v1 = tf.compat.v1
 
@@ -84,33 +84,33 @@ class Raises(Sees):
             raise ZeroDivisionError
 
 
-@pytest.fixture(params=GENERATIONS.values(), ids=GENERATIONS.keys())
-def generation(request: pytest.FixtureRequest) -> ModuleType:
+@pytest.fixture(params=FLAVORS.values(), ids=FLAVORS.keys())
+def flavor(request: pytest.FixtureRequest) -> ModuleType:
     """Each Keras package, in one process."""
     return request.param
 
 
 @pytest.fixture
-def model(generation: ModuleType) -> Any:
+def model(flavor: ModuleType) -> Any:
     """A built model of two layers."""
-    return built(generation)
+    return built(flavor)
 
 
 def built(
-    generation: ModuleType, kind: Any = None, seed: int = 0, **options: Any
+    flavor: ModuleType, kind: Any = None, seed: int = 0, **options: Any
 ) -> Any:
-    generation.utils.set_random_seed(seed)
-    inputs = generation.Input((3,), name="image")
-    hidden = generation.layers.Dense(4, activation="tanh", name="hidden")
-    outputs = generation.layers.Dense(1, name="out")(hidden(inputs))
-    model = (kind or generation.Model)(inputs, outputs)
-    compiled(model, generation, **options)
+    flavor.utils.set_random_seed(seed)
+    inputs = flavor.Input((3,), name="image")
+    hidden = flavor.layers.Dense(4, activation="tanh", name="hidden")
+    outputs = flavor.layers.Dense(1, name="out")(hidden(inputs))
+    model = (kind or flavor.Model)(inputs, outputs)
+    compiled(model, flavor, **options)
     return model
 
 
-def compiled(model: Any, generation: ModuleType, **options: Any) -> None:
+def compiled(model: Any, flavor: ModuleType, **options: Any) -> None:
     options = {"jit_compile": False, "loss": "mse"} | options
-    model.compile(generation.optimizers.SGD(0.1), **options)
+    model.compile(flavor.optimizers.SGD(0.1), **options)
 
 
 def fit(
@@ -233,8 +233,8 @@ def test_what_predict_has_not(model: Any, name: str) -> None:
         predict(model, Sees(name))
 
 
-def without_loss(generation: ModuleType) -> Any:
-    class WithoutLoss(generation.Model):
+def without_loss(flavor: ModuleType) -> Any:
+    class WithoutLoss(flavor.Model):
         def train_step(self, data: Any) -> Any:
             x, y = data
             with tf.GradientTape() as tape:
@@ -251,11 +251,11 @@ def without_loss(generation: ModuleType) -> Any:
 @pytest.mark.parametrize("name", ["loss", "predictions"])
 @pytest.mark.parametrize("run_eagerly", [False, True])
 def test_a_step_that_computes_its_loss_by_itself(
-    generation: ModuleType, run_eagerly: bool, name: str
+    flavor: ModuleType, run_eagerly: bool, name: str
 ) -> None:
     """Nothing knows it outside: an error, in a trace before any update."""
-    kind = without_loss(generation)
-    model = built(generation, kind, run_eagerly=run_eagerly)
+    kind = without_loss(flavor)
+    model = built(flavor, kind, run_eagerly=run_eagerly)
     weights = model.get_weights()
     with pytest.raises(errors.StepTensorError, match="compute_loss"):
         fit(model, Sees(name))
@@ -264,9 +264,9 @@ def test_a_step_that_computes_its_loss_by_itself(
         assert_untouched(model, weights)
 
 
-def test_the_rest_of_such_a_step_is_there(generation: ModuleType) -> None:
+def test_the_rest_of_such_a_step_is_there(flavor: ModuleType) -> None:
     """Layers, data and gradients are known without `compute_loss`."""
-    model = built(generation, without_loss(generation))
+    model = built(flavor, without_loss(flavor))
     hook = Sees("features", "labels", "hidden", *KERNELS, "logs/loss")
     fit(model, hook)
 
@@ -278,12 +278,12 @@ def test_the_rest_of_such_a_step_is_there(generation: ModuleType) -> None:
 # What Keras has and v1 had not
 
 
-def test_steps_per_execution(generation: ModuleType) -> None:
+def test_steps_per_execution(flavor: ModuleType) -> None:
     """The values are those of the last step of an execution."""
     names = ["features", "labels", "hidden", "predictions", "loss", *KERNELS]
     single, double = Sees(*names), Sees(*names)
-    fit(built(generation), single)
-    fit(built(generation, steps_per_execution=2), double)
+    fit(built(flavor), single)
+    fit(built(flavor, steps_per_execution=2), double)
 
     assert len(double.seen) == 2
     for name in names:
@@ -293,9 +293,9 @@ def test_steps_per_execution(generation: ModuleType) -> None:
             np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-6)
 
 
-def test_steps_per_execution_in_predict(generation: ModuleType) -> None:
+def test_steps_per_execution_in_predict(flavor: ModuleType) -> None:
     """The batches of an execution are there one after the other."""
-    model = built(generation, steps_per_execution=2)
+    model = built(flavor, steps_per_execution=2)
     hook = Sees("features", "predictions", "hidden")
     predictions = predict(model, hook)
 
@@ -309,13 +309,13 @@ def test_steps_per_execution_in_predict(generation: ModuleType) -> None:
     )
 
 
-def test_mixed_precision(generation: ModuleType) -> None:
+def test_mixed_precision(flavor: ModuleType) -> None:
     """A layer's output has the dtype in which it is computed."""
-    inputs = generation.Input((3,), name="image")
-    hidden = generation.layers.Dense(4, dtype="mixed_float16", name="hidden")
-    outputs = generation.layers.Dense(1, name="out")(hidden(inputs))
-    model = generation.Model(inputs, outputs)
-    compiled(model, generation)
+    inputs = flavor.Input((3,), name="image")
+    hidden = flavor.layers.Dense(4, dtype="mixed_float16", name="hidden")
+    outputs = flavor.layers.Dense(1, name="out")(hidden(inputs))
+    model = flavor.Model(inputs, outputs)
+    compiled(model, flavor)
     kernel = model.get_weights()[0]
     hook = Sees("hidden", "predictions", "loss", *KERNELS)
     fit(model, hook)
@@ -329,27 +329,27 @@ def test_mixed_precision(generation: ModuleType) -> None:
     )
 
 
-def parts_model(generation: ModuleType, kind: str) -> Any:
+def parts_model(flavor: ModuleType, kind: str) -> Any:
     """Returns a model of two inputs and two outputs."""
     names = ["left", "right"]
-    inputs = [generation.Input((3,), name=name) for name in names]
+    inputs = [flavor.Input((3,), name=name) for name in names]
     outputs = [
-        generation.layers.Dense(units, name=f"out_{name}")(tensor)
+        flavor.layers.Dense(units, name=f"out_{name}")(tensor)
         for units, name, tensor in zip((1, 2), names, inputs, strict=True)
     ]
     if kind == "dict":
         inputs = dict(zip(names, inputs, strict=True))
         outputs = dict(zip(("a", "b"), outputs, strict=True))
-    model = generation.Model(inputs, outputs)
+    model = flavor.Model(inputs, outputs)
     losses = {"a": "mse", "b": "mse"} if kind == "dict" else ["mse", "mse"]
-    compiled(model, generation, loss=losses)
+    compiled(model, flavor, loss=losses)
     return model
 
 
 @pytest.mark.parametrize("kind", ["dict", "list"])
-def test_parts_of_structures(generation: ModuleType, kind: str) -> None:
+def test_parts_of_structures(flavor: ModuleType, kind: str) -> None:
     """Each part of a structure has its path as a name."""
-    model = parts_model(generation, kind)
+    model = parts_model(flavor, kind)
     x: Any = [FEATURES, -FEATURES]
     y: Any = [LABELS, np.tile(LABELS, 2)]
     ins, outs = ["0", "1"], ["0", "1"]
@@ -388,9 +388,9 @@ def test_parts_of_structures(generation: ModuleType, kind: str) -> None:
     assert hook.seen[0][f"labels/{outs[1]}"].shape == (2, 2)
 
 
-def test_a_part_that_is_not_there(generation: ModuleType) -> None:
+def test_a_part_that_is_not_there(flavor: ModuleType) -> None:
     """The error lists the parts."""
-    model = parts_model(generation, "dict")
+    model = parts_model(flavor, "dict")
     with pytest.raises(errors.UnknownNameError, match="predictions/a"):
         predict(
             model,
@@ -423,14 +423,14 @@ def test_no_sample_weight(model: Any) -> None:
 
 @pytest.mark.parametrize("run_eagerly", [False, True])
 def test_dropout_is_that_of_the_step(
-    generation: ModuleType, run_eagerly: bool
+    flavor: ModuleType, run_eagerly: bool
 ) -> None:
     """There is no second forward pass: the mask is the step's own."""
-    inputs = generation.Input((3,), name="image")
-    hidden = generation.layers.Dense(64, name="hidden")(inputs)
-    outputs = generation.layers.Dropout(0.5, name="drop")(hidden)
-    model = generation.Model(inputs, outputs)
-    compiled(model, generation, run_eagerly=run_eagerly)
+    inputs = flavor.Input((3,), name="image")
+    hidden = flavor.layers.Dense(64, name="hidden")(inputs)
+    outputs = flavor.layers.Dropout(0.5, name="drop")(hidden)
+    model = flavor.Model(inputs, outputs)
+    compiled(model, flavor, run_eagerly=run_eagerly)
     labels = np.zeros((8, 64), "float32")
     hook = Sees("drop", "predictions", "hidden", "loss")
     fit(model, hook, labels)
@@ -449,15 +449,15 @@ def test_dropout_is_that_of_the_step(
     assert not np.array_equal(masks[0], masks[1])
 
 
-def test_a_layer_inside_of_a_layer(generation: ModuleType) -> None:
+def test_a_layer_inside_of_a_layer(flavor: ModuleType) -> None:
     """It is found by its path."""
-    layers = generation.layers
-    inner = generation.Sequential(
-        [generation.Input((3,)), layers.Dense(4, name="inner")], name="outer"
+    layers = flavor.layers
+    inner = flavor.Sequential(
+        [flavor.Input((3,)), layers.Dense(4, name="inner")], name="outer"
     )
-    inputs = generation.Input((3,), name="image")
-    model = generation.Model(inputs, layers.Dense(1, name="out")(inner(inputs)))
-    compiled(model, generation)
+    inputs = flavor.Input((3,), name="image")
+    model = flavor.Model(inputs, layers.Dense(1, name="out")(inner(inputs)))
+    compiled(model, flavor)
     hook = Sees("outer/inner", "outer")
     fit(model, hook)
 
@@ -504,7 +504,7 @@ def test_names_in_predict(model: Any) -> None:
 MIRRORED = """
     import numpy as np
     import tensorflow as tf
-    import {package} as generation
+    import {package} as flavor
     from tests import test_step_tensors as tests
 
     (cpu,) = tf.config.list_physical_devices("CPU")
@@ -519,9 +519,9 @@ MIRRORED = """
         "gradients/out/bias",
         "gradients/global_norm",
     ]
-    one = tests.built(generation)
+    one = tests.built(flavor)
     with strategy.scope():
-        two = tests.built(generation)
+        two = tests.built(flavor)
     two.set_weights(one.get_weights())
 
     def same(first, second, names):
@@ -563,7 +563,7 @@ MIRRORED = """
 """
 
 
-@pytest.mark.parametrize("package", GENERATIONS)
+@pytest.mark.parametrize("package", FLAVORS)
 def test_replicas_are_joined(package: str) -> None:
     """Two replicas deliver what one device does, in their order."""
     root = Path(__file__).parents[1]
@@ -627,9 +627,9 @@ def test_nothing_is_left_on_the_model(model: Any) -> None:
     assert_left_alone(model, before)
 
 
-def test_nothing_is_left_by_a_first_fit(generation: ModuleType) -> None:
+def test_nothing_is_left_by_a_first_fit(flavor: ModuleType) -> None:
     """A model that never ran before has what any other has after it."""
-    model, other = built(generation), built(generation)
+    model, other = built(flavor), built(flavor)
     fit(model, Sees(*ALL))
     fit(other)
 
@@ -651,10 +651,10 @@ def test_nothing_is_left_by_a_hook_that_raises(model: Any, method: str) -> None:
 
 
 def test_nothing_is_left_by_a_step_that_is_refused(
-    generation: ModuleType,
+    flavor: ModuleType,
 ) -> None:
     """The trace failed, and the model's own function is there."""
-    model = built(generation, without_loss(generation))
+    model = built(flavor, without_loss(flavor))
     fit(model)
     before = callables(model)
     with pytest.raises(errors.StepTensorError):
@@ -740,16 +740,16 @@ def test_what_needs_no_step_gets_the_plain_function(
     assert tapped == []
 
 
-def test_one_trace_serves_all_steps(generation: ModuleType) -> None:
+def test_one_trace_serves_all_steps(flavor: ModuleType) -> None:
     """A hook that asks now and then costs no trace each time."""
     traces: list[int] = []
 
-    class Counts(generation.Model):
+    class Counts(flavor.Model):
         def compute_loss(self, *args: Any, **kwargs: Any) -> Any:
             traces.append(1)
             return super().compute_loss(*args, **kwargs)
 
-    model = built(generation, Counts)
+    model = built(flavor, Counts)
     fit(model)
     traces.clear()
     hook = Sees("hidden", every=2)
@@ -780,20 +780,20 @@ def test_many_traces_are_said_once(
     assert caplog.text.count("was compiled 4 times") == 1
 
 
-def test_gradients_of_layers_of_the_same_path(generation: ModuleType) -> None:
+def test_gradients_of_layers_of_the_same_path(flavor: ModuleType) -> None:
     """Each variable has its own, under the name of its twin."""
 
     def part(name: str) -> Any:
-        inputs = generation.Input((3,))
-        outputs = generation.layers.Dense(1, name="same")(inputs)
-        return generation.Model(inputs, outputs, name=name)
+        inputs = flavor.Input((3,))
+        outputs = flavor.layers.Dense(1, name="same")(inputs)
+        return flavor.Model(inputs, outputs, name=name)
 
-    generation.utils.set_random_seed(0)
+    flavor.utils.set_random_seed(0)
     one, other = part("one"), part("other")
-    inputs = generation.Input((3,))
-    added = generation.layers.Add()([one(inputs), 2.0 * other(inputs)])
-    model = generation.Model(inputs, added)
-    model.compile(generation.optimizers.SGD(0.0), "mse", jit_compile=False)
+    inputs = flavor.Input((3,))
+    added = flavor.layers.Add()([one(inputs), 2.0 * other(inputs)])
+    model = flavor.Model(inputs, added)
+    model.compile(flavor.optimizers.SGD(0.0), "mse", jit_compile=False)
     weights = model.trainable_weights
     with tf.GradientTape() as tape:
         error = model(FEATURES[:2]) - LABELS[:2].reshape(-1, 1)
@@ -832,11 +832,11 @@ def test_gradients_of_layers_of_the_same_path(generation: ModuleType) -> None:
     )
 
 
-def test_a_layer_that_is_called_like_a_metric(generation: ModuleType) -> None:
+def test_a_layer_that_is_called_like_a_metric(flavor: ModuleType) -> None:
     """The name is that of the metric; the layer has its path."""
-    inputs = generation.Input((3,))
-    hidden = generation.layers.Dense(2, name="mae")(inputs)
-    model = generation.Model(inputs, generation.layers.Dense(1)(hidden))
+    inputs = flavor.Input((3,))
+    hidden = flavor.layers.Dense(2, name="mae")(inputs)
+    model = flavor.Model(inputs, flavor.layers.Dense(1)(hidden))
     model.compile("sgd", "mse", metrics=["mae"], jit_compile=False)
 
     class Both(v1.train.SessionRunHook):

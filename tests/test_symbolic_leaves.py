@@ -10,19 +10,19 @@ import pytest
 from final_ops_callback import FinalOpsCallback
 from final_ops_callback import errors
 from tests import models
-from tests.generations import GENERATIONS
-from tests.generations import keras
-from tests.generations import needs_both
+from tests.flavors import FLAVORS
+from tests.flavors import keras
+from tests.flavors import needs_both
 
 X = models.tiny_data().x
 
 
-def net(name: str, generation: ModuleType = keras) -> Any:
+def net(name: str, flavor: ModuleType = keras) -> Any:
     """Returns a model with a layer `dense`, on an input of that name."""
-    inputs = generation.Input((3,), name=name)
-    hidden = generation.layers.Dense(2, "tanh", name="dense")(inputs)
-    return generation.Model(
-        inputs, generation.layers.Dense(1, name=f"out_{name}")(hidden)
+    inputs = flavor.Input((3,), name=name)
+    hidden = flavor.layers.Dense(2, "tanh", name="dense")(inputs)
+    return flavor.Model(
+        inputs, flavor.layers.Dense(1, name=f"out_{name}")(hidden)
     )
 
 
@@ -74,9 +74,9 @@ def test_two_layers_of_one_name_on_one_input() -> None:
 
 
 @needs_both
-def test_leaves_of_two_generations() -> None:
+def test_leaves_of_two_flavors() -> None:
     """A model of Keras 3 and one of tf_keras have their values together."""
-    nets = [net(n, g) for n, g in zip("xy", GENERATIONS.values(), strict=True)]
+    nets = [net(n, g) for n, g in zip("xy", FLAVORS.values(), strict=True)]
 
     values = values_of([one.output for one in nets], {"x": X, "y": X})
 

@@ -18,7 +18,7 @@ from final_ops_callback.testing import RecordingHook
 from final_ops_callback.testing import differences
 from final_ops_callback.testing import record
 from final_ops_callback.testing import trace_v1
-from tests.generations import keras
+from tests.flavors import keras
 
 v1 = tf.compat.v1
 

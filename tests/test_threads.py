@@ -12,15 +12,15 @@ import tensorflow as tf
 from final_ops_callback import FinalOpsCallback
 from final_ops_callback import SessionRunHookCallback
 from tests import models
-from tests.generations import GENERATIONS
+from tests.flavors import FLAVORS
 
 v1 = tf.compat.v1
 EPOCHS = 8
 MANY = 10_000
 
 
-@pytest.fixture(params=GENERATIONS.values(), ids=GENERATIONS.keys())
-def generation(request: pytest.FixtureRequest) -> ModuleType:
+@pytest.fixture(params=FLAVORS.values(), ids=FLAVORS.keys())
+def flavor(request: pytest.FixtureRequest) -> ModuleType:
     """Each Keras package of this process."""
     return request.param
 
@@ -49,19 +49,19 @@ def trained(model: Any) -> tuple[Any, Any]:
     return np.array(hook.seen), final.final_ops_values
 
 
-def other_model(generation: ModuleType) -> Any:
+def other_model(flavor: ModuleType) -> Any:
     """The tiny model with another start and another rate."""
-    model = models.tiny_model(generation)
+    model = models.tiny_model(flavor)
     model.optimizer.learning_rate.assign(0.01)
     model.set_weights([-value for value in model.get_weights()])
     return model
 
 
-def test_two_models_train_in_two_threads(generation: ModuleType) -> None:
+def test_two_models_train_in_two_threads(flavor: ModuleType) -> None:
     """Each thread's hooks see what they see when it trains alone."""
     makers = [models.tiny_model, other_model]
-    alone = [trained(make(generation)) for make in makers]
-    ready = [make(generation) for make in makers]
+    alone = [trained(make(flavor)) for make in makers]
+    ready = [make(flavor) for make in makers]
     found: dict[int, Any] = {}
     start = threading.Barrier(len(ready))
 
@@ -118,9 +118,9 @@ class Asks(v1.train.SessionRunHook):
         self.total = int(session.run(self.own))
 
 
-def test_a_thread_runs_the_session_during_fit(generation: ModuleType) -> None:
+def test_a_thread_runs_the_session_during_fit(flavor: ModuleType) -> None:
     """Ten thousand runs beside the steps: each counts, and none fails."""
-    model, hook = models.tiny_model(generation), Asks()
+    model, hook = models.tiny_model(flavor), Asks()
     models.fit(model, SessionRunHookCallback(hook), epochs=MANY)
 
     steps = int(model.optimizer.iterations.numpy())

@@ -9,7 +9,7 @@ import tensorflow as tf
 
 from final_ops_callback._final_ops import to_host
 from tests import original
-from tests.generations import keras
+from tests.flavors import keras
 
 TENSORS: dict[str, Any] = {
     "scalar": lambda: tf.constant(1.5),

@@ -20,7 +20,7 @@ from final_ops_callback._keras import callback_base
 from final_ops_callback._keras import compat
 from tests import models
 from tests import original
-from tests.generations import keras
+from tests.flavors import keras
 
 
 def mae_of(model: Any) -> Any:

@@ -11,20 +11,18 @@ import pytest
 
 from final_ops_callback import SessionRunHookCallback
 from final_ops_callback.testing import RecordingHook
-from tests.generations import GENERATIONS
+from tests.flavors import FLAVORS
 
 FEATURES = np.random.default_rng(0).normal(size=(7, 3)).astype("f")
 
 
 @pytest.mark.parametrize("steps", [1, 2])
-@pytest.mark.parametrize(
-    "generation", GENERATIONS.values(), ids=list(GENERATIONS)
-)
+@pytest.mark.parametrize("flavor", FLAVORS.values(), ids=list(FLAVORS))
 def test_the_first_batch_says_nothing_of_the_others(
-    generation: ModuleType, steps: int
+    flavor: ModuleType, steps: int
 ) -> None:
     """The last batch may be shorter than the one that built the model."""
-    model = generation.Sequential([generation.layers.Dense(1, name="out")])
+    model = flavor.Sequential([flavor.layers.Dense(1, name="out")])
     model.compile(steps_per_execution=steps, jit_compile=False)
     hook = RecordingHook({"x": "features:0", "out": "predictions:0"})
     expected = model.predict(

@@ -12,8 +12,8 @@ import tensorflow as tf
 
 from final_ops_callback import FinalOpsCallback
 from final_ops_callback import SessionRunHookCallback
-from tests.generations import GENERATIONS
-from tests.generations import to_numpy
+from tests.flavors import FLAVORS
+from tests.flavors import to_numpy
 
 v1 = tf.compat.v1
 
@@ -50,28 +50,28 @@ NAMES = [
 def _no_open_scopes() -> Iterator[None]:
     """A model that Keras refuses leaves its name scopes open behind it."""
     yield
-    for generation in GENERATIONS.values():
-        generation.backend.clear_session()
+    for flavor in FLAVORS.values():
+        flavor.backend.clear_session()
 
 
-@pytest.fixture(params=GENERATIONS.values(), ids=GENERATIONS.keys())
-def generation(request: pytest.FixtureRequest) -> ModuleType:
+@pytest.fixture(params=FLAVORS.values(), ids=FLAVORS.keys())
+def flavor(request: pytest.FixtureRequest) -> ModuleType:
     """Each Keras package of this process."""
     return request.param
 
 
-def named(generation: ModuleType, name: str, metric: str = "mae") -> Any:
+def named(flavor: ModuleType, name: str, metric: str = "mae") -> Any:
     """Builds a model whose layer is called so, or says that Keras can't."""
-    generation.utils.set_random_seed(0)
-    inputs = generation.Input((3,), name="x")
+    flavor.utils.set_random_seed(0)
+    inputs = flavor.Input((3,), name="x")
     try:
-        hidden = generation.layers.Dense(2, name=name)(inputs)
-        outputs = generation.layers.Dense(1, name="out")(hidden)
-        model = generation.Model(inputs, outputs)
+        hidden = flavor.layers.Dense(2, name=name)(inputs)
+        outputs = flavor.layers.Dense(1, name="out")(hidden)
+        model = flavor.Model(inputs, outputs)
         model.predict(X, verbose=0)
     except ValueError as error:
         pytest.skip(f"Keras refuses the name: {str(error)[:60]}")
-    mae = generation.metrics.MeanAbsoluteError(name=metric)
+    mae = flavor.metrics.MeanAbsoluteError(name=metric)
     model.compile("sgd", "mse", metrics=[mae], jit_compile=False)
     return model
 
@@ -97,14 +97,14 @@ class Weights(v1.train.SessionRunHook):
 
 @pytest.mark.parametrize("name", NAMES)
 def test_a_layer_may_be_called_so(
-    name: str, generation: ModuleType, tmp_path: Path
+    name: str, flavor: ModuleType, tmp_path: Path
 ) -> None:
     """Each value is that of the right variable, and a checkpoint holds all."""
-    expected = named(generation, name)
+    expected = named(flavor, name)
     history = expected.fit(
         X, Y, batch_size=8, epochs=2, shuffle=False, verbose=0
     ).history
-    model, hook = named(generation, name), Weights()
+    model, hook = named(flavor, name), Weights()
     saver = v1.train.CheckpointSaverHook(str(tmp_path / "of_hook"), None, 1)
     final = FinalOpsCallback(
         {"loss": "loss", "all": list(model.weights), "out": "out"},
@@ -137,10 +137,10 @@ def test_a_layer_may_be_called_so(
 
 
 def test_a_saver_puts_each_value_where_it_was(
-    generation: ModuleType, tmp_path: Path
+    flavor: ModuleType, tmp_path: Path
 ) -> None:
     """Names that a graph can't hold come back from a checkpoint."""
-    first, second = (named(generation, "..") for _ in range(2))
+    first, second = (named(flavor, "..") for _ in range(2))
     folder = str(tmp_path)
 
     class Restores(v1.train.SessionRunHook):
@@ -162,9 +162,9 @@ def test_a_saver_puts_each_value_where_it_was(
 
 
 @pytest.mark.parametrize("metric", ["hidden", "out", "x", "step"])
-def test_a_metric_may_share_a_name(metric: str, generation: ModuleType) -> None:
+def test_a_metric_may_share_a_name(metric: str, flavor: ModuleType) -> None:
     """The log of a metric is `logs/<name>:0`, whoever else has the name."""
-    model = named(generation, "hidden", metric)
+    model = named(flavor, "hidden", metric)
     seen: list[Any] = []
 
     class Sees(v1.train.SessionRunHook):
@@ -186,10 +186,10 @@ def test_a_metric_may_share_a_name(metric: str, generation: ModuleType) -> None:
 
 
 def test_a_metric_that_no_tensor_can_be_called(
-    generation: ModuleType,
+    flavor: ModuleType,
 ) -> None:
     """FinalOpsCallback gives it; a hook gets v1's own error for the name."""
-    model, final = named(generation, "hidden", "a:0"), FinalOpsCallback("a:0")
+    model, final = named(flavor, "hidden", "a:0"), FinalOpsCallback("a:0")
     history = model.fit(X, Y, verbose=0, callbacks=[final]).history
     log = SessionRunHookCallback(v1.train.LoggingTensorHook(["logs/a:0:0"], 1))
 
@@ -198,12 +198,10 @@ def test_a_metric_that_no_tensor_can_be_called(
         model.fit(X, Y, verbose=0, callbacks=[log])
 
 
-def test_two_variables_of_one_path(
-    generation: ModuleType, tmp_path: Path
-) -> None:
+def test_two_variables_of_one_path(flavor: ModuleType, tmp_path: Path) -> None:
     """Each has a twin of its own, in the order of the model."""
 
-    class Twice(generation.layers.Layer):
+    class Twice(flavor.layers.Layer):
         def build(self, shape: Any) -> None:
             self.parts = [
                 self.add_weight(
@@ -216,8 +214,8 @@ def test_two_variables_of_one_path(
             first, second = self.parts
             return tf.matmul(inputs, first) + tf.matmul(inputs, second)
 
-    inputs = generation.Input((3,), name="x")
-    model = generation.Model(inputs, Twice(name="twice")(inputs))
+    inputs = flavor.Input((3,), name="x")
+    model = flavor.Model(inputs, Twice(name="twice")(inputs))
     model.compile("sgd", "mse", jit_compile=False)
     hook = Weights()
     saver = v1.train.CheckpointSaverHook(str(tmp_path), save_steps=1)
@@ -234,10 +232,10 @@ def test_two_variables_of_one_path(
         np.testing.assert_array_equal(value, reader.get_tensor(name))
 
 
-def test_two_metrics_of_one_name(generation: ModuleType) -> None:
+def test_two_metrics_of_one_name(flavor: ModuleType) -> None:
     """What Keras makes of their names, hooks and final ops see."""
-    model = named(generation, "hidden")
-    kind = generation.metrics.MeanSquaredError
+    model = named(flavor, "hidden")
+    kind = flavor.metrics.MeanSquaredError
     model.compile("sgd", "mse", metrics=[kind(name="loss"), kind(name="b")])
     hook = Weights()
     final = FinalOpsCallback(["loss", "b"])

@@ -18,11 +18,11 @@ import pytest
 import tensorflow as tf
 
 from final_ops_callback import SessionRunHookCallback
-from tests.generations import IS_KERAS_3
-from tests.generations import keras
-from tests.generations import path_of
-from tests.generations import value_of
-from tests.generations import variables_of
+from tests.flavors import IS_KERAS_3
+from tests.flavors import keras
+from tests.flavors import path_of
+from tests.flavors import value_of
+from tests.flavors import variables_of
 
 v1 = tf.compat.v1
 KERNEL = np.full((3, 1), 0.3, "f")

@@ -13,8 +13,8 @@ from final_ops_callback import FinalOpsCallback
 from final_ops_callback import SessionRunHookCallback
 from final_ops_callback.errors import UnsupportedOpError
 from tests import models
-from tests.generations import GENERATIONS
-from tests.generations import to_numpy
+from tests.flavors import FLAVORS
+from tests.flavors import to_numpy
 
 v1 = tf.compat.v1
 
@@ -30,28 +30,28 @@ WAYS: dict[str, dict[str, Any]] = {
 }
 
 
-@pytest.fixture(params=GENERATIONS.values(), ids=GENERATIONS.keys())
-def generation(request: pytest.FixtureRequest) -> ModuleType:
+@pytest.fixture(params=FLAVORS.values(), ids=FLAVORS.keys())
+def flavor(request: pytest.FixtureRequest) -> ModuleType:
     """Each Keras package of this process."""
     return request.param
 
 
 def model_of(
-    generation: ModuleType,
+    flavor: ModuleType,
     optimizer: Any = None,
     compiled: Any = None,
     policy: str = "float32",
 ) -> Any:
     """The model of a way of training, or a skip where Keras has it not."""
-    generation.utils.set_random_seed(0)
+    flavor.utils.set_random_seed(0)
     layers = [
-        generation.layers.Dense(4, "tanh", dtype=policy, name="hidden"),
-        generation.layers.Dense(1, dtype="float32", name="out"),
+        flavor.layers.Dense(4, "tanh", dtype=policy, name="hidden"),
+        flavor.layers.Dense(1, dtype="float32", name="out"),
     ]
-    model = generation.Sequential([generation.Input((3,)), *layers])
+    model = flavor.Sequential([flavor.Input((3,)), *layers])
     options = {"momentum": 0.5, **(optimizer or {})}
     try:
-        optimizer = generation.optimizers.SGD(0.1, **options)
+        optimizer = flavor.optimizers.SGD(0.1, **options)
     except (TypeError, ValueError) as error:
         pytest.skip(f"this Keras has it not: {error}")
     model.compile(
@@ -81,12 +81,12 @@ def six_hooks(folder: Path) -> Any:
 
 @pytest.mark.parametrize("way", WAYS)
 def test_weights_are_those_of_a_training_without_us(
-    way: str, generation: ModuleType, tmp_path: Path
+    way: str, flavor: ModuleType, tmp_path: Path
 ) -> None:
     """Weights, slots and step are the same to the last bit."""
-    alone = model_of(generation, **WAYS[way])
+    alone = model_of(flavor, **WAYS[way])
     models.fit(alone, epochs=3)
-    model = model_of(generation, **WAYS[way])
+    model = model_of(flavor, **WAYS[way])
     final = FinalOpsCallback([list(model.weights), "loss"])
     hooks = SessionRunHookCallback(six_hooks(tmp_path))
     history = models.fit(model, hooks, final, epochs=3)
@@ -108,9 +108,9 @@ def test_weights_are_those_of_a_training_without_us(
     )
 
 
-def test_accumulation_counts_updates(generation: ModuleType) -> None:
+def test_accumulation_counts_updates(flavor: ModuleType) -> None:
     """The global step is `optimizer.iterations`, and can't be written."""
-    model = model_of(generation, {"gradient_accumulation_steps": 2})
+    model = model_of(flavor, {"gradient_accumulation_steps": 2})
     seen: list[int] = []
 
     class Steps(v1.train.SessionRunHook):
@@ -152,9 +152,9 @@ def test_accumulation_counts_updates(generation: ModuleType) -> None:
         models.fit(model, SessionRunHookCallback(Writes()))
 
 
-def test_a_model_without_an_optimizer(generation: ModuleType) -> None:
+def test_a_model_without_an_optimizer(flavor: ModuleType) -> None:
     """It has no step of its own: the hooks count from 0, as v1 would."""
-    model = model_of(generation)
+    model = model_of(flavor)
     try:
         model.compile(optimizer=None, loss="mse")
     except ValueError as error:

@@ -12,8 +12,8 @@ from final_ops_callback import SessionRunHookCallback
 from final_ops_callback import errors
 from final_ops_callback._step.step_function import StepFunction
 from tests import models
-from tests.generations import keras
-from tests.generations import to_numpy
+from tests.flavors import keras
+from tests.flavors import to_numpy
 
 v1 = tf.compat.v1
 

@@ -12,8 +12,8 @@ from typing import Any
 import pytest
 import tensorflow as tf
 
-from tests.generations import IS_KERAS_3
-from tests.generations import KERAS_2
+from tests.flavors import IS_KERAS_3
+from tests.flavors import KERAS_2
 
 ROOT = Path(__file__).parents[1]
 SECONDS = 150  # whoever takes longer hangs, and is killed

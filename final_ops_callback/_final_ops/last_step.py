@@ -116,7 +116,7 @@ class LastStep:
         """Begins to watch the steps of a run.
 
         Args:
-            model: A Keras model of any generation.
+            model: A Keras model of any flavor.
         """
         self.end()
         self._model = model

@@ -68,7 +68,7 @@ def live_variables(
     """Lists the variables of a model, its optimizers and its metrics.
 
     Args:
-        model: A built Keras model of any generation.
+        model: A built Keras model of any flavor.
         variable_names: Mapping from the path of a variable to the name of
             its twin, such as an old checkpoint has it. Other twins are named
             by their paths; that of `optimizer.iterations` is `global_step`.

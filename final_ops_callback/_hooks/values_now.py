@@ -22,7 +22,7 @@ class ValuesNow:
     """Keeps what the last step of a run has delivered, and logged.
 
     Args:
-        model: A Keras model of any generation.
+        model: A Keras model of any flavor.
         phase: String. `"train"`, `"test"` or `"predict"`.
         names: The `StepNames` of the model.
 

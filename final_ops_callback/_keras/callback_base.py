@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The callback base that every Keras generation accepts."""
+"""The callback base that every flavor of Keras accepts."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _OF_A_RUN = ("model", "_model", "params", "_inside_fit", "_model_of_fit")
 
 
 class Callback(keras.callbacks.Callback):
-    """The callback base that every Keras generation accepts.
+    """The callback base that every flavor of Keras accepts.
 
     It turns the moments of Keras into the begin and end of a phase: `train`
     is `fit`, `predict` is `predict`, `test` is an `evaluate` of its own, and

@@ -18,30 +18,30 @@ import numpy as np
 import tensorflow as tf
 
 
-def generations() -> list[ModuleType]:
+def flavors() -> list[ModuleType]:
     """Returns the Keras packages of this process, imported by anyone."""
     names = ("keras", "tf_keras")
     return [sys.modules[name] for name in names if name in sys.modules]
 
 
 def is_metric(value: Any) -> bool:
-    """Says whether a value is a metric object of any Keras generation."""
-    return isinstance(value, tuple(k.metrics.Metric for k in generations()))
+    """Says whether a value is a metric object of any flavor of Keras."""
+    return isinstance(value, tuple(k.metrics.Metric for k in flavors()))
 
 
 def is_metric_class(value: Any) -> bool:
     """Says whether a value is the class of a metric, not a metric."""
-    bases = tuple(k.metrics.Metric for k in generations())
+    bases = tuple(k.metrics.Metric for k in flavors())
     return isinstance(value, type) and issubclass(value, bases)
 
 
 def is_layer(value: Any) -> bool:
-    """Says whether a value is a layer or model of any Keras generation."""
-    return isinstance(value, tuple(k.layers.Layer for k in generations()))
+    """Says whether a value is a layer or model of any flavor of Keras."""
+    return isinstance(value, tuple(k.layers.Layer for k in flavors()))
 
 
 def is_symbolic(value: Any) -> bool:
-    """Says whether a value is a symbolic Keras tensor of any generation."""
+    """Says whether a value is a symbolic Keras tensor of any flavor."""
     # By name, because Keras 2 does not export the class.
     names = [kind.__name__ for kind in type(value).__mro__]
     return any(name.endswith("KerasTensor") for name in names)
@@ -104,12 +104,12 @@ def is_stock(model: Any, method: str) -> bool:
     """Says whether a method of a model is Keras's own.
 
     Args:
-        model: A Keras model of any generation.
+        model: A Keras model of any flavor.
         method: String. The name of a method.
     """
     if method in vars(model):
         return False
-    keras_own = {generation.__name__ for generation in generations()}
+    keras_own = {flavor.__name__ for flavor in flavors()}
     for kind in type(model).__mro__:
         if method in vars(kind):
             return kind.__module__.partition(".")[0] in keras_own
@@ -128,20 +128,18 @@ def sublayers(layer: Any) -> list[Any]:
     return list(layer._flatten_layers(recursive=False, include_self=False))
 
 
-def looks_up_late(model: Any) -> bool:
-    """Says whether evaluate looks its function up anew at each step.
-
-    Keras 2 takes it once, before any callback begins.
-    """
-    return hasattr(generation_of(model), "ops")
+def is_keras_2(model: Any) -> bool:
+    """Returns whether a model is one of Keras 2, which tf_keras is, too."""
+    return not hasattr(flavor_of(model), "ops")
 
 
 def takes_function_early(model: Any) -> bool:
     """Returns whether evaluate takes its function before callbacks begin.
 
-    Keras 2 does; what stands in its place has to stand there already.
+    Keras 2 does; what stands in its place has to stand there already. Keras 3
+    looks its function up anew at each step.
     """
-    return not looks_up_late(model)
+    return is_keras_2(model)
 
 
 def components(variable: Any) -> list[Any]:
@@ -175,7 +173,7 @@ def was_traced(function: Any) -> bool:
 
 
 def backing(variable: Any) -> Any:
-    """Returns the `tf.Variable` behind a variable of any generation."""
+    """Returns the `tf.Variable` behind a variable of any flavor."""
     is_own = isinstance(variable, tf.Variable | tf.Tensor)
     return variable if is_own else variable.value
 
@@ -228,10 +226,10 @@ def backend_of(model: Any) -> str:
 
     Keras 2 has no other than TensorFlow, also beside a Keras 3 that has.
     """
-    generation = generation_of(model)
-    if not hasattr(generation, "ops"):
+    flavor = flavor_of(model)
+    if not hasattr(flavor, "ops"):
         return "tensorflow"
-    return str(generation.backend.backend())
+    return str(flavor.backend.backend())
 
 
 def logs_of(outputs: Any) -> dict[str, Any]:
@@ -258,7 +256,7 @@ def floatx_of(model: Any) -> str:
 
     Each Keras keeps one of its own: that of tf_keras may be another.
     """
-    return str(generation_of(model).backend.floatx())
+    return str(flavor_of(model).backend.floatx())
 
 
 def is_backend_tensor(value: Any) -> bool:
@@ -276,9 +274,9 @@ def _is_keras_variable(value: Any) -> bool:
     return hasattr(keras, "Variable") and isinstance(value, keras.Variable)
 
 
-def generation_of(value: Any) -> ModuleType:
+def flavor_of(value: Any) -> ModuleType:
     """Returns the Keras package that an object or its class comes from."""
-    known = {generation.__name__: generation for generation in generations()}
+    known = {flavor.__name__: flavor for flavor in flavors()}
     for kind in type(value).__mro__:
         package = kind.__module__.partition(".")[0]
         if package in known:

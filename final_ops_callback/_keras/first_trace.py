@@ -54,11 +54,11 @@ class FirstTrace:
         """Notes that slots were made before the first step of a training.
 
         Args:
-            model: A Keras model of any generation.
+            model: A Keras model of any flavor.
         """
         # Keras 3 makes nothing in a trace. Replicas trace in threads of their
         # own, and a variable that one of them makes, all would have to make.
-        is_keras_2 = not compat.looks_up_late(model)
+        is_keras_2 = compat.is_keras_2(model)
         if is_keras_2 and model_info.replicas(model) == 1:
             vars(model)[_EARLY] = [
                 (average, weight, average.read_value())

@@ -17,7 +17,7 @@ def known_logs(model: Any, phase: str) -> set[str] | None:
     """Returns the names under which a step logs, without prefixes.
 
     Args:
-        model: A Keras model of any generation.
+        model: A Keras model of any flavor.
         phase: String. `"train"`, `"test"` or `"predict"`, which logs nothing.
 
     Returns:
@@ -47,7 +47,7 @@ def may_log(model: Any, phase: str, name: str) -> bool:
     other callbacks add to the logs of an epoch is not in those of the end.
 
     Args:
-        model: A Keras model of any generation.
+        model: A Keras model of any flavor.
         phase: String. `"train"` or `"test"`.
         name: String. The name of a log.
     """

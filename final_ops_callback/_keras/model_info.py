@@ -92,7 +92,7 @@ def build_for(model: Any, phase: str, batch_spec: Any) -> None:
     its hooks see the variables that are there.
 
     Args:
-        model: A Keras model of any generation.
+        model: A Keras model of any flavor.
         phase: String. `"train"`, `"test"` or `"predict"`.
         batch_spec: The structure of `tf.TensorSpec`s (or tensors) of a batch:
             the inputs, or a tuple that begins with them.
@@ -122,10 +122,10 @@ def build_for(model: Any, phase: str, batch_spec: Any) -> None:
 
 def _call_symbolically(model: Any, batch_spec: Any) -> None:
     inputs = batch_spec[0] if isinstance(batch_spec, tuple) else batch_spec
-    generation = compat.generation_of(model)
+    flavor = compat.flavor_of(model)
 
     def symbolic(spec: Any) -> Any:
-        return generation.Input(
+        return flavor.Input(
             batch_shape=(None, *spec.shape[1:]), dtype=spec.dtype.name
         )
 
@@ -143,7 +143,7 @@ def _trace_step(model: Any, phase: str, batch_spec: Any) -> None:
         return strategy.run(step, args=(batch,))
 
     # As Keras itself does it: Keras 3 keeps autograph out.
-    autograph = not compat.looks_up_late(model)
+    autograph = compat.is_keras_2(model)
     with compat.strategy_scope(model):
         tf.function(run, autograph=autograph).get_concrete_function(batch_spec)
     if phase == "train":
@@ -158,7 +158,7 @@ def build_metrics(model: Any, batch_spec: Any) -> None:
     (tests/test_private_api.py notices a change).
 
     Args:
-        model: A Keras model of any generation.
+        model: A Keras model of any flavor.
         batch_spec: The structure of `tf.TensorSpec`s of a batch.
     """
     if hasattr(model, "_symbolic_build"):
@@ -178,7 +178,7 @@ def layers_by_path(model: Any) -> dict[str, Any]:
     """Lists the layers of a model, those inside of other layers too.
 
     Args:
-        model: A Keras model of any generation.
+        model: A Keras model of any flavor.
 
     Returns:
         Dict from the path of a layer (its name, that of the layer that it is
@@ -234,7 +234,7 @@ def log_names(model: Any) -> list[str]:
     A metric that a step makes by itself may log more.
 
     Args:
-        model: A Keras model of any generation.
+        model: A Keras model of any flavor.
     """
     outputs = list(getattr(model, "output_names", None) or ())
     metrics = [
@@ -279,14 +279,14 @@ def unpacked(model: Any, data: Any) -> tuple[Any, Any, Any]:
     """Returns features, labels and sample weights of a batch.
 
     Args:
-        model: A Keras model of any generation.
+        model: A Keras model of any flavor.
         data: What its step gets.
 
     Returns:
         Tuple of three structures; `None` for what is not there.
     """
-    generation = compat.generation_of(model)
+    flavor = compat.flavor_of(model)
     try:
-        return generation.utils.unpack_x_y_sample_weight(data)
+        return flavor.utils.unpack_x_y_sample_weight(data)
     except ValueError:  # the model's own step knows what it is
         return None, None, None

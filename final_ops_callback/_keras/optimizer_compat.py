@@ -14,10 +14,10 @@ from final_ops_callback._keras import compat
 
 
 def is_optimizer(value: Any) -> bool:
-    """Returns whether a value is an optimizer of any Keras generation."""
+    """Returns whether a value is an optimizer of any flavor of Keras."""
     kinds: list[Any] = []
-    for generation in compat.generations():
-        optimizers = generation.optimizers
+    for flavor in compat.flavors():
+        optimizers = flavor.optimizers
         kinds.append(optimizers.Optimizer)
         legacy = getattr(getattr(optimizers, "legacy", None), "Optimizer", None)
         if isinstance(legacy, type):
@@ -88,9 +88,9 @@ def momentums_of(optimizer: Any) -> list[Any]:
 
     A subclass that updates in another way keeps there what nobody knows.
     """
-    generation = compat.generation_of(optimizer)
+    flavor = compat.flavor_of(optimizer)
     if is_legacy(optimizer):
-        kind = generation.optimizers.legacy.SGD
+        kind = flavor.optimizers.legacy.SGD
         if not isinstance(optimizer, kind):
             return []
         return [
@@ -99,7 +99,7 @@ def momentums_of(optimizer: Any) -> list[Any]:
             if "momentum" in optimizer.get_slot_names()
             and variable.name.partition(":")[0].endswith("/momentum")
         ]
-    kind = generation.optimizers.SGD
+    kind = flavor.optimizers.SGD
     if not isinstance(optimizer, kind):
         return []
     if type(optimizer).update_step is not kind.update_step:
@@ -126,7 +126,7 @@ def schedule_of(optimizer: Any) -> Any:
     a change). Keras 3 hands out the rate of the next step.
 
     Args:
-        optimizer: An optimizer of any generation.
+        optimizer: An optimizer of any flavor.
 
     Returns:
         A function of the step, or `None`.
@@ -165,7 +165,7 @@ def gradients_given(optimizer: Any) -> tuple[str, Callable[..., Any]]:
     """Returns the method that gives an optimizer its gradients.
 
     Args:
-        optimizer: An optimizer of any generation.
+        optimizer: An optimizer of any flavor.
 
     Returns:
         Pair of the name of the method and a function of its arguments. That

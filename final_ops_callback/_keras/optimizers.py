@@ -28,7 +28,7 @@ def optimizers_of(model: Any) -> dict[str, Any]:
     `compile` may never be used then.
 
     Args:
-        model: A Keras model of any generation.
+        model: A Keras model of any flavor.
 
     Returns:
         Dict from the name that each has in a graph to the optimizer. That of
@@ -73,7 +73,7 @@ def graph_name(optimizer: Any, attribute: str) -> str:
     before, or a checkpoint would not restore.
 
     Args:
-        optimizer: An optimizer of any generation.
+        optimizer: An optimizer of any flavor.
         attribute: String. The attribute of the model that it is found under,
             which names one that has no name of its own. `""` for that of
             `compile`, which is called by its kind.
@@ -113,7 +113,7 @@ def graph_path(path: str, optimizer: Any, name: str) -> str:
 
 
 def variables_of(optimizer: Any) -> list[Any]:
-    """Returns the variables of an optimizer of any generation."""
+    """Returns the variables of an optimizer of any flavor."""
     variables = optimizer.variables
     return list(variables() if callable(variables) else variables)
 
@@ -124,7 +124,7 @@ def build(model: Any) -> bool:
     A v1 hook finds them in `begin`, as it did under v1.
 
     Args:
-        model: A built Keras model of any generation.
+        model: A built Keras model of any flavor.
 
     Returns:
         Whether they were made now.
@@ -190,7 +190,7 @@ def meanings_of(optimizer: Any, written: list[Momentum]) -> dict[int, Momentum]:
     (tests/test_v1_slots.py compares them).
 
     Args:
-        optimizer: An optimizer of any generation.
+        optimizer: An optimizer of any flavor.
         written: List to which the ones are added that are written. Each has
             to be completed right before the next step.
 

@@ -30,9 +30,9 @@ def may_be_random(model: Any) -> bool:
     """Returns whether a step of a model may draw random numbers by itself.
 
     Args:
-        model: A Keras model of any generation.
+        model: A Keras model of any flavor.
     """
-    is_keras_2 = not compat.looks_up_late(model)
+    is_keras_2 = compat.is_keras_2(model)
     for part in _parts(model):
         if _is_of_the_user(part) or (is_keras_2 and _draws_in_keras_2(part)):
             return True

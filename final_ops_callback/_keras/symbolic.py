@@ -14,8 +14,8 @@ from final_ops_callback._keras import compat
 
 def source_inputs(symbolic: Any) -> list[Any]:
     """Returns the symbolic inputs that a symbolic tensor is computed from."""
-    generation = compat.generation_of(symbolic)
-    return list(generation.utils.get_source_inputs(symbolic))
+    flavor = compat.flavor_of(symbolic)
+    return list(flavor.utils.get_source_inputs(symbolic))
 
 
 def together(
@@ -24,7 +24,7 @@ def together(
     """Divides symbolic tensors into groups that are computed together.
 
     One forward pass computes all, if one Keras model can hold them: not those
-    of two Keras generations, and not those of two models that have different
+    of two flavors of Keras, and not those of two models that have different
     layers of one name.
 
     Args:
@@ -37,8 +37,8 @@ def together(
         List of lists.
     """
     groups: list[list[Any]] = []
-    for generation in dict.fromkeys(map(compat.generation_of, symbolic)):
-        of_one = [t for t in symbolic if compat.generation_of(t) is generation]
+    for flavor in dict.fromkeys(map(compat.flavor_of, symbolic)):
+        of_one = [t for t in symbolic if compat.flavor_of(t) is flavor]
         if _fit(of_one, inputs_of):
             groups.append(of_one)
             continue
@@ -66,7 +66,7 @@ def model_of(symbolic: list[Any], keys: list[Any]) -> Any:
     """Returns a model that computes symbolic tensors, as a dict by index.
 
     Args:
-        symbolic: List of symbolic Keras tensors of one generation.
+        symbolic: List of symbolic Keras tensors of one flavor.
         keys: List of the symbolic tensors that are fed.
 
     Returns:
@@ -81,7 +81,7 @@ def model_of(symbolic: list[Any], keys: list[Any]) -> Any:
     if not missing:
         return None
     # With a name, because Keras counts the models that get one from it.
-    model = compat.generation_of(symbolic[0]).Model
+    model = compat.flavor_of(symbolic[0]).Model
     return model(keys, missing, name="final_ops")
 
 
@@ -118,7 +118,7 @@ def distinct(items: Iterable[Any]) -> list[Any]:
 
 def as_fed(value: Any, symbolic: Any) -> Any:
     """Converts what is fed for a symbolic tensor to a tensor of its dtype."""
-    generation = compat.generation_of(symbolic)
-    if hasattr(generation, "ops"):
-        return generation.ops.convert_to_tensor(value, dtype=symbolic.dtype)
+    flavor = compat.flavor_of(symbolic)
+    if hasattr(flavor, "ops"):
+        return flavor.ops.convert_to_tensor(value, dtype=symbolic.dtype)
     return tf.convert_to_tensor(value, dtype=symbolic.dtype)

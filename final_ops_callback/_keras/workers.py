@@ -37,7 +37,7 @@ def refuse_servers(model: Any) -> None:
     """Refuses a strategy whose steps run elsewhere, and later.
 
     Args:
-        model: A Keras model of any generation.
+        model: A Keras model of any flavor.
 
     Raises:
         StrategyError: Its variables are on parameter servers.
@@ -57,7 +57,7 @@ def refuse_inside(model: Any, names: Iterable[str]) -> None:
     """Refuses to take out of a step what Keras would reduce.
 
     Args:
-        model: A Keras model of any generation.
+        model: A Keras model of any flavor.
         names: Iterable of the names of what is wanted.
 
     Raises:

@@ -63,7 +63,7 @@ class StepNames:
     """What the steps of one model deliver, by name.
 
     Args:
-        model: A Keras model of any generation.
+        model: A Keras model of any flavor.
         phase: String. `"train"`, `"test"` or `"predict"`.
         declared: Mapping from a name to its `tf.TensorSpec`, where the model
             does not know it. Defaults to none.

@@ -7,7 +7,7 @@ import tensorflow as tf
 from final_ops_callback import SessionRunHookCallback
 from tests.conformance import groups
 from tests.contract import drivers
-from tests.generations import keras
+from tests.flavors import keras
 
 
 def broken_data():

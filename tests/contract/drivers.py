@@ -22,10 +22,10 @@ import tensorflow as tf
 from tensorflow.python.training import evaluation
 
 from final_ops_callback import SessionRunHookCallback
-from tests.generations import IS_KERAS_3
-from tests.generations import keras
-from tests.generations import path_of
-from tests.generations import variables_of
+from tests.flavors import IS_KERAS_3
+from tests.flavors import keras
+from tests.flavors import path_of
+from tests.flavors import variables_of
 
 v1 = tf.compat.v1
 

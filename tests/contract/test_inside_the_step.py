@@ -19,8 +19,8 @@ from tests.contract import drivers
 from tests.contract.suite import Suite
 from tests.contract.suite import args
 from tests.contract.suite import tensor
-from tests.generations import GENERATIONS
-from tests.generations import keras
+from tests.flavors import FLAVORS
+from tests.flavors import keras
 
 v1 = tf.compat.v1
 suite = Suite()
@@ -173,10 +173,10 @@ def named(value, name):
 # Ours
 
 
-def run_keras(make, root, generation=keras, way=PLAIN):
+def run_keras(make, root, flavor=keras, way=PLAIN):
     """Train the Keras model; return the `Trace`."""
     trace = drivers.Trace()
-    model = keras_model(generation, way)
+    model = keras_model(flavor, way)
     hooks = []
     with drivers.workplace(root, trace):
         scaffold = v1.train.Scaffold()
@@ -207,28 +207,28 @@ def run_keras(make, root, generation=keras, way=PLAIN):
     return trace
 
 
-def keras_model(generation, way):
+def keras_model(flavor, way):
     """Build the same model as `v1_graph`, compiled."""
-    layers = generation.layers
-    inputs = generation.Input((3,), name="image")
+    layers = flavor.layers
+    inputs = flavor.Input((3,), name="image")
     hidden = layers.Dense(3, activation="relu", name="hidden")(inputs)
     logits = layers.Dense(CLASSES, name="logits")(hidden)
     outputs = layers.Softmax(name="softmax_tensor")(logits)
-    kind = own_step_of(generation) if way.own_step else generation.Model
+    kind = own_step_of(flavor) if way.own_step else flavor.Model
     model = kind(inputs, outputs)
     model.set_weights(list(START.values()))
     model.compile(
-        generation.optimizers.SGD(RATE),
+        flavor.optimizers.SGD(RATE),
         "sparse_categorical_crossentropy",
         **{"jit_compile": False, **dict(way.compiled)},
     )
     return model
 
 
-def own_step_of(generation):
+def own_step_of(flavor):
     """Make a class of models with a training step of its own."""
 
-    class OwnStep(generation.Model):
+    class OwnStep(flavor.Model):
         def train_step(self, data):
             x, y = data
             with tf.GradientTape() as tape:
@@ -432,10 +432,10 @@ def together(mode):
     return make
 
 
-def found_by(make, folder, generation, way):
+def found_by(make, folder, flavor, way):
     """List the differences of both sides."""
     expected = run_v1(make, folder / "v1", way)
-    actual = run_keras(make, folder / "ours", generation, way)
+    actual = run_keras(make, folder / "ours", flavor, way)
     for trace in (expected, actual):
         # NumPy pads what it prints: XLA rounds the last digit otherwise.
         trace.logs = [re.sub(" +]", "]", line) for line in trace.logs]
@@ -444,24 +444,24 @@ def found_by(make, folder, generation, way):
     return drivers.differences(expected, actual), expected
 
 
-@pytest.mark.parametrize("generation", GENERATIONS)
+@pytest.mark.parametrize("flavor", FLAVORS)
 @pytest.mark.parametrize("name", suite)
-def test_same_as_the_original(name, generation, tmp_path):
+def test_same_as_the_original(name, flavor, tmp_path):
     """A hook that looks into the step sees what it saw in v1."""
     make, _ = suite[name]
 
-    found, _ = found_by(make, tmp_path, GENERATIONS[generation], PLAIN)
+    found, _ = found_by(make, tmp_path, FLAVORS[flavor], PLAIN)
 
     assert not found, "\n".join(found)
 
 
-@pytest.mark.parametrize("generation", GENERATIONS)
+@pytest.mark.parametrize("flavor", FLAVORS)
 @pytest.mark.parametrize("way", WAYS)
-def test_all_together_in_every_way(way, generation, tmp_path):
+def test_all_together_in_every_way(way, flavor, tmp_path):
     """All hooks in one run see the same, however the step is run."""
     make = together(WAYS[way].mode)
 
-    found, _ = found_by(make, tmp_path, GENERATIONS[generation], WAYS[way])
+    found, _ = found_by(make, tmp_path, FLAVORS[flavor], WAYS[way])
 
     assert not found, "\n".join(found)
 

@@ -27,7 +27,7 @@ from tensorflow.python.eager import context
 
 from final_ops_callback import FinalOpsCallback
 from final_ops_callback import SessionRunHookCallback
-from tests.generations import keras
+from tests.flavors import keras
 
 v1 = tf.compat.v1
 

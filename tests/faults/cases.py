@@ -34,7 +34,7 @@ END_OF_INPUT = ("OutOfRangeError", "StopIteration")
 class Case:
     """One point of the grid."""
 
-    generation: str
+    flavor: str
     phase: str
     place: places.Place
     moment: int
@@ -43,12 +43,12 @@ class Case:
     def __str__(self) -> str:
         call = world.CALLS[self.phase]
         where = self.place.name.replace(" ", "_")
-        return f"{self.generation}-{call}-{where}-{self.moment}-{self.error}"
+        return f"{self.flavor}-{call}-{where}-{self.moment}-{self.error}"
 
 
 CASES = [
-    Case(generation, phase, place, moment, error)
-    for generation in world.GENERATIONS
+    Case(flavor, phase, place, moment, error)
+    for flavor in world.FLAVORS
     for place in places.PLACES
     for phase in place.phases
     for moment in place.moments
@@ -100,11 +100,11 @@ def scene_of(case: Case, folder: pathlib.Path) -> places.Scene:
     """Sets the scene of a case."""
     fault = world.Fault(ERRORS[case.error](), case.moment)
     if case.place.built:
-        model = world.model_of(case.generation, case.place.eager)
+        model = world.model_of(case.flavor, case.place.eager)
         world.reset(model)
     else:
-        model = world.new_model(case.generation, built=False)
-    scene = places.Scene(case.generation, case.phase, fault, folder, model)
+        model = world.new_model(case.flavor, built=False)
+    scene = places.Scene(case.flavor, case.phase, fault, folder, model)
     no_step = case.moment == 0 and case.error in END_OF_INPUT
     scene.last_step = not (case.place.in_step and no_step)
     case.place.build(scene)
@@ -162,7 +162,7 @@ def aftermath(case: Case, folder: pathlib.Path) -> Aftermath:
     if not case.place.built:
         gc.collect()
         marks = world.ours_on(scene.model)
-        seen = world.seen_by_fresh(scene.model, case.generation)
+        seen = world.seen_by_fresh(scene.model, case.flavor)
     return Aftermath(
         ended, scene.fault.raised, values, by_phase, parts, marks, seen
     )
@@ -186,11 +186,11 @@ def hurt(case: Case, folder: pathlib.Path) -> tuple[Any, Outcome, Any, Any]:
 @contextlib.contextmanager
 def warm() -> Iterator[None]:
     """Makes all that all cases share, and lets it out of the count."""
-    for generation in world.GENERATIONS:
-        places.metric_of(generation)
+    for flavor in world.FLAVORS:
+        places.metric_of(flavor)
         for eager in (False, True):
-            world.seen_by_fresh(world.model_of(generation, eager), generation)
-            world.seen_unhurt(generation, eager)
+            world.seen_by_fresh(world.model_of(flavor, eager), flavor)
+            world.seen_unhurt(flavor, eager)
     gc.collect()
     gc.freeze()
     try:
@@ -208,7 +208,7 @@ def check(case: Case, folder: pathlib.Path) -> None:
     """
     oracle = expected(case, folder)
     before = world.all_that_lives()
-    marks = drivers.marks_on(world.model_of(case.generation, case.place.eager))
+    marks = drivers.marks_on(world.model_of(case.flavor, case.place.eager))
 
     after = aftermath(case, folder)
 
@@ -225,11 +225,11 @@ def check(case: Case, folder: pathlib.Path) -> None:
     assert after.parts == []
     assert left == before
     assert after.marks == []
-    unhurt = world.seen_unhurt(case.generation, case.place.eager)
+    unhurt = world.seen_unhurt(case.flavor, case.place.eager)
     if after.seen is not None:
         np.testing.assert_equal(after.seen, unhurt)
-    model = world.model_of(case.generation, case.place.eager)
+    model = world.model_of(case.flavor, case.place.eager)
     assert world.ours_on(model) == []
     assert drivers.marks_on(model) == marks
-    np.testing.assert_equal(world.seen_by_fresh(model, case.generation), unhurt)
+    np.testing.assert_equal(world.seen_by_fresh(model, case.flavor), unhurt)
     assert world.ours_on(model) == []

@@ -28,7 +28,7 @@ class Scene:
     """What a run is made of, before and after a fault is put in.
 
     Attributes:
-        generation: The Keras package.
+        flavor: The Keras package.
         phase: `"train"`, `"test"` or `"predict"`.
         fault: What raises.
         folder: An empty folder.
@@ -47,7 +47,7 @@ class Scene:
         prepare: What has to be done once a run has gone well.
     """
 
-    generation: str
+    flavor: str
     phase: str
     fault: world.Fault
     folder: pathlib.Path
@@ -78,13 +78,13 @@ class Scene:
 
     def run(self, *ours: Any) -> None:
         """Runs the scene, with callbacks of ours or without."""
-        world.model_class(self.generation).inside = staticmethod(world.nothing)
+        world.model_class(self.flavor).inside = staticmethod(world.nothing)
         callbacks = [*self.before, *ours, *self.after]
         try:
             with self.around():
                 world.run(self.model, self.phase, callbacks, self.data)
         finally:
-            kind = world.model_class(self.generation)
+            kind = world.model_class(self.flavor)
             kind.inside = staticmethod(world.nothing)
 
 
@@ -196,10 +196,10 @@ def numpy_function_leaf(scene: Scene) -> None:
 
 
 @functools.cache
-def metric_of(generation: str) -> Any:
+def metric_of(flavor: str) -> Any:
     """Returns a metric whose result calls `inside`, with one update."""
 
-    class Faulty(world.GENERATIONS[generation].metrics.Mean):
+    class Faulty(world.FLAVORS[flavor].metrics.Mean):
         inside = staticmethod(world.nothing)
 
         def result(self) -> Any:
@@ -212,7 +212,7 @@ def metric_of(generation: str) -> Any:
 
 
 def metric_leaf(scene: Scene) -> None:
-    metric = metric_of(scene.generation)
+    metric = metric_of(scene.flavor)
     scene.leaf, scene.alone = metric, metric.result
     scene.around = lambda: mock.patch.object(
         type(metric), "inside", staticmethod(scene.fault)
@@ -301,7 +301,7 @@ for suffix in (".json", ".npz"):
 
 
 def citizen(moment: str, where: str, scene: Scene) -> None:
-    base = world.GENERATIONS[scene.generation].callbacks.Callback
+    base = world.FLAVORS[scene.flavor].callbacks.Callback
     names = {
         "begin": f"on_{scene.phase}_begin",
         "end": f"on_{scene.phase}_end",
@@ -327,7 +327,7 @@ BEFORE_BEGIN = ("begin", "before")
 
 
 def set_model(where: str, scene: Scene) -> None:
-    base = world.GENERATIONS[scene.generation].callbacks.Callback
+    base = world.FLAVORS[scene.flavor].callbacks.Callback
     fault = scene.fault
     methods = {"set_model": lambda self, model: fault()}
     getattr(scene, where).append(type("Citizen", (base,), methods)())
@@ -367,7 +367,7 @@ def data(scene: Scene) -> None:
 
 
 def step(scene: Scene) -> None:
-    kind = world.model_class(scene.generation)
+    kind = world.model_class(scene.flavor)
     scene.around = lambda: mock.patch.object(
         kind, "inside", staticmethod(scene.fault)
     )

@@ -70,10 +70,10 @@ LEAKS: dict[str, tuple[Callable[[Any], Any], str]] = {
 
 
 @pytest.mark.parametrize("leak", LEAKS)
-@pytest.mark.parametrize("generation", world.GENERATIONS)
-def test_what_stays_is_noticed(generation: str, leak: str) -> None:
+@pytest.mark.parametrize("flavor", world.FLAVORS)
+def test_what_stays_is_noticed(flavor: str, leak: str) -> None:
     """A callback that leaves something behind changes the count of it."""
-    model = world.model_of(generation)
+    model = world.model_of(flavor)
     before = world.all_that_lives()
     make, kind = LEAKS[leak]
 
@@ -87,10 +87,10 @@ def test_what_stays_is_noticed(generation: str, leak: str) -> None:
     assert left.get(kind, 0) > before.get(kind, 0)
 
 
-@pytest.mark.parametrize("generation", world.GENERATIONS)
-def test_what_stays_on_a_model_is_noticed(generation: str) -> None:
+@pytest.mark.parametrize("flavor", world.FLAVORS)
+def test_what_stays_on_a_model_is_noticed(flavor: str) -> None:
     """A callback that is still there is seen on the model, until it goes."""
-    model = world.model_of(generation)
+    model = world.model_of(flavor)
 
     with contextlib.suppress(ValueError):
         world.run(model, "train", [Leaky(lambda callback: callback)])
@@ -102,13 +102,13 @@ def test_what_stays_on_a_model_is_noticed(generation: str) -> None:
     assert world.ours_on(model) == []
 
 
-@pytest.mark.parametrize("generation", world.GENERATIONS)
-def test_a_hurt_model_is_noticed(generation: str) -> None:
+@pytest.mark.parametrize("flavor", world.FLAVORS)
+def test_a_hurt_model_is_noticed(flavor: str) -> None:
     """Of a model that is not what it was, other things are seen."""
-    model = world.new_model(generation)
+    model = world.new_model(flavor)
     model.optimizer.learning_rate.assign(0.2)
 
-    seen = world.seen_by_fresh(model, generation)
+    seen = world.seen_by_fresh(model, flavor)
 
     with pytest.raises(AssertionError):
-        np.testing.assert_equal(seen, world.seen_unhurt(generation))
+        np.testing.assert_equal(seen, world.seen_unhurt(flavor))

@@ -18,7 +18,7 @@ from final_ops_callback import SessionRunHookCallback
 
 v1 = tf.compat.v1
 
-GENERATIONS: dict[str, ModuleType] = {"keras": keras, "tf_keras": tf_keras}
+FLAVORS: dict[str, ModuleType] = {"keras": keras, "tf_keras": tf_keras}
 CALLS = {"train": "fit", "test": "evaluate", "predict": "predict"}
 STEPS = 3
 ROWS = 2
@@ -58,10 +58,10 @@ class Fault:
 
 
 @functools.cache
-def model_class(generation: str) -> Any:
+def model_class(flavor: str) -> Any:
     """Returns a class of models whose steps call `inside` of the class."""
 
-    class Model(GENERATIONS[generation].Sequential):
+    class Model(FLAVORS[flavor].Sequential):
         inside = staticmethod(nothing)
 
         def train_step(self, data: Any) -> Any:
@@ -79,12 +79,12 @@ def model_class(generation: str) -> Any:
     return Model
 
 
-def new_model(generation: str, eager: bool = False, built: bool = True) -> Any:
+def new_model(flavor: str, eager: bool = False, built: bool = True) -> Any:
     """Returns a compiled model of one layer, in its start state."""
-    package = GENERATIONS[generation]
+    package = FLAVORS[flavor]
     layers = [package.layers.Dense(1, kernel_initializer="ones")]
     inputs = [package.Input((2,))] if built else []
-    model = model_class(generation)([*inputs, *layers])
+    model = model_class(flavor)([*inputs, *layers])
     model.compile(
         package.optimizers.SGD(0.1),
         "mse",
@@ -96,9 +96,9 @@ def new_model(generation: str, eager: bool = False, built: bool = True) -> Any:
 
 
 @functools.cache
-def model_of(generation: str, eager: bool = False) -> Any:
+def model_of(flavor: str, eager: bool = False) -> Any:
     """Returns the one model that all cases hurt, and that has trained."""
-    model = new_model(generation, eager)
+    model = new_model(flavor, eager)
     for phase in CALLS:
         run(model, phase)
     return model
@@ -156,12 +156,12 @@ class Watcher(v1.train.SessionRunHook):
         self.seen.append(session.run(self._norm))
 
 
-def seen_by_fresh(model: Any, generation: str, data: Any = None) -> Any:
+def seen_by_fresh(model: Any, flavor: str, data: Any = None) -> Any:
     """Fits with callbacks of its own, from the start state.
 
     Args:
         model: The model, built.
-        generation: String. Its Keras package.
+        flavor: String. Its Keras package.
         data: The data set, if not the usual one.
 
     Returns:
@@ -178,9 +178,9 @@ def seen_by_fresh(model: Any, generation: str, data: Any = None) -> Any:
 
 
 @functools.cache
-def seen_unhurt(generation: str, eager: bool = False) -> Any:
+def seen_unhurt(flavor: str, eager: bool = False) -> Any:
     """Returns what is seen of a model that was never hurt."""
-    return seen_by_fresh(new_model(generation, eager), generation)
+    return seen_by_fresh(new_model(flavor, eager), flavor)
 
 
 def ours_on(model: Any) -> list[str]:

@@ -6,8 +6,8 @@ from typing import Any
 
 import tensorflow as tf
 
-from tests.generations import keras
-from tests.generations import value_of
+from tests.flavors import keras
+from tests.flavors import value_of
 
 v1 = tf.compat.v1
 train = v1.train

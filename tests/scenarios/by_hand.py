@@ -14,11 +14,11 @@ from unittest import mock
 import numpy as np
 import tensorflow as tf
 
-from tests.generations import IS_KERAS_3
-from tests.generations import keras
-from tests.generations import path_of
-from tests.generations import to_numpy
-from tests.generations import value_of
+from tests.flavors import IS_KERAS_3
+from tests.flavors import keras
+from tests.flavors import path_of
+from tests.flavors import to_numpy
+from tests.flavors import value_of
 from tests.scenarios.data import CLASS_WEIGHTS
 from tests.scenarios.data import batches_of
 from tests.scenarios.data import steps_of_epoch

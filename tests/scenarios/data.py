@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from tests.generations import IS_KERAS_3
-from tests.generations import keras
+from tests.flavors import IS_KERAS_3
+from tests.flavors import keras
 from tests.scenarios.drawn import Scenario
 from tests.scenarios.zoo import FIXED_ROWS
 from tests.scenarios.zoo import ROWS

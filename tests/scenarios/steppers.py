@@ -4,9 +4,9 @@
 from collections.abc import Callable
 from typing import Any
 
-from tests.generations import IS_KERAS_3
-from tests.generations import LossScaleOptimizer
-from tests.generations import keras
+from tests.flavors import IS_KERAS_3
+from tests.flavors import LossScaleOptimizer
+from tests.flavors import keras
 
 O = keras.optimizers  # noqa: E741
 S = O.schedules

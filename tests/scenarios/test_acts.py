@@ -15,7 +15,7 @@ import pytest
 import tensorflow as tf
 
 from final_ops_callback import SessionRunHookCallback
-from tests.generations import IS_KERAS_3
+from tests.flavors import IS_KERAS_3
 from tests.scenarios.acts import ACTS
 from tests.scenarios.drawn import FEATURES
 from tests.scenarios.drawn import Scenario

@@ -16,8 +16,8 @@ import tensorflow as tf
 from final_ops_callback import FinalOpsCallback
 from final_ops_callback import SessionRunHookCallback
 from final_ops_callback.testing import RecordingHook
-from tests.generations import keras
-from tests.generations import path_of
+from tests.flavors import keras
+from tests.flavors import path_of
 from tests.scenarios.by_hand import Values
 from tests.scenarios.by_hand import steps_by_hand
 from tests.scenarios.data import steps_of_epoch

@@ -11,12 +11,12 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from tests.generations import IS_KERAS_3
-from tests.generations import keras
-from tests.generations import path_of
-from tests.generations import to_numpy
-from tests.generations import value_of
-from tests.generations import variables_of
+from tests.flavors import IS_KERAS_3
+from tests.flavors import keras
+from tests.flavors import path_of
+from tests.flavors import to_numpy
+from tests.flavors import value_of
+from tests.flavors import variables_of
 from tests.scenarios.data import BATCH
 from tests.scenarios.data import CLASS_WEIGHTS
 from tests.scenarios.data import arrays_of

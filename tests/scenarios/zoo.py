@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from tests.generations import IS_KERAS_3
-from tests.generations import keras
+from tests.flavors import IS_KERAS_3
+from tests.flavors import keras
 
 L = keras.layers
 ROWS, FIXED_ROWS = 14, 12  # four batches of which the last is short, or three

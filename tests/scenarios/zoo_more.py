@@ -5,8 +5,8 @@ from typing import Any
 
 import tensorflow as tf
 
-from tests.generations import IS_KERAS_3
-from tests.generations import keras
+from tests.flavors import IS_KERAS_3
+from tests.flavors import keras
 from tests.scenarios.zoo import L
 from tests.scenarios.zoo import classes
 from tests.scenarios.zoo import dense_rows

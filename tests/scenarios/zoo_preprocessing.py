@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from tests.generations import keras
+from tests.flavors import keras
 from tests.scenarios.zoo import ROWS
 from tests.scenarios.zoo import L
 from tests.scenarios.zoo import dense_rows

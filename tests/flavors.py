@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The Keras generation that the tests run on, and those of this process.
+"""The flavor of Keras that the tests run on, and those of this process.
 
 Tests take `keras` from here. The environment variable `TESTED_KERAS` chooses
 the package: the suite runs once on `keras` and once on `tf_keras`, the Keras 2
@@ -21,12 +21,12 @@ keras: Any = importlib.import_module(NAME)
 
 IS_KERAS_3 = hasattr(keras, "ops")
 
-# What a test runs on that is about all generations of one process.
-GENERATIONS: dict[str, ModuleType] = {NAME: keras}
+# What a test runs on that is about all flavors of one process.
+FLAVORS: dict[str, ModuleType] = {NAME: keras}
 if IS_KERAS_3:
-    GENERATIONS["tf_keras"] = importlib.import_module("tf_keras")
+    FLAVORS["tf_keras"] = importlib.import_module("tf_keras")
 
-KERAS_2: Any = list(GENERATIONS.values())[-1]
+KERAS_2: Any = list(FLAVORS.values())[-1]
 
 LossScaleOptimizer: Any = (
     keras.optimizers if IS_KERAS_3 else keras.mixed_precision
@@ -36,7 +36,7 @@ needs_keras_3 = pytest.mark.skipif(
     not IS_KERAS_3, reason="it is about something that Keras 2 has not"
 )
 needs_both = pytest.mark.skipif(
-    len(GENERATIONS) == 1, reason="one Keras generation is tested alone here"
+    len(FLAVORS) == 1, reason="one flavor of Keras is tested alone here"
 )
 
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""One class serves every Keras generation, and models on several devices."""
+"""One class serves every flavor of Keras, and models on several devices."""
 
 import os
 import subprocess
@@ -19,24 +19,24 @@ from final_ops_callback._keras import callback_base
 from final_ops_callback._keras import compat
 from tests import models
 from tests import original
-from tests.generations import GENERATIONS
-from tests.generations import KERAS_2
-from tests.generations import keras
-from tests.generations import needs_both
+from tests.flavors import FLAVORS
+from tests.flavors import KERAS_2
+from tests.flavors import keras
+from tests.flavors import needs_both
 
 BATCH = models.tiny_data().x
 
 
-@pytest.fixture(params=GENERATIONS.values(), ids=GENERATIONS.keys())
-def generation(request: pytest.FixtureRequest) -> ModuleType:
+@pytest.fixture(params=FLAVORS.values(), ids=FLAVORS.keys())
+def flavor(request: pytest.FixtureRequest) -> ModuleType:
     """Each Keras package of one process."""
     return request.param
 
 
 @pytest.fixture
-def model(generation: ModuleType) -> Any:
-    """The tiny model of a generation, with metrics that are built."""
-    model = models.tiny_model(generation)
+def model(flavor: ModuleType) -> Any:
+    """The tiny model of a flavor, with metrics that are built."""
+    model = models.tiny_model(flavor)
     models.fit(model)
     return model
 
@@ -104,8 +104,8 @@ def test_the_metrics_of_a_model_are_those_that_have_a_log(model: Any) -> None:
 
 
 @needs_both
-def test_one_callback_serves_all_generations() -> None:
-    """A callback that ran in one generation runs in the next."""
+def test_one_callback_serves_all_flavors() -> None:
+    """A callback that ran in one flavor runs in the next."""
     callback = FinalOpsCallback("loss")
 
     for package in (keras, KERAS_2, keras):
@@ -114,7 +114,7 @@ def test_one_callback_serves_all_generations() -> None:
         assert callback.final_ops_values == pytest.approx(history["loss"][-1])
 
 
-def test_symbolic_inputs_of_all_generations_are_fed_by_tensor(
+def test_symbolic_inputs_of_all_flavors_are_fed_by_tensor(
     model: Any,
 ) -> None:
     """In Keras 3 a symbolic input is a key, in Keras 2 its `.ref()` is."""
@@ -155,9 +155,9 @@ def test_the_step_counts_updates(model: Any) -> None:
     assert steps == [model.optimizer.iterations.numpy()]
 
 
-def test_xla_gives_the_same_values(generation: ModuleType) -> None:
+def test_xla_gives_the_same_values(flavor: ModuleType) -> None:
     """With XLA a metric has its training value, too."""
-    model = models.tiny_model(generation)
+    model = models.tiny_model(flavor)
     model.compile("sgd", "mse", metrics=["mae"], jit_compile=True)
     callback = FinalOpsCallback(["mae", lambda model: mae_of(model).result()])
 
@@ -169,7 +169,7 @@ def test_xla_gives_the_same_values(generation: ModuleType) -> None:
 MIRRORED = """
     import sys
     import tensorflow as tf
-    import {package} as generation
+    import {package} as flavor
     from final_ops_callback import FinalOpsCallback
     from final_ops_callback._keras import compat
     from tests import models
@@ -180,7 +180,7 @@ MIRRORED = """
     )
     strategy = tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"])
     with strategy.scope():
-        model = models.tiny_model(generation)
+        model = models.tiny_model(flavor)
     mae = lambda model: next(
         m for m in compat.metrics_of(model) if m.name == "mae"
     )
@@ -195,7 +195,7 @@ MIRRORED = """
         shares.append([[p.numpy() for p in part] for part in parts])
 
     before, after = [
-        generation.callbacks.LambdaCallback(on_train_end=take_shares)
+        flavor.callbacks.LambdaCallback(on_train_end=take_shares)
         for _ in range(2)
     ]
     history = models.fit(
@@ -212,7 +212,7 @@ MIRRORED = """
 """
 
 
-@pytest.mark.parametrize("package", GENERATIONS)
+@pytest.mark.parametrize("package", FLAVORS)
 def test_replicas_are_read_together(package: str) -> None:
     """Under MirroredStrategy a value is that of all replicas."""
     root = Path(__file__).parents[1]
@@ -234,12 +234,12 @@ def test_replicas_are_read_together(package: str) -> None:
 @pytest.mark.parametrize("phase", ["train", "test", "predict"])
 @pytest.mark.parametrize("kind", [FinalOpsCallback, SessionRunHookCallback])
 def test_a_list_of_callbacks_without_parameters(
-    model: Any, phase: str, kind: Any, generation: Any
+    model: Any, phase: str, kind: Any, flavor: Any
 ) -> None:
     """A loop of one's own may give no parameters to its callbacks."""
     stop = tf.compat.v1.train.StopAtStepHook(last_step=9)
     callback = kind([1]) if kind is FinalOpsCallback else kind(stop)
-    callbacks = generation.callbacks.CallbackList([callback], model=model)
+    callbacks = flavor.callbacks.CallbackList([callback], model=model)
     if kind is SessionRunHookCallback:
         getattr(model, f"make_{phase}_function")()
 
