@@ -34,11 +34,13 @@ class Road(NamedTuple):
         functions: The functions, each once.
         modules: The modules that they are in.
         changes: How often one module called into another or returned to it.
+        way: The modules in their order.
     """
 
     functions: set[str]
     modules: set[str]
     changes: int
+    way: list[str]
 
 
 class Recorder:
@@ -61,7 +63,7 @@ class Recorder:
             for index, module in enumerate(self._way)
             if index == 0 or module != self._way[index - 1]
         ]
-        return Road(self._functions, set(way), max(len(way) - 1, 0))
+        return Road(self._functions, set(way), max(len(way) - 1, 0), way)
 
     def _note(self, frame: FrameType, event: str, _: Any) -> None:
         path = Path(frame.f_code.co_filename)

@@ -139,7 +139,7 @@ def test_the_order_of_packages_is_kept() -> None:
         ),
         (
             "_session.plan",
-            "from {}._step.names import Source",
+            "from {}._step.names import StepNames",
             "_session.plan imports _step.names",
         ),
         (

@@ -18,6 +18,7 @@ from final_ops_callback._hooks import counters
 from final_ops_callback._keras import compat
 from final_ops_callback._keras import model_info
 from final_ops_callback._keras import optimizer_compat
+from final_ops_callback._keras import step_functions
 from final_ops_callback._names import StepSpecs
 from final_ops_callback._session import function_def
 from final_ops_callback._session.hook_graph import HookGraph
@@ -275,7 +276,7 @@ def test_a_step_function_tells_whether_it_was_traced(flavor: Any) -> None:
     """The function of a model leads to its traces, before and after a fit."""
     model = models.tiny_model(flavor)
     model.make_train_function()
-    assert not compat.was_traced(model.train_function)
+    assert not step_functions.was_traced(model.train_function)
     models.fit(model)
 
-    assert compat.was_traced(model.train_function)
+    assert step_functions.was_traced(model.train_function)

@@ -6,6 +6,7 @@ from __future__ import annotations
 import copy
 import logging
 import os
+from collections.abc import Callable
 from collections.abc import Iterable
 from collections.abc import Mapping
 from typing import Any
@@ -220,7 +221,9 @@ class FinalOpsCallback(callback_base.Callback):
         if phase in self._on:
             self._final_ops_values = None
             self._values_by_phase.pop(phase, None)
-            run = self._last_steps[phase]
+            run = self._last_steps.get(phase)
+            if run is None:
+                return
             run.begin(self.model)
             # A custom training loop logs what it wants. Only Keras's own loop
             # sets parameters.
@@ -237,7 +240,6 @@ class FinalOpsCallback(callback_base.Callback):
             self._training_metrics.note_validation()
         if phase not in self._on:
             return
-        model = self.model
         try:
             if phase == "train":
                 with self._training_metrics.in_place():
@@ -246,35 +248,44 @@ class FinalOpsCallback(callback_base.Callback):
             else:
                 values, unknown = self._evaluate(phase, logs)
         finally:
-            self._last_steps[phase].end()
+            if phase in self._last_steps:
+                self._last_steps[phase].end()
         self._final_ops_values = values
         # A run inside this one may have failed before it began.
         self._announced = False
         self._values_by_phase[phase] = values
-        self._hand_out(values, phase, step_of(model), unknown)
+        self._hand_out(values, phase, unknown)
 
     def _new_last_steps(self) -> dict[str, LastStep]:
+        """Returns what keeps the last step of each phase, if names ask for it.
+
+        All other leaves need nothing of a step.
+        """
         names = self._ops.names()
-        return {phase: LastStep(names, phase) for phase in self._on}
+        return {phase: LastStep(names, phase) for phase in self._on if names}
 
     def _evaluate(self, phase: str, logs: Any) -> tuple[Any, list[Any]]:
+        last_step = self._last_steps.get(phase)
         try:
-            return self._ops.evaluate(self.model, logs, self._last_steps[phase])
+            return self._ops.evaluate(self.model, logs, last_step)
         except (tf.errors.OutOfRangeError, StopIteration) as error:
             logger.warning(_INPUT_ADVICE, type(error).__name__)
             raise
 
-    def _hand_out(
-        self, values: Any, phase: str, step: int, unknown: list[Any]
-    ) -> None:
+    def _hand_out(self, values: Any, phase: str, unknown: list[Any]) -> None:
         """Hands the values to every writer, even if one of them fails."""
-        receivers = [
+        receivers: list[Callable[..., None]] = [
             writer.write
             for writer in self._writers
             if not writer.writes_files or compat.is_chief(self.model)
         ]
+        given = getattr(self.on_final_ops_values, "__func__", None)
+        if given is not FinalOpsCallback.on_final_ops_values:
+            receivers.append(self.on_final_ops_values)
         failures: list[Exception] = list(unknown)
-        for receive in (*receivers, self.on_final_ops_values):
+        # To read the step waits for the device: only if somebody wants it.
+        step = step_of(self.model) if receivers else 0
+        for receive in receivers:
             try:
                 receive(values, phase, step)
             except Exception as error:

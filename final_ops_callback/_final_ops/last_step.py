@@ -16,7 +16,7 @@ from final_ops_callback._keras import log_names
 from final_ops_callback._keras import model_info
 from final_ops_callback._keras.workers import refuse_inside
 from final_ops_callback._step.instrumented import InstrumentedStep
-from final_ops_callback._step.names import Source
+from final_ops_callback._step.kind import TakenTensor
 from final_ops_callback._step.names import StepNames
 from final_ops_callback._step.step_function import StepFunction
 from final_ops_callback._step.step_function import StepRequest
@@ -49,7 +49,7 @@ class LastStep:
         self._before: dict[str, State] = {}
         self._model: Any = None
         self.instrumented: InstrumentedStep
-        self._sources: Mapping[str, Source] = {}
+        self._sources: Mapping[str, TakenTensor] = {}
         self._values: Mapping[str, Any] = {}
         self._step_function: StepFunction | None = None
         self._expected: StepFunction | None = None
@@ -152,7 +152,7 @@ class LastStep:
         """Lets the model and the values go."""
         self.end()
 
-    def _taken(self, wanted: Iterable[str]) -> dict[str, Source]:
+    def _taken(self, wanted: Iterable[str]) -> dict[str, TakenTensor]:
         """Returns those of the names that are taken out of the step.
 
         A log comes first, also where a layer is called as the part of its
@@ -163,9 +163,9 @@ class LastStep:
         logs = log_names.known_logs(self._model, self.mode) or set()
         found = self._names.taken(_bare(n) for n in wanted if n not in logs)
         return {
-            name: source
-            for name, source in found.items()
-            if not source.part or self._has_part(name)
+            name: tensor
+            for name, tensor in found.items()
+            if not tensor.is_part() or self._has_part(name)
         }
 
     def _has_part(self, name: str) -> bool:

@@ -9,7 +9,7 @@ from typing import Any
 
 import tensorflow as tf
 
-from final_ops_callback._hooks.calls import annotate_hook_errors
+from final_ops_callback._hooks.calls import annotate_hook_error
 from final_ops_callback._hooks.calls import checked_hooks
 from final_ops_callback._hooks.calls import only_end
 from final_ops_callback._hooks.calls import overriding
@@ -73,8 +73,13 @@ class Begun:
             self.coordinator = self._start_threads()
             self.session.values_now = values_now
             for hook in self.hooks:
-                with annotate_hook_errors(hook, "after_create_session", graph):
+                try:
                     hook.after_create_session(self.session, self.coordinator)
+                except BaseException as error:
+                    annotate_hook_error(
+                        error, hook, "after_create_session", graph
+                    )
+                    raise
 
     def _build(
         self,
@@ -93,8 +98,11 @@ class Begun:
         if counts_evaluations:
             count_evaluations(self.hooks, steps_per_run)
         for hook in self.hooks:
-            with annotate_hook_errors(hook, "begin", self.graph):
+            try:
                 hook.begin()
+            except BaseException as error:
+                annotate_hook_error(error, hook, "begin", self.graph)
+                raise
         self.asking = overriding(self.hooks, "before_run")
         self.listening = overriding(self.hooks, "after_run")
         # Whatever has made something wants it closed if a step fails.

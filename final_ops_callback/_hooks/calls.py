@@ -108,44 +108,36 @@ def only_end(hooks: list[Any]) -> bool:
 
 
 def name_of(hook: Any) -> str:
+    """Returns the name of a hook's class, for messages."""
     return type(hook).__name__
 
 
-class annotate_hook_errors:
+def annotate_hook_error(
+    error: BaseException, hook: Any, moment: str, graph: HookGraph
+) -> None:
     """Notes on an exception which hook raised it, and when.
 
     What TensorFlow can only say in its own terms is said in those of hooks.
-    It is entered in each step: a class costs a fifth of a generator there.
 
     Args:
-        hook: The hook that is called.
+        error: The exception.
+        hook: The hook that was called.
         moment: String. One of `METHODS`.
         graph: The hook graph.
+
+    Raises:
+        HookUsageError: The hook has built with an eager tensor.
     """
-
-    __slots__ = ("_graph", "_hook", "_moment")
-
-    def __init__(self, hook: Any, moment: str, graph: HookGraph) -> None:
-        self._hook = hook
-        self._moment = moment
-        self._graph = graph
-
-    def __enter__(self) -> None:
-        pass
-
-    def __exit__(self, kind: Any, error: Any, traceback: Any) -> None:
-        if error is None:
-            return
-        where = f"{self._moment} of {name_of(self._hook)}"
-        if isinstance(error, FinalOpsCallbackError):
-            error.add_where(where)
-            return
-        message = str(error)
-        if "Attempting to capture an EagerTensor" in message:
-            raise HookUsageError(message, where, _TAKE_THE_TWIN) from error
-        foreign.explain(error, where, self._hook, self._graph)
-        restore.explain(error, where)
-        error.add_note(f"raised by {where}")
+    where = f"{moment} of {name_of(hook)}"
+    if isinstance(error, FinalOpsCallbackError):
+        error.add_where(where)
+        return
+    message = str(error)
+    if "Attempting to capture an EagerTensor" in message:
+        raise HookUsageError(message, where, _TAKE_THE_TWIN) from error
+    foreign.explain(error, where, hook, graph)
+    restore.explain(error, where)
+    error.add_note(f"raised by {where}")
 
 
 _TAKE_THE_TWIN = (

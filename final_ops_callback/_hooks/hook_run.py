@@ -7,6 +7,7 @@ import contextlib
 import functools
 import logging
 from collections.abc import Callable
+from collections.abc import Collection
 from collections.abc import Iterator
 from collections.abc import Mapping
 from typing import Any
@@ -37,9 +38,10 @@ from final_ops_callback._names import LOSS
 from final_ops_callback._names import StepSpecs
 from final_ops_callback._session.live_variable import LiveVariable
 from final_ops_callback._step.instrumented import InstrumentedStep
-from final_ops_callback._step.names import ALWAYS_THERE
-from final_ops_callback._step.names import Source
+from final_ops_callback._step.kind import TakenTensor
+from final_ops_callback._step.kinds import ALWAYS_THERE
 from final_ops_callback._step.names import StepNames
+from final_ops_callback._step.step_function import NO_CONTEXT
 from final_ops_callback._step.step_function import StepFunction
 from final_ops_callback._step.step_function import StepRequest
 from final_ops_callback.errors import HookUsageError
@@ -104,6 +106,7 @@ class HookRun:
         self._declared = tuple(step_tensors)
         self._values_now = ValuesNow(model, phase, self._names)
         self._steps: StepCount | None = None
+        self._is_counting = True
         if phase == "train":
             self._steps = StepCount(
                 model, model_info.steps_per_execution(model), steps
@@ -144,10 +147,13 @@ class HookRun:
         # Whether Keras has got something that its loop may end with.
         self._has_outputs = False
         # What is taken out of every step, if the step delivers it.
-        self._watched: Mapping[str, Source] = {}
+        self._watched: Mapping[str, TakenTensor] = {}
         self._last_values: Mapping[str, Any] = {}
-        # What hooks want seldom changes from step to step.
-        self._wanted: tuple[list[str], Mapping[str, Source]] = [], {}
+        # What hooks want of the step, and all that is taken out of it.
+        self._wanted_names: list[str] = []
+        self._wanted: Mapping[str, TakenTensor] = {}
+        self._to_take: Mapping[str, TakenTensor] = {}
+        self._may_lack: Collection[str] = ()
         # Whether the step keeps one function for the whole run.
         self._is_pinned = False
 
@@ -204,7 +210,7 @@ class HookRun:
         runner = self._runner
         if getattr(self._model, "optimizer", None) is not self._optimizer:
             self._guarded(self._refuse_other_optimizer)
-        if self._steps is not None:
+        if self._steps is not None and not self._steps.is_known:
             self._steps.before_step()
         if self._is_idle:
             return StepRequest(
@@ -215,19 +221,17 @@ class HookRun:
         if not self._stopping and runner.should_stop():
             self._stop()
         if not self._stopping:
-            self._guarded(self._before_run)
+            self._guarded(self._ask)
         while self._written:
             self._written.pop().complete()
         self._agree()
         if self._stopping:
             return self._skip()
-        wanted = self._sources()
-        return StepRequest(
-            {**self._watched, **wanted} if self._watched else wanted,
-            self._watched.keys() - wanted.keys(),
-            self._around(),
-            runner.run_metadata if runner.wants_trace else None,
-        )
+        requests = runner.requests
+        trace = None
+        if requests is not None and requests.wants_trace:
+            trace = requests.run_metadata
+        return StepRequest(self._to_take, self._may_lack, self._around(), trace)
 
     def _told(self, call: Callable[..., Any], *args: Any) -> Any:
         """Calls something, and tells of its failure before it goes on."""
@@ -240,10 +244,13 @@ class HookRun:
     def _around(self) -> contextlib.AbstractContextManager[Any]:
         """Returns the context in which the step that comes has to run."""
         first, self._first_trace = self._first_trace, None
-        if self._is_idle:
-            return first.installed() if first else contextlib.nullcontext()
-        during = self._runner.during_step()
-        return _both(during, first.installed()) if first else during
+        requests = self._runner.requests
+        contexts: list[contextlib.AbstractContextManager[None]] = []
+        if requests is not None and requests.feeds_the_step:
+            contexts.append(requests.during_step())
+        if first is not None:
+            contexts.append(first.installed())
+        return _all_of(contexts) if contexts else NO_CONTEXT
 
     def _refuse_other_optimizer(self) -> None:
         raise HookUsageError(
@@ -253,18 +260,26 @@ class HookRun:
             "Compile between two calls of fit, and not in one.",
         )
 
-    def _sources(self) -> Mapping[str, Source]:
-        """Returns where what the hooks want is taken in the step."""
-        names = self._runner.step_names
-        if names != self._wanted[0]:
-            self._wanted = list(names), self._names.taken(names)
-            if self._is_pinned:
-                self._pin(self._wanted[1])
-        return self._wanted[1]
+    def _note_wanted(self, names: list[str]) -> None:
+        """Notes what the hooks want of the step that comes.
 
-    def _pin(self, sources: Mapping[str, Source]) -> None:
+        That seldom changes from step to step.
+        """
+        self._wanted_names = list(names)
+        self._wanted = self._names.taken(names)
+        if self._workers is not None:
+            refuse_inside(self._model, self._wanted)
+        if self._is_pinned:
+            self._pin(self._wanted)
+        self._note_watched()
+
+    def _note_watched(self) -> None:
+        self._to_take = {**self._watched, **self._wanted}
+        self._may_lack = self._watched.keys() - self._wanted.keys()
+
+    def _pin(self, tensors: Mapping[str, TakenTensor]) -> None:
         """Takes values out of every step from now on, in one function."""
-        new = sources.keys() - self._watched.keys()
+        new = tensors.keys() - self._watched.keys()
         if new and self._values_now.has_run:
             logger.warning(
                 "A hook asks for %s after the first step. The step of %r, "
@@ -275,19 +290,25 @@ class HookRun:
                 sorted(new),
                 self._model.name,
             )
-        self._watched = {**self._watched, **sources}
+        self._watched = {**self._watched, **tensors}
+
+    def _ask(self) -> None:
+        """Asks the hooks what they want of the step that comes."""
+        self._before_run()
+        requests = self._runner.requests
+        if requests is not None and requests.step_names != self._wanted_names:
+            self._note_wanted(requests.step_names)
 
     def _before_run(self) -> None:
         runner = self._runner
         # A data set of unknown length ends inside of the step: then the
         # `before_run` of that step is for the first of the next epoch.
-        if runner.in_step:
-            runner.before_run_again()
+        if runner.requests is not None:
+            runner.requests.again()
         else:
             runner.before_run()
-        if self._workers is not None:
-            refuse_inside(self._model, self._sources())
-        if LEARNING_RATE in runner.step_names:
+        requests = runner.requests
+        if requests is not None and LEARNING_RATE in requests.step_names:
             self._learning_rate = model_info.learning_rate_of(self._model)
         if self._counts_too_many:
             counter = model_info.step_counter(self._model)
@@ -305,13 +326,15 @@ class HookRun:
     def _after_step(self, outputs: Any, values: Mapping[str, Any]) -> None:
         self._has_outputs = True
         if self._phase != "predict":
-            self._values_now.logs = compat.logs_of(outputs)
+            # A copy, because other callbacks may change the original.
+            is_dict = isinstance(outputs, dict)
+            self._values_now.outputs = dict(outputs) if is_dict else {}
         if self._is_idle:
             self._values_now.has_run = True
             self._last_values = values
             self._count()
             return
-        if not self._runner.in_step:
+        if self._runner.requests is None:
             return
         self._guarded(functools.partial(self._after_run, values))
         if self._runner.should_stop():
@@ -337,24 +360,33 @@ class HookRun:
         self.abort(error)
 
     def _after_run(self, taken: Mapping[str, Any]) -> None:
-        values: dict[str, Any] = {}
-        if self._runner.step_names:
-            logs = self._values_now.logs
-            values = {f"logs/{name}": value for name, value in logs.items()}
-            values |= {name: v for name, v in logs.items() if name != LOSS}
-            if self._learning_rate is not None:
-                values[LEARNING_RATE] = self._learning_rate
-            values |= taken
-        self._values_now.note_step(taken)
+        values = taken
+        if self._wanted_names and len(self._wanted) < len(self._wanted_names):
+            values = {**self._beside_the_step(), **taken}
+        self._values_now.has_run = True
+        if self._values_now.kept:
+            self._values_now.note_step(taken)
         self._count()
         self._runner.after_run(values)
 
+    def _beside_the_step(self) -> dict[str, Any]:
+        """Returns the logs and the learning rate, under all their names."""
+        logs = self._values_now.logs
+        values = {f"logs/{name}": value for name, value in logs.items()}
+        values |= {name: v for name, v in logs.items() if name != LOSS}
+        if self._learning_rate is not None:
+            values[LEARNING_RATE] = self._learning_rate
+        return values
+
     def _count(self) -> None:
         """Counts a step that ran, where no optimizer of `compile` does."""
-        if self._steps is not None:
-            counter = self._steps.after_step()
-            if counter is not None:
-                self._runner.count_by(counter)
+        if self._steps is None or not self._is_counting:
+            return
+        counter = self._steps.after_step()
+        if counter is not None:
+            self._runner.count_by(counter)
+        # Nearly always the optimizer of `compile` counts, and that is all.
+        self._is_counting = self._steps.counts
 
     @property
     def _ends_the_loop(self) -> bool:
@@ -378,7 +410,7 @@ class HookRun:
         if self._last_values:
             values_now.note_step(self._last_values)
         self._leave()
-        values_now.logs |= dict(logs or {})
+        values_now.add_logs(logs or {})
         try:
             if self._failed is not None:
                 raise self._failed
@@ -398,7 +430,7 @@ class HookRun:
             may_end_unseen
             and is_going
             and self._failed is None
-            and not self._runner.in_step
+            and self._runner.requests is None
         )
 
     def abort(self, error: BaseException) -> None:
@@ -426,7 +458,6 @@ class HookRun:
             spec = model_info.data_spec(data)
             model_info.build_for(self._model, self._phase, spec)
             self._names.learn(spec)
-            self._wanted = [], {}
             self._begin_runner()
         except BaseException as error:
             self.abort(error)
@@ -487,6 +518,7 @@ class HookRun:
         watched = {**self._values_now.kept, **self._names.taken(asked)}
         refuse_inside(self._model, watched)
         self._watched = watched
+        self._note_watched()
         own = StepFunction.of(self._model, self._phase).function
         if (
             watched
@@ -557,7 +589,9 @@ class HookRun:
 
 
 @contextlib.contextmanager
-def _both(*contexts: contextlib.AbstractContextManager[Any]) -> Iterator[None]:
+def _all_of(
+    contexts: list[contextlib.AbstractContextManager[None]],
+) -> Iterator[None]:
     with contextlib.ExitStack() as entered:
         for context in contexts:
             entered.enter_context(context)

@@ -14,6 +14,7 @@ import tensorflow as tf
 
 from final_ops_callback._eager import eager_mode
 from final_ops_callback._hooks import foreign
+from final_ops_callback._hooks.calls import name_of
 from final_ops_callback._names import nearest
 from final_ops_callback._session.live_variable import LiveVariable
 from final_ops_callback._session.model_links import ModelLinks
@@ -35,6 +36,10 @@ class StepRequests:
     Attributes:
         options: The `RunOptions` of all hooks, merged as v1 merged them.
         run_metadata: The `RunMetadata` that the step fills.
+        step_names: List of the names of the step tensors that the step has to
+            deliver.
+        feeds_the_step: Boolean. Whether `during_step` sets anything.
+        wants_trace: Boolean. Whether a hook asked for a trace of the step.
     """
 
     def __init__(self, session: EagerSession, links: ModelLinks) -> None:
@@ -45,54 +50,50 @@ class StepRequests:
         self._fetches: dict[int, Any] = {}
         self._feeds: dict[Any, Any] = {}
         self._fed_by: dict[Any, str] = {}
-        self._names: dict[int, str] = {}
+        self._hooks: dict[int, Any] = {}
+        self.step_names: list[str] = []
+        self.feeds_the_step = False
+        self.wants_trace = False
         self._plan: Plan | None = None
         self._fed: list[Any] = []
         self._known: dict[str, Any] = {}
 
-    def add(self, index: int, name: str, request: Any) -> None:
+    def add(self, index: int, hook: Any, request: Any) -> None:
         """Adds what one hook returned from `before_run`.
 
         Args:
             index: Integer. The place of the hook in the list.
-            name: String. The name of the hook, for errors.
-            request: A `SessionRunArgs` or `None`.
+            hook: The hook, for errors.
+            request: A `SessionRunArgs`.
 
         Raises:
             FeedConflictError: Another hook feeds the same tensor.
         """
-        if request is None:
-            return
-        self._names[index] = name
+        self._hooks[index] = hook
         if request.fetches is not None:
             self._fetches[index] = request.fetches
         for key, value in (request.feed_dict or {}).items():
             if key in self._feeds:
                 raise FeedConflictError(
                     f"Same tensor is fed by two hooks. Conflict(s): {[key]}",
-                    f"before_run of {self._fed_by[key]} and {name}",
+                    f"before_run of {self._fed_by[key]} and {name_of(hook)}",
                     "Let one of them feed it.",
                 )
             self._feeds[key] = value
-            self._fed_by[key] = name
+            self._fed_by[key] = name_of(hook)
         if request.options:
             _merge_options(self.options, request.options)
+            no_trace = tf.compat.v1.RunOptions.NO_TRACE
+            self.wants_trace = self.options.trace_level > no_trace
 
-    @property
-    def step_names(self) -> list[str]:
-        """The names of the step tensors that the step has to deliver."""
-        return self._plan.step_names if self._plan else []
+    def before(self, warned: set[str]) -> None:
+        """Runs what does not depend on the step.
 
-    @property
-    def wants_trace(self) -> bool:
-        """Whether a hook asked for a trace of the step."""
-        return self.options.trace_level > tf.compat.v1.RunOptions.NO_TRACE
+        All fetches and feeds are mapped before anything runs. The graph has
+        to be the default one: only there a variable can be the key of a dict.
 
-    def prepare(self) -> None:
-        """Maps the fetches and feeds of all hooks, before anything runs.
-
-        The graph has to be the default one: only there a variable can be the
-        key of a dict. Nothing else here needs it.
+        Args:
+            warned: Set of names of feeds that were warned of already.
         """
         if not self._fetches and not self._feeds:
             return
@@ -101,23 +102,18 @@ class StepRequests:
         except Exception as error:
             self._name_the_hook(error)
             raise
-        for _, live in self._step_inputs(plan):
-            live.check_write()
+        if plan.feed_names:
+            inputs = self._step_inputs(plan)
+            for _, live in inputs:
+                live.check_write()
+            self.feeds_the_step = bool(inputs)
         self._plan, self._fed = plan, fed
+        self.step_names = plan.step_names
         if self.options.output_partition_graphs:
             self.run_metadata.partition_graphs.extend(plan.graphs())
-
-    def before(self, warned: set[str]) -> None:
-        """Runs what does not depend on the step.
-
-        Args:
-            warned: Set of names of feeds that were warned of already.
-        """
-        if self._plan is None:
-            return
-        self._known = self._noted(self._plan.before, self._fed)
-        if self._plan.feed_names:
-            self._warn_of_unused(self._plan, warned)
+        self._known = self._noted(plan.before, fed)
+        if plan.feed_names:
+            self._warn_of_unused(plan, warned)
 
     def again(self) -> None:
         """Runs it once more, for a step that comes later than was thought.
@@ -143,41 +139,32 @@ class StepRequests:
                 for variable, value in overridden:
                     variable.assign(value)
 
-    @property
-    def feeds_the_step(self) -> bool:
-        """Whether `during_step` sets anything."""
-        return bool(self._step_inputs(self._plan))
-
-    def after(self, step_values: Mapping[str, Any]) -> None:
-        """Runs what depends on the step.
+    def results(self, step_values: Mapping[str, Any]) -> dict[int, Any]:
+        """Runs what depends on the step, and returns all values.
 
         Args:
             step_values: Mapping from the names of step tensors to values.
+
+        Returns:
+            Dict from the places of the hooks to the values of their fetches.
 
         Raises:
             StepTensorError: The step does not deliver one of them.
         """
         if self._plan is None:
-            return
-        known = self._links.step_specs.known
-        for name in self._plan.step_names:
+            return {}
+        for name in self.step_names:
             if name not in step_values:
+                known = self._links.step_specs.known()
                 raise StepTensorError(
                     f"the step delivers nothing called {name!r}",
                     f"fetch {name + ':0'!r} of {self._asking_for(name)}",
-                    nearest(name, {*step_values, *known()}),
+                    nearest(name, {*step_values, *known}),
                 )
-        self._known = self._noted(self._plan.after, self._known, step_values)
-
-    def results(self) -> dict[int, Any]:
-        """Returns the values of the fetches of each hook, by its place.
-
-        The graph has to be the default one, as in `prepare`.
-        """
-        return self._plan.results(self._known) if self._plan else {}
+        return self._noted(self._plan.results, self._known, step_values)
 
     def _step_inputs(self, plan: Plan | None) -> list[tuple[str, LiveVariable]]:
-        if not plan or not plan.feed_names:
+        if plan is None:
             return []
         inputs = self._links.step_inputs
         return [
@@ -201,7 +188,7 @@ class StepRequests:
         try:
             return run(*args)
         except Exception as error:
-            names = sorted(set(self._names.values()))
+            names = sorted(set(map(name_of, self._hooks.values())))
             error.add_note(f"raised by what {names} fetched or fed")
             raise
 
@@ -212,11 +199,12 @@ class StepRequests:
             try:
                 self._session.prepare(fetches, None)
             except Exception:
-                where = f"before_run of {self._names[index]}"
+                name = name_of(self._hooks[index])
+                where = f"before_run of {name}"
                 foreign.explain(error, where, fetches, graph)
                 error.add_note(
-                    f"raised by the fetches that {self._names[index]} "
-                    f"returned from before_run: {fetches!r}"
+                    f"raised by the fetches that {name} returned from "
+                    f"before_run: {fetches!r}"
                 )
                 return
         feeding = sorted(self._fed_by.values())
@@ -229,7 +217,7 @@ class StepRequests:
             for index, fetches in self._fetches.items():
                 plan, _ = self._session.prepare(fetches, None)
                 if name in plan.step_names:
-                    return self._names[index]
+                    return name_of(self._hooks[index])
         return "a hook"
 
 

@@ -13,9 +13,8 @@ import tensorflow as tf
 
 from final_ops_callback._hooks.begun import Begun
 from final_ops_callback._hooks.calls import Hooks
-from final_ops_callback._hooks.calls import annotate_hook_errors
+from final_ops_callback._hooks.calls import annotate_hook_error
 from final_ops_callback._hooks.calls import checked_hooks
-from final_ops_callback._hooks.calls import name_of
 from final_ops_callback._hooks.requests import StepRequests
 from final_ops_callback._names import StepSpecs
 from final_ops_callback._names import step_specs_of
@@ -75,6 +74,10 @@ class HookRunner:
             hook finds it in `run_context.original_args`. Defaults to `None`:
             an operation that does nothing.
 
+    Attributes:
+        requests: What the hooks ask of the step, from `before_run` to
+            `after_run`; outside of a step, `None`.
+
     Raises:
         NotAHookError: One of the hooks is none.
         ArgumentError: `step_tensors` that declare nothing.
@@ -127,7 +130,7 @@ class HookRunner:
         self._is_over = False
         self._context: Any = None
         self._contexts = contextlib.ExitStack()
-        self._requests: StepRequests | None = None
+        self.requests: StepRequests | None = None
         self._stop_requested = False
         self._warned: set[str] = set()
 
@@ -185,22 +188,22 @@ class HookRunner:
     @property
     def step_names(self) -> list[str]:
         """The names of the step tensors that the hooks want of this step."""
-        return self._requests.step_names if self._requests else []
+        return self.requests.step_names if self.requests else []
 
     @property
     def wants_trace(self) -> bool:
         """Whether a hook asked for a trace of this step."""
-        return self._requests is not None and self._requests.wants_trace
+        return self.requests is not None and self.requests.wants_trace
 
     @property
     def run_metadata(self) -> Any:
         """The `RunMetadata` of this step, for the trace that was asked for."""
-        return self._requests.run_metadata if self._requests else None
+        return self.requests.run_metadata if self.requests else None
 
     @property
     def in_step(self) -> bool:
         """Whether `before_run` was called and `after_run` not yet."""
-        return self._requests is not None
+        return self.requests is not None
 
     @property
     def is_idle(self) -> bool:
@@ -264,32 +267,34 @@ class HookRunner:
             raise self._misused("before_run")
         # What the step to come delivers has no value yet.
         run.session.values_now = None
-        self._requests = requests = StepRequests(run.session, run.graph.links)
+        self.requests = requests = StepRequests(run.session, run.graph.links)
         self._context = tf.compat.v1.train.SessionRunContext(
             run.original_args, run.session
         )
         with run.graph.as_default():
             for index, hook in run.asking:
-                with annotate_hook_errors(hook, "before_run", run.graph):
+                try:
                     request = hook.before_run(self._context)
-                requests.add(index, name_of(hook), request)
-            requests.prepare()
-        # Outside of the graph, or each read would have to leave it.
-        requests.before(self._warned)
+                except BaseException as error:
+                    annotate_hook_error(error, hook, "before_run", run.graph)
+                    raise
+                if request is not None:
+                    requests.add(index, hook, request)
+            requests.before(self._warned)
 
     def before_run_again(self) -> None:
         """Fetches once more, when the step comes later than was thought."""
-        if self._requests is not None:
-            self._requests.again()
+        if self.requests is not None:
+            self.requests.again()
 
     def during_step(self) -> contextlib.AbstractContextManager[None]:
         """Returns the context in which the step has to run.
 
         In it is set what hooks feed to the step itself (its learning rate).
         """
-        if self._requests is None or not self._requests.feeds_the_step:
+        if self.requests is None or not self.requests.feeds_the_step:
             return contextlib.nullcontext()
-        return self._requests.during_step()
+        return self.requests.during_step()
 
     def after_run(self, step_values: Mapping[str, Any]) -> None:
         """Runs what the hooks fetch of the step, and calls `after_run`.
@@ -302,27 +307,29 @@ class HookRunner:
             StepTensorError: One of `step_names` is missing.
             HookUsageError: `before_run` was not called.
         """
-        run, requests = self._run, self._requests
+        run, requests = self._run, self.requests
         if run is None:
             raise self._misused("after_run")
         if requests is None:
             raise HookUsageError(
                 "there is no step to end", "after_run", "Call before_run first."
             )
-        self._requests = None
+        self.requests = None
         self._last_step = step_values
-        requests.after(step_values)
+        results = requests.results(step_values)
         if run.listening:
             options, metadata = requests.options, requests.run_metadata
             run.session.values_now = self._values_now
             with run.graph.as_default():
-                results = requests.results()
                 for index, hook in run.listening:
                     values = tf.compat.v1.train.SessionRunValues(
                         results.get(index), options, metadata
                     )
-                    with annotate_hook_errors(hook, "after_run", run.graph):
+                    try:
                         hook.after_run(self._context, values)
+                    except BaseException as error:
+                        annotate_hook_error(error, hook, "after_run", run.graph)
+                        raise
         self._stop_requested |= self._context.stop_requested
 
     def end(self) -> None:
@@ -342,8 +349,11 @@ class HookRunner:
             run.session.values_now = self._values_now
             with run.graph.as_default():
                 for hook in run.hooks:
-                    with annotate_hook_errors(hook, "end", run.graph):
+                    try:
                         hook.end(run.session)
+                    except BaseException as error:
+                        annotate_hook_error(error, hook, "end", run.graph)
+                        raise
         except BaseException as error:
             self.abort(error)
             raise
@@ -383,7 +393,7 @@ class HookRunner:
 
     def _close(self) -> None:
         self._is_over = True
-        self._run = self._requests = self._context = None
+        self._run = self.requests = self._context = None
         self._last_step = {}
         contexts, self._contexts = self._contexts, contextlib.ExitStack()
         contexts.close()

@@ -12,8 +12,8 @@ from final_ops_callback._keras import compat
 from final_ops_callback._keras import model_info
 from final_ops_callback._names import LEARNING_RATE
 from final_ops_callback._names import nearest
-from final_ops_callback._step.names import LOGS
-from final_ops_callback._step.names import Source
+from final_ops_callback._step.kind import TakenTensor
+from final_ops_callback._step.kinds import LOGS
 from final_ops_callback._step.names import StepNames
 from final_ops_callback.errors import StepTensorError
 
@@ -27,9 +27,9 @@ class ValuesNow:
         names: The `StepNames` of the model.
 
     Attributes:
-        kept: Mapping from the names of what is kept of each step to where in
-            the step it is taken.
-        logs: Dict. What was logged last.
+        kept: Mapping from names to the step tensors that are kept of each
+            step.
+        outputs: Dict. What the step function returned last for the logs.
         has_run: Boolean. Whether a step has run.
     """
 
@@ -37,10 +37,19 @@ class ValuesNow:
         self._model = model
         self._phase = phase
         self._names = names
-        self.kept: Mapping[str, Source] = {}
-        self.logs: dict[str, Any] = {}
+        self.kept: Mapping[str, TakenTensor] = {}
+        self.outputs: dict[str, Any] = {}
         self.has_run = False
         self._last: dict[str, Any] = {}
+
+    def add_logs(self, logs: Mapping[str, Any]) -> None:
+        """Adds logs that come later than those of a step, and replace them."""
+        self.outputs = {**self.logs, **logs}
+
+    @property
+    def logs(self) -> dict[str, Any]:
+        """What was logged last."""
+        return compat.logs_of(self.outputs)
 
     def note_step(self, values: Mapping[str, Any]) -> None:
         """Keeps what may be asked for of what a step has delivered."""
@@ -50,7 +59,7 @@ class ValuesNow:
 
     def forget(self) -> None:
         """Lets all values go."""
-        self.logs, self._last = {}, {}
+        self.outputs, self._last = {}, {}
 
     def __call__(self, names: Sequence[str]) -> Mapping[str, Any]:
         """Returns what step tensors are worth now.
@@ -73,7 +82,7 @@ class ValuesNow:
             return self._last[name]
         if name == LEARNING_RATE and self._phase == "train":
             return model_info.learning_rate_of(self._model)
-        if self._names.source(name) is None:
+        if not self._names.taken([name]):
             return self._log(name)
         if not self.has_run:
             raise self._too_early(name)

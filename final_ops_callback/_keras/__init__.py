@@ -22,6 +22,7 @@ Which file to open:
 - `optimizers`: which optimizers train a model, and what their slots held in v1.
 - `randomness`: whether a step may draw random numbers.
 - `symbolic`: the values of symbolic Keras tensors.
+- `step_functions`: where a model keeps its step functions, and makes others.
 - `step_count`: which variable counts the steps of a training.
 - `first_trace`: what only Keras 2 does in the first trace of a step.
 - `wrapping`: wraps a method of a Keras object for a while.

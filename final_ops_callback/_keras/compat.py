@@ -133,15 +133,6 @@ def is_keras_2(model: Any) -> bool:
     return not hasattr(flavor_of(model), "ops")
 
 
-def takes_function_early(model: Any) -> bool:
-    """Returns whether evaluate takes its function before callbacks begin.
-
-    Keras 2 does; what stands in its place has to stand there already. Keras 3
-    looks its function up anew at each step.
-    """
-    return is_keras_2(model)
-
-
 def components(variable: Any) -> list[Any]:
     """Returns the variables that really hold a value.
 
@@ -152,24 +143,6 @@ def components(variable: Any) -> list[Any]:
     if _is_keras_variable(variable) and isinstance(variable.value, tf.Variable):
         backing = variable.value
     return list(getattr(backing, "values", None) or (backing,))
-
-
-def was_traced(function: Any) -> bool:
-    """Returns whether a step function of a model was ever traced.
-
-    That of Keras 3 calls a `tf.function` of its own, which nothing public
-    leads to (tests/test_private_api.py notices a change).
-
-    Args:
-        function: What a model has as `train_function`, say.
-    """
-    cells = getattr(function, "__closure__", None) or ()
-    inner = [cell.cell_contents for cell in cells]
-    return any(
-        one.experimental_get_tracing_count() > 0
-        for one in (function, *inner)
-        if hasattr(one, "experimental_get_tracing_count")
-    )
 
 
 def backing(variable: Any) -> Any:

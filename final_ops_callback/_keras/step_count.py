@@ -129,6 +129,9 @@ class StepCount:
         stride: Integer. How many steps one call of its step function makes.
         steps: Integer or `None`. How many steps an epoch has, if that is
             known: its last call may make fewer.
+
+    Attributes:
+        is_known: Boolean. Whether it is known which variable counts.
     """
 
     def __init__(self, model: Any, stride: int, steps: int | None) -> None:
@@ -136,14 +139,14 @@ class StepCount:
         self._stride = stride
         self._steps = steps
         self._ran = 0
-        self._is_known = False
+        self.is_known = False
         self._is_over = False
         self._own_before: int | None = None
         self._made: _MadeCounter | None = None
 
     def before_step(self) -> None:
         """Notes the counts before the first step."""
-        if self._is_known:
+        if self.is_known:
             return
         optimizer = getattr(self._model, "optimizer", None)
         if optimizer is not None:
@@ -158,11 +161,11 @@ class StepCount:
             The variable that counts from now on, if it is another one than
             before the first step; else `None`.
         """
-        if self._is_known:
+        if self.is_known:
             if self._made is not None and self._counts_for_all(self._made):
                 self._count(self._made)
             return None
-        self._is_known = True
+        self.is_known = True
         had_made = self._made is not None
         if self._own_before is None or self._own_moves():
             self._made = None
@@ -182,6 +185,11 @@ class StepCount:
             self._made.marks = self._before
             self._count(self._made)
         return None if had_made else self._made.variable
+
+    @property
+    def counts(self) -> bool:
+        """Whether the steps to come have to be counted."""
+        return not self.is_known or self._made is not None
 
     def end(self) -> None:
         """Counts no more: the run is over."""

@@ -36,6 +36,19 @@ class Wrappers:
         self._places = list(places)
         self._made: list[tuple[Any, Any]] = [(self, None)] * len(self._places)
 
+    def run(self, call: Callable[..., Any], *args: Any) -> Any:
+        """Calls something while the wrappers are on their methods.
+
+        Args:
+            call: The function.
+            *args: Its arguments.
+        """
+        before = self.put_on()
+        try:
+            return call(*args)
+        finally:
+            take_off(before)
+
     def put_on(self) -> list[tuple[Any, str, Any]]:
         """Sets the wrappers, past the tracking of Keras.
 

@@ -7,8 +7,8 @@ graph and that session. Variables of the graph that stand for variables of the
 model ("twins") read and write the model's own; nothing is copied.
 
 How data goes through it: `EagerSession.run(fetches, feed_dict)` checks the
-feeds (`feeds`), looks up or makes the plan of the fetches (`plans`, `plan`),
-and runs the plan. A plan is made once. It asks v1's own mapper which tensors
+feeds (`feeds`), looks up or makes the plan of the fetches (`plan`), and runs
+the plan. A plan is made once. It asks v1's own mapper which tensors
 and operations are meant, finds the part of the graph that they need
 (`subgraph`, with `control_flow` and `library`), notes which variables that
 part reads and writes (`reads`, `writes`), cuts it in two if some of it waits
@@ -18,11 +18,12 @@ eager runtime (`program`, `function_def`). The values come back as NumPy, as
 
 Which file to open:
 
-- `session`: `EagerSession`; `interactive`: `EagerInteractiveSession`.
+- `session`: `EagerSession`, which keeps its plans; `interactive`:
+  `EagerInteractiveSession`.
 - `hook_graph`: the graph in which hooks build, with twins and step tensors;
   `model_links`: what any graph knows of a live model.
 - `live_variable`: what a twin stands for, on one or on several replicas.
-- `plan`, `plans`: what a set of fetches needs; the plans of one session.
+- `plan`: what a set of fetches needs, and what of it runs when.
 - `program`, `function_def`: a part of the graph as an eager function.
 - `subgraph`, `control_flow`, `library`: which operations some fetches need.
 - `split`: what runs before the training step, and what after it.

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Mapping
 from collections.abc import Sequence
 from types import MappingProxyType
@@ -26,6 +27,8 @@ from final_ops_callback._session.subgraph import needed_operations
 from final_ops_callback._tf_private import FetchMapper
 from final_ops_callback._to_host import to_host
 from final_ops_callback.errors import StepTensorError
+
+_NOTHING = contextlib.nullcontext()
 
 
 class Plan:
@@ -65,6 +68,7 @@ class Plan:
         self._feeds = list(feeds)
         self.feed_names = [tensor.name for tensor in feeds]
         self._handler = FetchMapper(graph, fetches, {})
+        self._has_plain_keys = _has_plain_keys(fetches)
         self._tensors = [
             readable(graph, tensor) for tensor in self._handler.fetches()
         ]
@@ -86,12 +90,13 @@ class Plan:
             and the frontier.
         """
         known = dict(zip(self.feed_names, fed, strict=True))
-        if self._reads or self._shadows:
-            with eager_mode():
-                known |= {name: read() for name, read in self._reads.items()}
-                for live, shadow in self._shadows.values():
-                    shadow.assign(live.read())
-        return self._run(self._before, known)
+        if not (self._reads or self._shadows or self._before):
+            return known
+        with eager_mode():
+            known |= {name: read() for name, read in self._reads.items()}
+            for live, shadow in self._shadows.values():
+                shadow.assign(live.read())
+            return self._run(self._before, known)
 
     def after(
         self, known: dict[str, Any], step_values: Mapping[str, Any]
@@ -107,19 +112,32 @@ class Plan:
         """
         if not self._steps:
             return known
-        with eager_mode():
-            steps = {
-                tensor.name: _as_declared(name, step_values[name], tensor)
-                for name, tensor in zip(
-                    self.step_names, self._steps, strict=True
-                )
-            }
+        steps = {
+            tensor.name: _as_declared(name, step_values[name], tensor)
+            for name, tensor in zip(self.step_names, self._steps, strict=True)
+        }
         return self._run(self._after, known | steps)
 
-    def results(self, known: Mapping[str, Any]) -> Any:
-        """Returns the values in the structure of the fetches, as NumPy."""
+    def results(
+        self,
+        known: dict[str, Any],
+        step_values: Mapping[str, Any] = MappingProxyType({}),
+    ) -> Any:
+        """Runs the part that depends on the step, and returns all values.
+
+        Args:
+            known: What `before` returned.
+            step_values: As in `after`.
+
+        Returns:
+            The values in the structure of the fetches, as NumPy.
+        """
+        known = self.after(known, step_values)
         values = [_as_host(known[name]) for name in self._names]
-        return self._handler.build_results(None, values)
+        # A variable can be the key of a dict only while its graph is the
+        # default one.
+        with _NOTHING if self._has_plain_keys else self._graph.as_default():
+            return self._handler.build_results(None, values)
 
     def graphs(self) -> list[Any]:
         """Returns the `GraphDef`s of the parts that the plan runs."""
@@ -241,9 +259,10 @@ def _part(
 
 def _as_declared(name: str, value: Any, declared: tf.Tensor) -> tf.Tensor:
     """Converts a value of the step to the dtype that the graph expects."""
-    given = (
-        value if isinstance(value, tf.Tensor) else tf.convert_to_tensor(value)
-    )
+    given = value
+    if not isinstance(value, tf.Tensor):
+        with eager_mode():
+            given = tf.convert_to_tensor(value)
     fits = declared.shape.is_compatible_with(given.shape)
     if fits and given.dtype == declared.dtype:
         return given
@@ -252,9 +271,10 @@ def _as_declared(name: str, value: Any, declared: tf.Tensor) -> tf.Tensor:
     numbers = tf.string not in (given.dtype, declared.dtype)
     loses = given.dtype.is_floating and not declared.dtype.is_floating
     if fits and numbers and not loses:
-        cast = tf.cast(given, declared.dtype)
-        if _keeps_values(given, cast):
-            return cast
+        with eager_mode():
+            cast = tf.cast(given, declared.dtype)
+            if _keeps_values(given, cast):
+                return cast
     shape, dtype = given.shape.as_list(), given.dtype.name
     raise StepTensorError(
         f"the step delivers {dtype}{shape} instead of "
@@ -280,6 +300,17 @@ def _keeps_values(given: tf.Tensor, cast: tf.Tensor) -> bool:
         if given.dtype.is_integer and cast.dtype.is_integer:
             is_same &= (cast < 0) == (given < 0)
     return bool(tf.reduce_all(is_same))
+
+
+def _has_plain_keys(fetches: Any) -> bool:
+    """Returns whether all dicts in a structure of fetches have plain keys."""
+    if isinstance(fetches, list | tuple):
+        return all(map(_has_plain_keys, fetches))
+    if isinstance(fetches, dict):
+        return all(isinstance(key, str | int) for key in fetches) and all(
+            map(_has_plain_keys, fetches.values())
+        )
+    return isinstance(fetches, str | tf.Tensor | tf.Operation | tf.Variable)
 
 
 def _as_host(value: Any) -> Any:

@@ -15,9 +15,9 @@ import tensorflow as tf
 
 from final_ops_callback._profile import traced_into
 from final_ops_callback._session.feeds import fed_arrays
+from final_ops_callback._session.model_links import ModelLinks
 from final_ops_callback._session.model_links import links_of
 from final_ops_callback._session.plan import Plan
-from final_ops_callback._session.plans import Plans
 from final_ops_callback._session.resources import Resources
 from final_ops_callback._tf_private import SessionInterface
 from final_ops_callback.errors import ArgumentError
@@ -25,6 +25,9 @@ from final_ops_callback.errors import StepTensorError
 from final_ops_callback.errors import UnsupportedOpError
 
 _NOTHING = contextlib.nullcontext()
+# Without a limit, a script whose fetches differ each time would keep them all.
+_MOST_PLANS = 512
+
 # It is kept here because a migrated script replaces the public name.
 _V1_SESSION = tf.compat.v1.Session
 # All open sessions, for `reset`.
@@ -86,7 +89,7 @@ class EagerSession(SessionInterface):
         # resources when it is deleted. At the end of the process that is not
         # needed.
         weakref.finalize(self, self._resources.free).atexit = False
-        self._plans = Plans(self._graph, self._resources, self._links)
+        self._plans = _Plans(self._graph, self._resources, self._links)
         self._lock = threading.RLock()
         self._closed = False
         self.values_now: ValuesNow | None = None
@@ -230,7 +233,7 @@ class EagerSession(SessionInterface):
     @staticmethod
     def _values(plan: Plan, fed: list[Any], values: Mapping[str, Any]) -> Any:
         known = plan.before(fed)
-        return plan.results(plan.after(known, values) if values else known)
+        return plan.results(known, values)
 
     def _step_values(self, plan: Plan) -> Mapping[str, Any]:
         if self.values_now is None:
@@ -347,6 +350,88 @@ class EagerSession(SessionInterface):
         ordered = sorted(feeds, key=lambda tensor: tensor.name)
         plan = self._plans.plan(fetches, ordered)
         return plan, [feeds[tensor] for tensor in ordered]
+
+
+class _Plans:
+    """Finds the plan of some fetches and feeds, or makes it.
+
+    Args:
+        graph: The graph.
+        resources: The `Resources` of the session.
+        links: The `ModelLinks` of the graph.
+    """
+
+    def __init__(
+        self, graph: tf.Graph, resources: Resources, links: ModelLinks
+    ) -> None:
+        self._graph = graph
+        self._resources = resources
+        self._links = links
+        self._made: dict[Any, tuple[Plan, list[Any]]] = {}
+        self._lock = threading.RLock()
+
+    def plan(self, fetches: Any, feeds: list[tf.Tensor]) -> Plan:
+        """Returns the plan for a structure of fetches and some feeds.
+
+        Args:
+            fetches: The structure, as `Session.run` takes it.
+            feeds: List of the tensors that are fed, sorted by name.
+        """
+        leaves: list[Any] = []
+        key = _structure_key(fetches, leaves), tuple(t.name for t in feeds)
+        found = self._made.get(key)  # nearly always there, so no lock is taken
+        if found is None:
+            found = self._add(key, fetches, feeds, leaves)
+        return found[0]
+
+    def clear(self) -> None:
+        """Discards all plans."""
+        with self._lock:
+            self._made.clear()
+
+    def _add(
+        self, key: Any, fetches: Any, feeds: list[tf.Tensor], leaves: list[Any]
+    ) -> tuple[Plan, list[Any]]:
+        with self._lock:
+            if key not in self._made:
+                while len(self._made) >= _MOST_PLANS:
+                    self._made.pop(next(iter(self._made)))
+                with self._graph.as_default():
+                    plan = Plan(
+                        self._graph,
+                        fetches,
+                        feeds,
+                        self._resources,
+                        self._links,
+                    )
+                # The leaves are kept, because the key holds only while they
+                # are alive, and their container may change.
+                self._made[key] = plan, leaves
+            return self._made[key]
+
+
+def _structure_key(fetches: Any, leaves: list[Any]) -> Any:
+    """Returns the key under which the plan for some fetches is cached.
+
+    Args:
+        fetches: A structure of fetches.
+        leaves: List to which the leaves are appended. The key identifies them
+            by their ids, so it is valid only while they are alive.
+
+    Returns:
+        A hashable value. It is equal for structures with the same containers
+        and the same leaves; strings are compared by value.
+    """
+    if isinstance(fetches, str):
+        return fetches
+    if isinstance(fetches, list | tuple):
+        parts = [_structure_key(part, leaves) for part in fetches]
+        return type(fetches), tuple(parts)
+    if isinstance(fetches, Mapping):
+        parts = [_structure_key(part, leaves) for part in fetches.values()]
+        return type(fetches), tuple(fetches), tuple(parts)
+    leaves.append(fetches)
+    return id(fetches)
 
 
 def _check_target(target: str) -> None:

@@ -1,32 +1,46 @@
 # SPDX-License-Identifier: Apache-2.0
 """A step function of Keras with extra outputs: the values that were asked for.
 
-They leave the step as outputs of the compiled function: Keras makes its
-function anew while a collector wraps what the values pass through, and they
-are taken off again before Keras sees its own outputs.
+They leave the step as outputs of the compiled function. Keras makes its
+function anew while the methods through which the values pass are wrapped on
+the instances: `compute_loss` of the model, `call` of a layer, `apply` of the
+optimizer. The extra outputs are taken off before Keras sees its own. Nothing
+of the wrapping runs more often than Keras traces the step (each step, if it
+runs eagerly).
 """
 
 from __future__ import annotations
 
 import logging
+import threading
 from collections.abc import Callable
 from collections.abc import Collection
+from collections.abc import Iterable
+from collections.abc import Iterator
 from collections.abc import Mapping
 from typing import Any
 
 import tensorflow as tf
 
-from final_ops_callback._keras import compat
-from final_ops_callback._step.collect import COLLECTED
-from final_ops_callback._step.collect import OUTPUTS
-from final_ops_callback._step.collect import Collector
-from final_ops_callback._step.names import Source
-from final_ops_callback._step.names import StepNames
+from final_ops_callback._keras import step_functions
+from final_ops_callback._keras.wrapping import Place
+from final_ops_callback._keras.wrapping import Wrappers
+from final_ops_callback._keras.wrapping import unconverted
+from final_ops_callback._step.kind import Collected
+from final_ops_callback._step.kind import ModelStep
+from final_ops_callback._step.kind import TakenTensor
+from final_ops_callback._step.replicas import Norm
+from final_ops_callback._step.replicas import Share
+from final_ops_callback._step.replicas import joined
+from final_ops_callback.errors import StepTensorError
 
 # What was made from a function of the model is kept with it, so that the next
 # callback needs no trace of its own: TensorFlow never frees all of one.
 _MADE, _MOST_MADE = "_final_ops_callback_made", 8
 _MANY_TRACES = 4
+
+# The step returns a dict of its own outputs and of what was collected.
+_OUTPUTS, _COLLECTED = "outputs", "final_ops_callback/collected"
 
 # What ends the data is not a failure.
 END_OF_DATA = (StopIteration, tf.errors.OutOfRangeError)
@@ -51,12 +65,11 @@ class InstrumentedStep:
     def __init__(self, model: Any, phase: str) -> None:
         self.model = model
         self._phase = phase
-        self._function_name = f"{phase}_function"
         self._traces = 0
-        self._collector: Collector | None = None
-        self._made: Callable[..., Any] | None = None
+        self._made: _Made | None = None
         self._made_from: Any = None
-        self._taken: dict[str, Source] = {}
+        self._taken: dict[str, TakenTensor] = {}
+        self._wanted: Mapping[str, TakenTensor] | None = None
 
     @staticmethod
     def was_compiled_without(function: Any) -> bool:
@@ -65,13 +78,13 @@ class InstrumentedStep:
         Args:
             function: A step function that Keras has made, or `None`.
         """
-        return compat.was_traced(function) and not _made_from(function)
+        return step_functions.was_traced(function) and not _made_from(function)
 
     def call(
         self,
         function: Callable[..., Any],
         data: Any,
-        sources: Mapping[str, Source],
+        wanted: Mapping[str, TakenTensor],
         optional: Collection[str] = (),
     ) -> tuple[Any, dict[str, Any]]:
         """Runs one step, and takes values out of it.
@@ -79,7 +92,8 @@ class InstrumentedStep:
         Args:
             function: The step function that Keras has made.
             data: What it is called with.
-            sources: Mapping from a name to where its value is taken.
+            wanted: Mapping from names to the step tensors to take. The same
+                object stands for the same tensors, in whatever step.
             optional: Collection of the names of those that may be missing.
                 Defaults to none.
 
@@ -91,15 +105,16 @@ class InstrumentedStep:
         """
         if self._made_from is not function:
             self._made, self._taken = None, {}
-        if self._made is None or sources.items() - self._taken.items():
-            self._find_or_make(sources, optional, function)
-        collector, made = self._collector, self._made
-        if collector is None or made is None:
-            raise RuntimeError("_find_or_make makes them")
-        collector.check(sources.keys() - set(optional))
+        if wanted is not self._wanted or self._made is None:
+            if self._made is None or wanted.items() - self._taken.items():
+                self._find_or_make(wanted, optional, function)
+            self._wanted = wanted
+        if self._made is None:
+            raise RuntimeError("_find_or_make makes it")
+        if self._made.missing:
+            self._made.check(wanted.keys() - set(optional))
         try:
-            with collector.installed():
-                outputs = made(data)
+            outputs = self._made(data)
         except END_OF_DATA:
             raise
         except BaseException:
@@ -107,20 +122,20 @@ class InstrumentedStep:
             _made_from(function).pop(frozenset(self._taken.items()), None)
             self._made, self._taken = None, {}
             raise
-        return outputs[OUTPUTS], outputs[COLLECTED]
+        return outputs[_OUTPUTS], outputs[_COLLECTED]
 
     def _find_or_make(
         self,
-        sources: Mapping[str, Source],
+        wanted: Mapping[str, TakenTensor],
         optional: Collection[str],
         function: Any,
     ) -> None:
-        taken = {**self._taken, **sources}
+        taken = {**self._taken, **wanted}
         made, key = _made_from(function), frozenset(taken.items())
         if key not in made:
             while len(made) >= _MOST_MADE:
                 made.pop(next(iter(made)))
-            made[key] = self._make(taken, optional)
+            made[key] = _Made(self.model, self._phase, taken, optional)
             self._traces += 1
             if self._traces == _MANY_TRACES:
                 logger.warning(
@@ -131,33 +146,123 @@ class InstrumentedStep:
                     self._phase,
                     self.model.name,
                     self._traces,
-                    sorted(sources),
+                    sorted(wanted),
                 )
-        self._made, self._collector = made[key]
-        self._made_from, self._taken = function, taken
+        self._made, self._made_from, self._taken = made[key], function, taken
 
-    def _make(
-        self, taken: dict[str, Source], optional: Collection[str]
-    ) -> tuple[Any, Collector]:
-        collector = Collector(
-            self.model,
-            self._phase,
-            taken,
-            StepNames(self.model, self._phase),
-            optional,
+
+class _Made:
+    """One step function with extra outputs, and what it needs while traced.
+
+    Args:
+        model: The Keras model.
+        phase: String. `"train"`, `"test"` or `"predict"`.
+        taken: Mapping from names to the step tensors that it returns.
+        optional: Collection of the names that a step may not deliver.
+
+    Attributes:
+        missing: Dict from the optional names that a trace has not delivered
+            to what an error says of them.
+    """
+
+    def __init__(
+        self,
+        model: Any,
+        phase: str,
+        taken: Mapping[str, TakenTensor],
+        optional: Collection[str],
+    ) -> None:
+        self._step = ModelStep(model, phase)
+        self._taken = dict(taken)
+        self._optional = frozenset(optional)
+        self._wrappers = Wrappers(self._places())
+        self._raised: StepTensorError | None = None
+        self.missing: dict[str, tuple[Any, ...]] = {}
+        # Replicas trace in threads of their own.
+        self._local = threading.local()
+        self._function = self._wrapped(
+            step_functions.make_another, model, phase
         )
-        before = dict(vars(self.model))
+
+    def __call__(self, data: Any) -> Any:
+        """Runs one step.
+
+        Args:
+            data: What Keras gives to its step function.
+        """
+        return self._wrapped(self._function, data)
+
+    def check(self, names: Iterable[str]) -> None:
+        """Refuses names that a trace of the step has not delivered.
+
+        Args:
+            names: Iterable of the names that are needed now.
+
+        Raises:
+            StepTensorError: One of them was optional, and is missing.
+        """
+        for name in names:
+            if name in self.missing:
+                raise StepTensorError(*self.missing[name])
+
+    def _wrapped(self, call: Callable[..., Any], *args: Any) -> Any:
+        """Calls something while the methods are wrapped.
+
+        Keras may trace the function in any call of it.
+        """
         try:
-            with collector.installed():
-                getattr(self.model, f"make_{self._phase}_function")(force=True)
-            return getattr(self.model, self._function_name), collector
+            return self._wrappers.run(call, *args)
+        except Exception as error:
+            # Autograph of Keras 2 makes another error of what it runs.
+            own, self._raised = self._raised, None
+            if own is None or own is error:
+                raise
+            raise own from None
         finally:
-            # Keras 2 keeps a second reference beside the function.
-            for name in (self._function_name, f"{self._phase}_tf_function"):
-                if name in before:
-                    vars(self.model)[name] = before[name]
+            self._local.collected = None
+
+    def _places(self) -> Iterator[Place]:
+        """Yields the methods to wrap, and with what; each once."""
+        yield self._step.model, f"{self._step.phase}_step", self._noting_step
+        seen = set()
+        for tensor in self._taken.values():
+            for owner, name, wrap in tensor.install(self._step, self._record):
+                if (id(owner), name) not in seen:
+                    seen.add((id(owner), name))
+                    yield owner, name, wrap
+
+    def _record(self) -> Collected | None:
+        return getattr(self._local, "collected", None)
+
+    def _noting_step(self, step: Callable[..., Any]) -> Callable[..., Any]:
+        def noting_step(*args: Any) -> Any:
+            self._begin()
+            outputs = step(*args)
+            return self._with_collected(outputs, args[0])
+
+        return noting_step
+
+    @unconverted
+    def _begin(self) -> None:
+        self._local.collected = Collected.of(self._step)
+
+    @unconverted
+    def _with_collected(self, outputs: Any, data: Any) -> dict[str, Any]:
+        collected, self._local.collected = self._local.collected, None
+        collected.data, collected.result = data, outputs
+        shares: dict[str, Share | Norm] = {}
+        for name, tensor in self._taken.items():
+            try:
+                shares[name] = tensor.collect(name, collected)
+            except StepTensorError as error:
+                if name not in self._optional:
+                    self._raised = error
+                    raise
+                # Not the error, whose frames would keep the callback alive.
+                self.missing[name] = error.args
+        return {_OUTPUTS: outputs, _COLLECTED: joined(shares)}
 
 
-def _made_from(function: Any) -> dict[Any, tuple[Any, Collector]]:
+def _made_from(function: Any) -> dict[Any, _Made]:
     """Returns the functions with extra outputs that were made of one."""
     return getattr(function, "__dict__", {}).setdefault(_MADE, {})

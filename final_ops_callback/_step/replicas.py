@@ -8,7 +8,6 @@ that all of them return is handed back as it is, so they join before.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from collections.abc import Sequence
 from typing import Any
 from typing import NamedTuple
 
@@ -31,50 +30,69 @@ class Share(NamedTuple):
     tensor: tf.Tensor
     kind: str
 
+    def alone(self) -> tf.Tensor:
+        """Returns the value where there is one replica."""
+        return self.tensor
 
-def joined(
-    shares: Mapping[str, Share], norms: Mapping[str, Sequence[Share]]
-) -> dict[str, tf.Tensor]:
+    def whole(self, strategy: tf.distribute.Strategy) -> tf.Tensor:
+        """Returns the value of all replicas, in their cross-replica context."""
+        locals_ = strategy.experimental_local_results(self.tensor)
+        if self.kind == BATCH:
+            return tf.concat(locals_, axis=0)
+        return tf.add_n(locals_) if self.kind == TOTAL else locals_[0]
+
+    def is_scalar_batch(self) -> bool:
+        """Returns whether the shares can't be put one after the other."""
+        return self.kind == BATCH and self.tensor.shape.rank == 0
+
+
+class Norm(NamedTuple):
+    """The share of one replica in the global norm of several values.
+
+    Attributes:
+        shares: List of the shares in these values.
+    """
+
+    shares: list[Share]
+
+    def alone(self) -> tf.Tensor:
+        """Returns the norm where there is one replica."""
+        return tf.linalg.global_norm([one.tensor for one in self.shares])
+
+    def whole(self, strategy: tf.distribute.Strategy) -> tf.Tensor:
+        """Returns the norm of the values of all replicas."""
+        return tf.linalg.global_norm([s.whole(strategy) for s in self.shares])
+
+    def is_scalar_batch(self) -> bool:
+        """Returns whether the shares can't be put one after the other."""
+        return any(share.is_scalar_batch() for share in self.shares)
+
+
+def joined(shares: Mapping[str, Share | Norm]) -> dict[str, tf.Tensor]:
     """Joins the shares of all replicas; called by each of them.
 
     Args:
         shares: Mapping from a name to the share in its value.
-        norms: Mapping from a name to the shares in the tensors whose global
-            norm it is.
 
     Returns:
         Dict from the names to whole values, the same on each replica.
+
+    Raises:
+        StepTensorError: The batches of replicas are scalars.
     """
     replica = tf.distribute.get_replica_context()
     if replica is None or replica.num_replicas_in_sync == 1:
-        values = {name: share.tensor for name, share in shares.items()}
-        parts = {n: [s.tensor for s in norm] for n, norm in norms.items()}
-        return values | _norms(parts)
+        return {name: share.alone() for name, share in shares.items()}
     for name, share in shares.items():
-        if share.kind == BATCH and share.tensor.shape.rank == 0:
+        if share.is_scalar_batch():
             raise StepTensorError(
-                f"{name!r} is a scalar on each replica, and no batch",
+                f"{name!r} is a scalar on each replica, and not a batch",
                 f"fetch '{name}:0' of {replica.num_replicas_in_sync} replicas",
                 "Let the layer return a value for each example.",
             )
 
-    def merge(strategy: tf.distribute.Strategy, shares: Any, norms: Any) -> Any:
-        whole = {name: _whole(strategy, s) for name, s in shares.items()}
-        parts = {
-            n: [_whole(strategy, s) for s in norm] for n, norm in norms.items()
-        }
-        return whole | _norms(parts)
+    def merge(strategy: tf.distribute.Strategy, shares: Any) -> Any:
+        return {name: share.whole(strategy) for name, share in shares.items()}
 
     # The kinds are known; what is regrouped across replicas are tensors.
-    return replica.merge_call(merge, args=(dict(shares), dict(norms)))
-
-
-def _whole(strategy: tf.distribute.Strategy, share: Share) -> tf.Tensor:
-    locals_ = strategy.experimental_local_results(share.tensor)
-    if share.kind == BATCH:
-        return tf.concat(locals_, axis=0)
-    return tf.add_n(locals_) if share.kind == TOTAL else locals_[0]
-
-
-def _norms(parts: Mapping[str, Sequence[tf.Tensor]]) -> dict[str, tf.Tensor]:
-    return {name: tf.linalg.global_norm(p) for name, p in parts.items()}
+    return replica.merge_call(merge, args=(dict(shares),))

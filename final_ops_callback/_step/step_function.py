@@ -20,19 +20,13 @@ from collections.abc import Mapping
 from typing import Any
 from typing import Protocol
 
-from final_ops_callback._keras import compat
+from final_ops_callback._keras import step_functions
 from final_ops_callback._profile import traced_into
 from final_ops_callback._step.instrumented import END_OF_DATA
 from final_ops_callback._step.instrumented import InstrumentedStep
-from final_ops_callback._step.names import Source
+from final_ops_callback._step.kind import TakenTensor
 
-# The methods of a model that call the function of a phase.
-_CALLERS = {
-    "train": ("fit", "train_on_batch"),
-    "test": ("evaluate", "test_on_batch"),
-    "predict": ("predict", "predict_on_batch"),
-}
-_NOTHING = contextlib.nullcontext()
+NO_CONTEXT = contextlib.nullcontext()
 # A model whose method nobody has replaced.
 _CLASS_HAS_IT = object()
 
@@ -42,8 +36,7 @@ class StepRequest:
     """What one subscriber wants of the step that comes.
 
     Attributes:
-        sources: Mapping from the name of a step tensor to where its value is
-            taken in the step.
+        tensors: Mapping from names to the step tensors to take.
         optional: Collection of those names that the step may not deliver.
         around: Context in which the step runs.
         trace: A `tf.compat.v1.RunMetadata` for the trace of the step, or
@@ -52,9 +45,9 @@ class StepRequest:
             `None`. Then no subscriber is told of a step.
     """
 
-    sources: Mapping[str, Source] = dataclasses.field(default_factory=dict)
+    tensors: Mapping[str, TakenTensor] = dataclasses.field(default_factory=dict)
     optional: Collection[str] = ()
-    around: contextlib.AbstractContextManager[Any] = _NOTHING
+    around: contextlib.AbstractContextManager[Any] = NO_CONTEXT
     trace: Any = None
     instead: Callable[[Any], Any] | None = None
 
@@ -109,9 +102,9 @@ class StepFunction:
         # Not by setattr, because Keras tracks what is set on a model.
         self._own = vars(model)
         self._phase = phase
-        self._name = f"{phase}_function"
+        self._name = step_functions.attribute_of(phase)
         self.function: Callable[..., Any] | None = self._own.get(self._name)
-        self._make = f"make_{phase}_function"
+        self._make = step_functions.maker_of(phase)
         self._subscribers: list[weakref.ref[Subscriber]] = []
         self._expected_by: list[weakref.ref[Any]] = []
         # From the name of a method to what wraps it, and what stood there.
@@ -126,7 +119,7 @@ class StepFunction:
             model: A Keras model of any version.
             phase: String. `"train"`, `"test"` or `"predict"`.
         """
-        found = vars(model).get(f"{phase}_function")
+        found = vars(model).get(step_functions.attribute_of(phase))
         return found if isinstance(found, cls) else cls(model, phase)
 
     def subscribe(self, subscriber: Subscriber) -> None:
@@ -207,24 +200,27 @@ class StepFunction:
         requests: list[StepRequest],
     ) -> tuple[Any, dict[str, Any]]:
         function = self.function or self._new_function()
-        sources = {n: s for one in requests for n, s in one.sources.items()}
-        with _around(requests):
-            if not sources:
-                return function(data), {}
+        if len(requests) == 1:
+            [request] = requests
+            wanted, optional = request.tensors, request.optional
+        else:
+            wanted = {n: t for one in requests for n, t in one.tensors.items()}
             needed = {
                 name
                 for one in requests
-                for name in one.sources.keys() - set(one.optional)
+                for name in one.tensors.keys() - set(one.optional)
             }
+            optional = wanted.keys() - needed
+        with _around(requests):
+            if not wanted:
+                return function(data), {}
             # Whoever takes something in every step has its function traced.
             first = next(
                 one
                 for one, request in zip(subscribers, requests, strict=True)
-                if request.sources
+                if request.tensors
             )
-            return first.instrumented.call(
-                function, data, sources, sources.keys() - needed
-            )
+            return first.instrumented.call(function, data, wanted, optional)
 
     def _new_function(self) -> Callable[..., Any]:
         self._remove()
@@ -239,7 +235,7 @@ class StepFunction:
             self.function = self._own.get(self._name)
             self._own[self._name] = self
         model = self._model()
-        for name in _CALLERS[self._phase]:
+        for name in step_functions.CALLERS[self._phase]:
             if hasattr(model, name):
                 self._wrap(name, self._call_inside)
         self._wrap(self._make, self._make_and_stand)
@@ -322,7 +318,8 @@ def expected_evaluate(model: Any, owner: Any) -> StepFunction | None:
         Keras 3, which looks its function up at each step.
     """
     own = getattr(model, "__dict__", {})
-    if "test_function" not in own or not compat.takes_function_early(model):
+    has_place = step_functions.attribute_of("test") in own
+    if not has_place or not step_functions.takes_function_early(model):
         return None
     step_function = StepFunction.of(model, "test")
     step_function.expect(owner)
@@ -333,10 +330,10 @@ def _around(
     requests: list[StepRequest],
 ) -> contextlib.AbstractContextManager[Any]:
     """Returns the context of a step; nearly always, it does nothing."""
-    contexts = [r.around for r in requests if r.around is not _NOTHING]
+    contexts = [r.around for r in requests if r.around is not NO_CONTEXT]
     traces = [r.trace for r in requests if r.trace is not None]
     if not contexts and not traces:
-        return _NOTHING
+        return NO_CONTEXT
     if len(contexts) == 1 and not traces:
         return contexts[0]
     return _entering(contexts, traces)

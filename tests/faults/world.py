@@ -15,6 +15,7 @@ import tf_keras
 
 from final_ops_callback import FinalOpsCallback
 from final_ops_callback import SessionRunHookCallback
+from final_ops_callback._step import kinds
 
 v1 = tf.compat.v1
 
@@ -210,7 +211,9 @@ _COUNTED = (
     v1.Session,
 )
 
-_KEPT = ("FuncGraph", "Collector", "Source", "Wrappers")
+_KEPT = {"FuncGraph", "_Made", "ModelStep", "Wrappers"} | {
+    kind.__name__ for kind in kinds.KINDS
+}
 
 
 def all_that_lives() -> dict[str, int]:

@@ -1,0 +1,92 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Where Keras keeps the step functions of a model, and how it makes them.
+
+A model of any flavor keeps the function that runs a step in an attribute,
+`train_function`, and makes it by a public method, `make_train_function`. Keras
+documents the method and not the attribute (tests/test_private_api.py notices
+a change of either).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from final_ops_callback._keras import compat
+
+# The methods of a model that call the function of a phase.
+CALLERS = {
+    "train": ("fit", "train_on_batch"),
+    "test": ("evaluate", "test_on_batch"),
+    "predict": ("predict", "predict_on_batch"),
+}
+
+
+def attribute_of(phase: str) -> str:
+    """Returns the name of the attribute that holds the function of a phase.
+
+    Args:
+        phase: String. `"train"`, `"test"` or `"predict"`.
+    """
+    return f"{phase}_function"
+
+
+def maker_of(phase: str) -> str:
+    """Returns the name of the method that makes the function of a phase.
+
+    Args:
+        phase: String. `"train"`, `"test"` or `"predict"`.
+    """
+    return f"make_{phase}_function"
+
+
+def make_another(model: Any, phase: str) -> Callable[..., Any]:
+    """Lets a model make one more step function, and keep the one it has.
+
+    Args:
+        model: A Keras model of any flavor.
+        phase: String. `"train"`, `"test"` or `"predict"`.
+
+    Returns:
+        The new function.
+    """
+    own, name = vars(model), attribute_of(phase)
+    before = dict(own)
+    try:
+        getattr(model, maker_of(phase))(force=True)
+        return getattr(model, name)
+    finally:
+        # Keras 2 keeps a second reference beside the function.
+        for kept in (name, f"{phase}_tf_function"):
+            if kept in before:
+                own[kept] = before[kept]
+
+
+def was_traced(function: Any) -> bool:
+    """Returns whether a step function of a model was ever traced.
+
+    That of Keras 3 calls a `tf.function` of its own, which nothing public
+    leads to (tests/test_private_api.py notices a change).
+
+    Args:
+        function: What a model has as `train_function`, say.
+    """
+    cells = getattr(function, "__closure__", None) or ()
+    inner = [cell.cell_contents for cell in cells]
+    return any(
+        one.experimental_get_tracing_count() > 0
+        for one in (function, *inner)
+        if hasattr(one, "experimental_get_tracing_count")
+    )
+
+
+def takes_function_early(model: Any) -> bool:
+    """Returns whether evaluate takes its function before callbacks begin.
+
+    Keras 2 does; what stands in its place has to stand there already. Keras 3
+    looks its function up anew at each step.
+
+    Args:
+        model: A Keras model of any flavor.
+    """
+    return compat.is_keras_2(model)
