@@ -566,7 +566,7 @@ MIRRORED = """
 @pytest.mark.parametrize("package", FLAVORS)
 def test_replicas_are_joined(package: str) -> None:
     """Two replicas deliver what one device does, in their order."""
-    root = Path(__file__).parents[1]
+    root = Path(__file__).parents[2]
     done = subprocess.run(
         [
             sys.executable,
