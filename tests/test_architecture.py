@@ -11,6 +11,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.test_private_api import OF_KERAS
+
 PACKAGE = "final_ops_callback"
 ROOT = Path(__file__).parents[1] / PACKAGE
 
@@ -265,6 +267,100 @@ def test_one_file_has_the_private_names_of_tensorflow() -> None:
     found = _lines(pattern, set(ARROWS))
 
     assert {line.partition(":")[0] for line in found} == {"_tf_private"}
+
+
+# Whoever uses a private name of Keras elsewhere, and why.
+OUTSIDE = {
+    # A loop of one's own may have no Keras, and tensors of one.
+    ("_hooks.foreign", "KerasTensor"),
+    ("_hooks.foreign", "KerasVariable"),
+    # A copy of a callback keeps its model, in both places of it.
+    ("_final_ops.callback", "_model"),
+}
+
+
+def used_names(source: str) -> set[str]:
+    """Returns the names that code uses of what is not its own.
+
+    These are attributes of others, and strings: what `getattr` looks up, what
+    is looked for in `vars`, the end of a name that is put together.
+    """
+    tree = _WithoutDocstrings().visit(ast.parse(source))
+    found, own = set(), set()
+    for node in ast.walk(tree):
+        if isinstance(node, ast.FunctionDef | ast.ClassDef):
+            own.add(node.name)
+        elif isinstance(node, ast.Attribute):
+            is_own = ast.unparse(node.value) in ("self", "cls")
+            (own if is_own else found).add(node.attr)
+        elif isinstance(node, ast.Constant) and isinstance(node.value, str):
+            found.add(node.value)
+    return found - own
+
+
+def private_names(source: str) -> set[str]:
+    """Returns those of the names that are private, and not of the package."""
+    return {
+        name
+        for name in used_names(source)
+        if re.fullmatch(r"_[a-z]\w*", name) and PACKAGE not in name
+    }
+
+
+def names_of_keras(modules: Modules) -> set[tuple[str, str]]:
+    """Returns where the packages but `_keras` use private names of Keras."""
+    return {
+        (module, name)
+        for module, source in modules.items()
+        if home_of(module) not in ("_keras", "demo")
+        for name in used_names(source) & OF_KERAS.keys()
+    }
+
+
+def test_each_private_name_of_keras_has_a_test() -> None:
+    """What `_keras` uses of Keras that is private stands in the table."""
+    used = {
+        name
+        for module, source in sources().items()
+        if home_of(module) == "_keras"
+        for name in private_names(source)
+    }
+    used -= {"_step", "_loss"}  # the ends of names that are public
+
+    assert used <= set(OF_KERAS)
+    assert len(used) > 10
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        "model._gone",
+        "getattr(model, '_gone', None)",
+        "vars(model).pop('_gone')",
+        "f'{phase}_gone'",
+        "for name in ('_gone',): getattr(model, name)",
+    ],
+)
+def test_a_private_name_without_a_test_would_be_found(source: str) -> None:
+    """An attribute of another object, or a string, is a use of the name."""
+    assert private_names(source) == {"_gone"}
+    assert private_names(f"class A:\n def _gone(self):\n  {source}") == set()
+
+
+def test_one_package_has_the_private_names_of_keras() -> None:
+    """What is private in Keras is used in `_keras` alone."""
+    assert names_of_keras(sources()) <= OUTSIDE
+
+
+@pytest.mark.parametrize(
+    "source", ["vars(model)['_tf_function']", "a.b._flatten_layers()"]
+)
+def test_a_private_name_elsewhere_would_be_found(source: str) -> None:
+    """A private name of Keras in another package is noticed."""
+    modules = sources() | {"_hooks.new": source}
+    found = names_of_keras(modules) - names_of_keras(sources())
+
+    assert [module for module, _ in found] == ["_hooks.new"]
 
 
 def test_one_package_asks_which_keras_it_is() -> None:

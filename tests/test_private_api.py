@@ -5,6 +5,7 @@ Those of TensorFlow stand in `_tf_private`, those of Keras in `_keras`. An
 upgrade that changes one of them fails here first, and says which.
 """
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -15,14 +16,19 @@ from tensorflow.python.training import evaluation
 from final_ops_callback import _profile
 from final_ops_callback import _tf_private
 from final_ops_callback._hooks import counters
+from final_ops_callback._hooks import foreign
+from final_ops_callback._keras import callback_base
 from final_ops_callback._keras import compat
 from final_ops_callback._keras import model_info
 from final_ops_callback._keras import optimizer_compat
+from final_ops_callback._keras import optimizers
+from final_ops_callback._keras import randomness
 from final_ops_callback._keras import step_functions
 from final_ops_callback._names import StepSpecs
 from final_ops_callback._session import function_def
 from final_ops_callback._session.hook_graph import HookGraph
 from tests import models
+from tests.flavors import FLAVORS
 from tests.flavors import KERAS_2
 from tests.flavors import keras
 from tests.flavors import needs_keras_3
@@ -159,19 +165,31 @@ def test_metrics_can_be_built_without_a_step() -> None:
     assert set(model.get_metrics_result()) == {"loss", "mae"}
 
 
-def test_layers_are_found_to_see_whether_a_model_is_built() -> None:
-    """A model is built when its layers are."""
-    model = keras.Sequential([keras.layers.Dense(1)])
+@pytest.mark.parametrize("flavor", FLAVORS.values(), ids=FLAVORS)
+def test_layers_are_found_to_see_whether_a_model_is_built(flavor: Any) -> None:
+    """A model that says it is built is so when its layers are."""
+
+    class Late(flavor.Model):
+        def __init__(self) -> None:
+            super().__init__()
+            self.dense = flavor.layers.Dense(1)
+
+        def call(self, inputs: Any) -> Any:
+            return self.dense(inputs)
+
+    model = Late()
+    model.built = True
     before = model_info.is_built(model)
-    model(np.zeros((1, 2)))
+    model.dense.build((None, 2))
 
     assert not before
     assert model_info.is_built(model)
 
 
-def test_the_sublayers_of_a_layer() -> None:
+@pytest.mark.parametrize("flavor", FLAVORS.values(), ids=FLAVORS)
+def test_the_sublayers_of_a_layer(flavor: Any) -> None:
     """A layer that is no model lists its own layers, not theirs."""
-    layer = keras.layers.Bidirectional(keras.layers.LSTM(2, name="lstm"))
+    layer = flavor.layers.Bidirectional(flavor.layers.LSTM(2, name="lstm"))
     layer.build((None, 3, 4))
     listed = layer._flatten_layers(recursive=False, include_self=False)
 
@@ -186,7 +204,10 @@ def test_an_optimizer_knows_its_variables() -> None:
     optimizer.build([variable])
     optimizer.apply([tf.constant([1.0, 1.0])])
 
-    assert optimizer._trainable_variables == [variable]
+    _, given = optimizer_compat.gradients_given(optimizer)
+    ((_, found, _),), *_ = given([tf.constant([1.0, 1.0])])
+
+    assert found is variable
     np.testing.assert_array_equal(variable.numpy(), [0.0, 1.0])
 
 
@@ -201,10 +222,11 @@ def test_the_schedule_of_keras_2_is_found() -> None:
     assert optimizer_compat.schedule_of(KERAS_2.optimizers.SGD(0.5)) is None
 
 
-def test_the_call_of_an_instance_is_called() -> None:
+@pytest.mark.parametrize("flavor", FLAVORS.values(), ids=FLAVORS)
+def test_the_call_of_an_instance_is_called(flavor: Any) -> None:
     """Keras calls a layer by the attribute of the instance."""
-    layer = keras.layers.Dense(1, name="out")
-    model = keras.Sequential([keras.Input((2,)), layer])
+    layer = flavor.layers.Dense(1, name="out")
+    model = flavor.Sequential([flavor.Input((2,)), layer])
     called = []
     own_call = layer.call
     vars(layer)["call"] = lambda inputs: called.append(1) or own_call(inputs)
@@ -225,7 +247,7 @@ def test_the_slots_of_a_legacy_optimizer_can_be_made() -> None:
     assert momentum.name == "weight/momentum:0"
 
 
-@pytest.mark.parametrize("flavor", [keras, KERAS_2])
+@pytest.mark.parametrize("flavor", FLAVORS.values(), ids=FLAVORS)
 def test_the_momentum_of_sgd_is_found(flavor: Any) -> None:
     """SGD tells the slots of its momentum, and no other optimizer does."""
     weight = flavor.layers.Dense(1)
@@ -239,10 +261,11 @@ def test_the_momentum_of_sgd_is_found(flavor: Any) -> None:
     assert optimizer_compat.momentums_of(adam) == []
 
 
-def test_what_a_model_was_compiled_with() -> None:
+@pytest.mark.parametrize("flavor", FLAVORS.values(), ids=FLAVORS)
+def test_what_a_model_was_compiled_with(flavor: Any) -> None:
     """The metrics are found as they were given, before they are made."""
-    model = models.tiny_model()
-    metric = keras.metrics.MeanSquaredError()
+    model = models.tiny_model(flavor)
+    metric = flavor.metrics.MeanSquaredError()
     model.compile("sgd", "mse", metrics=["mae", metric], weighted_metrics=["a"])
 
     assert compat.compiled_metrics_of(model) == ["mae", metric, "a"]
@@ -251,8 +274,9 @@ def test_what_a_model_was_compiled_with() -> None:
 def test_a_layer_of_keras_2_that_draws_is_known_by_its_base() -> None:
     """Dropout and the cells that drop out have a base of this name."""
     layers = KERAS_2.layers
-    for layer in (layers.Dropout(0.5), layers.LSTMCell(1)):
-        assert "BaseRandomLayer" in {k.__name__ for k in type(layer).__mro__}
+    for layer in (layers.Dropout(0.5), layers.RNN(layers.LSTMCell(1))):
+        assert randomness.may_be_random(KERAS_2.Sequential([layer]))
+    assert not randomness.may_be_random(KERAS_2.Sequential([layers.Dense(1)]))
 
 
 def test_the_timers_of_hooks_have_a_base() -> None:
@@ -271,7 +295,7 @@ def test_a_logging_hook_says_whether_it_logs_at_the_end() -> None:
         assert getattr(hook, _tf_private.LOG_AT_END) is at_end
 
 
-@pytest.mark.parametrize("flavor", [keras, KERAS_2])
+@pytest.mark.parametrize("flavor", FLAVORS.values(), ids=FLAVORS)
 def test_a_step_function_tells_whether_it_was_traced(flavor: Any) -> None:
     """The function of a model leads to its traces, before and after a fit."""
     model = models.tiny_model(flavor)
@@ -280,3 +304,281 @@ def test_a_step_function_tells_whether_it_was_traced(flavor: Any) -> None:
     models.fit(model)
 
     assert step_functions.was_traced(model.train_function)
+
+
+@pytest.mark.parametrize("flavor", FLAVORS.values(), ids=FLAVORS)
+def test_the_metrics_of_compile_are_in_no_container(flavor: Any) -> None:
+    """Keras 3 keeps them in one metric, which is known by its name."""
+    model = models.tiny_model(flavor)
+    models.fit(model)
+
+    assert [m.name for m in compat.metrics_of(model)] == ["loss", "mae"]
+
+
+@pytest.mark.parametrize("flavor", FLAVORS.values(), ids=FLAVORS)
+def test_the_steps_of_one_call_are_found(flavor: Any) -> None:
+    """Keras 2 keeps them in a variable, Keras 3 in a number."""
+    model = models.tiny_model(flavor)
+    assert model_info.steps_per_execution(model) == 1
+    model.compile("sgd", "mse", steps_per_execution=3)
+
+    assert model_info.steps_per_execution(model) == 3
+
+
+@pytest.mark.parametrize("flavor", FLAVORS.values(), ids=FLAVORS)
+@pytest.mark.parametrize("is_scaled", [False, True])
+def test_an_optimizer_tells_whether_it_is_built(
+    flavor: Any, is_scaled: bool
+) -> None:
+    """An optimizer has its slots from `build` on, also in a loss scale."""
+    layer = flavor.layers.Dense(1)
+    layer.build((None, 2))
+    optimizer = flavor.optimizers.Adam()
+    if is_scaled:
+        home = flavor.optimizers
+        if not hasattr(home, "LossScaleOptimizer"):
+            home = flavor.mixed_precision
+        optimizer = home.LossScaleOptimizer(optimizer)
+    before = optimizer_compat.is_built(optimizer)
+    optimizer_compat.build(optimizer, layer.trainable_variables)
+
+    assert not before
+    assert optimizer_compat.is_built(optimizer)
+
+
+def test_the_decay_of_a_legacy_optimizer_is_found() -> None:
+    """The rate of the next step is the one by which the step moves."""
+    optimizer = KERAS_2.optimizers.legacy.SGD(0.5, decay=1.0)
+    weight = tf.Variable(0.0)
+    for _ in range(3):
+        rate = float(optimizer_compat.rate_of_next(optimizer))
+        before = float(weight)
+        optimizer.apply_gradients([(tf.constant(1.0), weight)])
+
+        assert rate == pytest.approx(before - float(weight))
+    assert rate < 0.5
+
+
+@needs_keras_3
+def test_the_count_of_batches_is_found() -> None:
+    """With accumulation, Keras 3 counts batches, not steps."""
+    variable = keras.Variable([1.0])
+    optimizer = keras.optimizers.SGD(1.0, gradient_accumulation_steps=2)
+    optimizer.build([variable])
+    for _ in range(3):
+        optimizer.apply([tf.constant([1.0])])
+
+    assert int(optimizer.iterations) == 1
+    counter = model_info.step_counter_of(optimizer)
+    assert int(compat.to_numpy(counter)) == 3
+
+
+def test_the_averages_of_an_optimizer_are_found() -> None:
+    """Keras 2 tells the moving averages apart by their names."""
+    model = models.tiny_model(KERAS_2, use_ema=True, momentum=0.9)
+    optimizers.build(model)
+    pairs = optimizers.averages_of(model)
+    weights = [weight for _, weight in pairs]
+
+    assert list(map(id, weights)) == list(map(id, model.trainable_variables))
+    for average, weight in pairs:
+        np.testing.assert_array_equal(average.numpy(), weight.numpy())
+
+
+@needs_keras_3
+def test_a_variable_that_keras_numbers_has_one_name() -> None:
+    """Nadam's product has a number of the process in its path."""
+    paths = []
+    for _ in range(2):
+        optimizer = keras.optimizers.Nadam()
+        optimizer.build([keras.Variable([1.0], name="w")])
+        paths.append(
+            [
+                optimizers.graph_path(variable.path, optimizer, "nadam")
+                for variable in optimizer.variables
+            ]
+        )
+        bare = [v.path for v in optimizer.variables if "/" not in v.path]
+        assert len(bare) == 1
+
+    assert paths[0] == paths[1]
+    assert "nadam/variable" in paths[0]
+
+
+@pytest.mark.parametrize("flavor", FLAVORS.values(), ids=FLAVORS)
+def test_a_symbolic_tensor_is_known_by_its_class(flavor: Any) -> None:
+    """The class has one name in every Keras, with something before it."""
+    dense = flavor.Input((2,))
+
+    assert compat.is_symbolic(dense)
+    assert foreign._is_symbolic(dense)
+    assert not compat.is_symbolic(flavor.layers.Dense(1))
+
+
+def test_a_symbolic_tensor_of_keras_2_that_is_not_dense_is_one() -> None:
+    """Those of ragged and of sparse inputs have classes of their own."""
+    for options in ({"ragged": True}, {"sparse": True}):
+        symbolic = KERAS_2.Input((2,), **options)
+
+        assert compat.is_symbolic(symbolic)
+        assert not model_info.is_dense(symbolic)
+
+
+@needs_keras_3
+def test_a_variable_of_keras_3_is_known_by_its_class() -> None:
+    """What knows no Keras finds its variables by the name of the class."""
+    assert foreign._is_keras_variable(keras.Variable(1.0))
+    assert not foreign._is_keras_variable(tf.Variable(1.0))
+
+
+@pytest.mark.parametrize("flavor", FLAVORS.values(), ids=FLAVORS)
+def test_an_input_is_no_layer_that_is_called(flavor: Any) -> None:
+    """The layers of inputs are known by the name of their class."""
+    model = models.tiny_model(flavor)
+    kinds = [type(layer).__name__ for layer in model.layers]
+
+    assert kinds == ["InputLayer", "Dense"]
+    assert list(model_info.layers_by_path(model)) == ["out"]
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda x: tf.nn.dropout(x, 0.5),
+        lambda x: tf.RaggedTensor.from_tensor(x).to_tensor(),
+    ],
+)
+def test_an_operation_in_a_model_of_keras_2_is_a_layer(make: Any) -> None:
+    """Keras 2 makes layers of functions, which may draw random numbers."""
+    inputs = KERAS_2.Input((2,))
+    model = KERAS_2.Model(inputs, make(inputs))
+
+    assert randomness.may_be_random(model)
+    assert not randomness.may_be_random(KERAS_2.Model(inputs, inputs))
+
+
+def test_a_function_in_a_model_of_keras_3_is_a_layer() -> None:
+    """A layer of a function may do what the function does."""
+    layers = keras.layers
+    model = keras.Sequential([keras.Input((2,)), layers.Lambda(abs)])
+
+    assert randomness.may_be_random(model)
+
+
+class _Batches(callback_base.Callback):
+    """Notes the logs of each batch, and who asks for what it has."""
+
+    def __init__(self, answer: bool) -> None:
+        super().__init__()
+        self.answer = answer
+        self.asked: set[str] = set()
+        self.logs: list[Any] = []
+
+    def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
+        self.logs.append(logs)
+
+    def _implements_train_batch_hooks(self) -> bool:
+        self.asked.add("train")
+        return self.answer
+
+    def _implements_test_batch_hooks(self) -> bool:
+        self.asked.add("test")
+        return self.answer
+
+    def _implements_predict_batch_hooks(self) -> bool:
+        self.asked.add("predict")
+        return self.answer
+
+
+def test_keras_2_asks_a_callback_for_its_batch_methods() -> None:
+    """It asks by these names for each phase, and obeys the answer."""
+    model, data = models.tiny_model(KERAS_2), models.tiny_data()
+    for answer in (False, True):
+        callback = _Batches(answer)
+        options = {"callbacks": [callback], "verbose": 0}
+        model.fit(data.x, data.y, **options)
+        model.evaluate(data.x, data.y, **options)
+        model.predict(data.x, **options)
+
+        assert callback.asked == {"train", "test", "predict"}
+        assert bool(callback.logs) is answer
+
+
+@pytest.mark.parametrize("takes_tensors", [True, False])
+def test_keras_2_gives_tensors_to_who_takes_them(takes_tensors: bool) -> None:
+    """The logs of a batch are on the device, if a callback says so."""
+    callback = _Batches(answer=True)
+    callback._supports_tf_logs &= takes_tensors
+    models.fit(models.tiny_model(KERAS_2), callback)
+
+    assert tf.is_tensor(callback.logs[0]["loss"]) is takes_tensors
+
+
+@pytest.mark.parametrize("flavor", FLAVORS.values(), ids=FLAVORS)
+def test_the_state_of_a_callback_has_no_model(flavor: Any) -> None:
+    """Whatever Keras keeps the model under, a copy is made without it."""
+    model = models.tiny_model(flavor)
+    callback = callback_base.Callback()
+    models.fit(model, callback)
+    held = list(vars(callback).values())
+    kept = list(callback.__getstate__().values())
+
+    assert any(value is model for value in held)
+    assert not any(value is model for value in kept)
+    assert callback.params not in kept
+
+
+@pytest.mark.parametrize("flavor", FLAVORS.values(), ids=FLAVORS)
+@pytest.mark.parametrize("phase", ["train", "test", "predict"])
+def test_a_new_step_function_is_kept_in_known_places(
+    flavor: Any, phase: str
+) -> None:
+    """`make_train_function` sets what is put back, and nothing else."""
+    model = models.tiny_model(flavor)
+    make = getattr(model, f"make_{phase}_function")
+    make()
+    before = dict(vars(model))
+    make(force=True)
+    changed = {
+        name
+        for name, value in vars(model).items()
+        if value is not before.get(name)
+    }
+
+    assert f"{phase}_function" in changed
+    assert changed <= {f"{phase}_function", f"{phase}_tf_function"}
+
+
+# Each private name of Keras that the package uses, with the test above that
+# fails when Keras changes it. `test_architecture` looks for names without one.
+OF_KERAS: dict[str, Callable[..., None]] = {
+    "BaseRandomLayer": test_a_layer_of_keras_2_that_draws_is_known_by_its_base,
+    "ClassMethod": test_an_operation_in_a_model_of_keras_2_is_a_layer,
+    "InputLayer": test_an_input_is_no_layer_that_is_called,
+    "KerasTensor": test_a_symbolic_tensor_is_known_by_its_class,
+    "KerasVariable": test_a_variable_of_keras_3_is_known_by_its_class,
+    "_built": test_an_optimizer_tells_whether_it_is_built,
+    "_compile_metrics": test_what_a_model_was_compiled_with,
+    "_create_all_weights": test_the_slots_of_a_legacy_optimizer_can_be_made,
+    "_flatten_layers": test_the_sublayers_of_a_layer,
+    "_function": test_a_new_step_function_is_kept_in_known_places,
+    "_implements_predict_batch_hooks": (
+        test_keras_2_asks_a_callback_for_its_batch_methods
+    ),
+    "_implements_test_batch_hooks": (
+        test_keras_2_asks_a_callback_for_its_batch_methods
+    ),
+    "_implements_train_batch_hooks": (
+        test_keras_2_asks_a_callback_for_its_batch_methods
+    ),
+    "_initial_decay": test_the_decay_of_a_legacy_optimizer_is_found,
+    "_learning_rate": test_the_schedule_of_keras_2_is_found,
+    "_model": test_the_state_of_a_callback_has_no_model,
+    "_supports_tf_logs": test_keras_2_gives_tensors_to_who_takes_them,
+    "_symbolic_build": test_metrics_can_be_built_without_a_step,
+    "_tf_function": test_a_new_step_function_is_kept_in_known_places,
+    "_trainable_variables": test_an_optimizer_knows_its_variables,
+    "_user_metrics": test_what_a_model_was_compiled_with,
+    "_user_weighted_metrics": test_what_a_model_was_compiled_with,
+    "compile_metrics": test_the_metrics_of_compile_are_in_no_container,
+}

@@ -19,7 +19,8 @@ from final_ops_callback import FinalOpsCallback
 from final_ops_callback.errors import ArgumentError
 from tests import models
 
-SOURCES = sorted(Path(final_ops_callback.__file__).parent.glob("*.py"))
+ROOT = Path(final_ops_callback.__file__).parent
+SOURCES = sorted(ROOT.rglob("*.py"))
 MODULES = {"pickle", "marshal", "shelve", "dill", "cloudpickle", "subprocess"}
 BUILTINS = {"eval", "exec", "compile", "__import__"}
 METHODS = {"system", "popen", "loads", "unsafe_load", "load_model"}
@@ -39,12 +40,21 @@ def dangers(source: str) -> Iterator[str]:
                 yield called
 
 
-@pytest.mark.parametrize("path", SOURCES, ids=lambda path: path.name)
+@pytest.mark.parametrize(
+    "path", SOURCES, ids=lambda path: str(path.relative_to(ROOT))
+)
 def test_a_module_runs_nothing_from_files(path: Path) -> None:
     """No module unpickles, loads or evaluates anything."""
     found = list(dangers(path.read_text(encoding="utf-8")))
 
     assert found == []
+
+
+def test_each_package_is_searched() -> None:
+    """The modules of the packages are among those that are searched."""
+    folders = {path.parent.name for path in SOURCES}
+
+    assert folders >= {"_keras", "_session", "_step", "_hooks", "_final_ops"}
 
 
 @pytest.mark.parametrize(

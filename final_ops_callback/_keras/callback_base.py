@@ -12,6 +12,8 @@ Phase = Literal["train", "test", "validation", "predict"]
 PHASES: tuple[Phase, ...] = ("train", "test", "validation", "predict")
 
 # What Keras gives to a callback when a run begins, and what follows from it.
+# Keras 3 keeps the model under a private name (tests/test_private_api.py
+# notices a change).
 _OF_A_RUN = ("model", "_model", "params", "_inside_fit", "_model_of_fit")
 
 
@@ -35,7 +37,8 @@ class Callback(keras.callbacks.Callback):
     def __init__(self) -> None:
         super().__init__()
         # Read by tf_keras and Keras 2: logs may come as tensors, so that no
-        # value is copied to the host for our sake.
+        # value is copied to the host for our sake. Without it they come as
+        # numbers, which costs time alone.
         self._supports_tf_logs = True
         self._inside_fit = False
         self._model_of_fit: Any = None

@@ -49,15 +49,19 @@ def learning_rate_of(model: Any) -> Any:
 def steps_per_execution(model: Any) -> int:
     """Returns how many steps one call of a model's step function makes."""
     steps = getattr(model, "steps_per_execution", None)
-    if steps is None:  # Keras 2 keeps a variable, or nothing.
-        steps = getattr(model, "_steps_per_execution", None)
-    if isinstance(steps, tf.Variable):  # one for each replica
+    # Keras 2 has a variable, one for each replica, or `None` before compile.
+    if isinstance(steps, tf.Variable):
         steps = compat.to_numpy(compat.components(steps)[0])
     return 1 if steps is None else int(steps)
 
 
 def is_built(model: Any) -> bool:
-    """Says whether all variables of a model are there."""
+    """Says whether all variables of a model are there.
+
+    Nothing public lists all layers, also those inside of others. Without a
+    list, `built` alone would decide (tests/test_private_api.py notices a
+    change).
+    """
     return bool(model.built) and all(
         layer.built for layer in getattr(model, "_flatten_layers", list)()
     )

@@ -60,7 +60,11 @@ def is_legacy(optimizer: Any) -> bool:
 
 
 def is_built(optimizer: Any) -> bool:
-    """Returns whether an optimizer has its slots."""
+    """Returns whether an optimizer has its slots.
+
+    Keras 2 keeps it in a private name, where Keras 3 has `built`
+    (tests/test_private_api.py notices a change).
+    """
     if is_legacy(optimizer):
         # They appear with the first update, besides the count of steps.
         return len(inner_of(optimizer).weights) > 1

@@ -187,7 +187,7 @@ def meanings_of(optimizer: Any, written: list[Momentum]) -> dict[int, Momentum]:
     """Returns how slots are converted that v1 kept with another value.
 
     The slots of all other optimizers that both have hold the same values
-    (tests/test_v1_slots.py compares them).
+    (tests/_keras/test_v1_slots.py compares them).
 
     Args:
         optimizer: An optimizer of any flavor.

@@ -215,7 +215,7 @@ MIRRORED = """
 @pytest.mark.parametrize("package", FLAVORS)
 def test_replicas_are_read_together(package: str) -> None:
     """Under MirroredStrategy a value is that of all replicas."""
-    root = Path(__file__).parents[1]
+    root = Path(__file__).parents[2]
 
     script = textwrap.dedent(MIRRORED).format(package=package)
     # Logical devices can be made only before TensorFlow has started.

@@ -13,14 +13,14 @@ from final_ops_callback import EagerSession
 from final_ops_callback import SessionRunHookCallback
 from final_ops_callback import errors
 from tests import models
+from tests._hooks.test_hook_callback import Steps
+from tests._hooks.test_hook_callback import call
+from tests._hooks.test_hook_callback import data
+from tests._hooks.test_hook_callback import steps
+from tests._hooks.test_hook_errors import Hook
 from tests.flavors import ends_in_the_step
 from tests.flavors import keras
 from tests.flavors import to_numpy
-from tests.test_hook_callback import Steps
-from tests.test_hook_callback import call
-from tests.test_hook_callback import data
-from tests.test_hook_callback import steps
-from tests.test_hook_errors import Hook
 
 v1 = tf.compat.v1
 Args = v1.train.SessionRunArgs

@@ -95,7 +95,7 @@ def test_values_of_a_backend(backend: str, tmp_path: Path) -> None:
     """Metrics, callables and variables in fit, evaluate and predict."""
     if importlib.util.find_spec(backend) is None:
         pytest.skip(f"{backend} is not installed; .ci/stacks/backends has it")
-    root = Path(__file__).parents[1]
+    root = Path(__file__).parents[2]
 
     result = subprocess.run(
         [sys.executable, "-c", SCRIPT],

@@ -15,7 +15,7 @@ import tensorflow as tf
 from tests.flavors import IS_KERAS_3
 from tests.flavors import KERAS_2
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 SECONDS = 150  # whoever takes longer hangs, and is killed
 
 

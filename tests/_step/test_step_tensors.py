@@ -505,7 +505,7 @@ MIRRORED = """
     import numpy as np
     import tensorflow as tf
     import {package} as flavor
-    from tests import test_step_tensors as tests
+    from tests._step import test_step_tensors as tests
 
     (cpu,) = tf.config.list_physical_devices("CPU")
     tf.config.set_logical_device_configuration(
@@ -566,7 +566,7 @@ MIRRORED = """
 @pytest.mark.parametrize("package", FLAVORS)
 def test_replicas_are_joined(package: str) -> None:
     """Two replicas deliver what one device does, in their order."""
-    root = Path(__file__).parents[1]
+    root = Path(__file__).parents[2]
     done = subprocess.run(
         [
             sys.executable,

@@ -5,8 +5,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+from tests._keras.test_workers import free_ports
 from tests.flavors import KERAS_2
-from tests.test_workers import free_ports
 
 SCRIPT = """
 import importlib, sys
@@ -88,7 +88,7 @@ def test_final_values_and_no_hooks() -> None:
         text=True,
         timeout=100,
         check=False,
-        cwd=Path(__file__).parents[1],
+        cwd=Path(__file__).parents[2],
     )
 
     assert "values equal" in result.stdout, result.stderr[-3000:]
