@@ -4,6 +4,21 @@
 from tests import roads
 
 
+def test_a_fetch_stays_on_a_short_road() -> None:
+    """What a hook gets of a steady step goes through few modules."""
+    *_, steady = roads.roads_of_the_loss()
+
+    assert len(steady.modules) <= 10, steady.way
+    assert steady.changes <= 20, steady.way
+
+
+def test_a_leaf_stays_on_a_short_road() -> None:
+    """A variable as a leaf goes through few modules."""
+    road = roads.road_of_a_leaf()
+
+    assert len(road.modules) <= 8, road.way
+
+
 def test_a_steady_step_goes_a_shorter_way_than_the_first() -> None:
     """What the first step works out, the next ones do not work out again."""
     first, *_, steady = roads.roads_of_the_loss()

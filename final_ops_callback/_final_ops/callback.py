@@ -190,14 +190,14 @@ class FinalOpsCallback(callback_base.Callback):
         """Forgets the metrics of the previous epoch."""
         super().on_epoch_begin(epoch, logs)
         self._training_metrics.forget()
-        if "validation" in self._on:
+        if "validation" in self._last_steps:
             self._last_steps["validation"].catch_evaluate(self.model)
 
     def set_model(self, model: Any) -> None:
         """Takes the model; Keras calls it when a run of its own begins."""
         super().set_model(model)
         self._announced = True
-        if "test" in self._on:
+        if "test" in self._last_steps:
             self._last_steps["test"].catch_evaluate(model)
 
     def _begin_phase(self, phase: callback_base.Phase) -> None:
