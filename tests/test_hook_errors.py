@@ -133,10 +133,10 @@ def test_a_function_that_returns_no_hook(model: keras.Model) -> None:
 @pytest.mark.parametrize(
     ("on", "match"),
     [
-        ("eval", r"'eval' is no phase.*on="),
-        (("train", "validation"), r"'validation' is no phase"),
+        ("eval", r"'eval' is not a phase.*on="),
+        (("train", "validation"), r"'validation' is not a phase"),
         ((), r"there is no phase"),
-        (3, r"3 is no phase"),
+        (3, r"3 is not a phase"),
     ],
 )
 def test_a_wrong_phase(on: Any, match: str) -> None:

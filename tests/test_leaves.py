@@ -593,17 +593,17 @@ BAD_ARGUMENTS: dict[str, tuple[Any, type[Exception], str]] = {
     "unknown phase": (
         lambda: FinalOpsCallback(1, on="fit"),
         errors.ArgumentError,
-        r"'fit' is no phase \(at on='fit'\)\. Use .*'validation'",
+        r"'fit' is not a phase \(at on='fit'\)\. Use .*'validation'",
     ),
     "unknown phase among others": (
         lambda: FinalOpsCallback(1, on=("train", "eval")),
         errors.ArgumentError,
-        "'eval' is no phase",
+        "'eval' is not a phase",
     ),
     "no phases": (
         lambda: FinalOpsCallback(1, on=None),
         errors.ArgumentError,
-        "None is no phase",
+        "None is not a phase",
     ),
     "none of the phases": (
         lambda: FinalOpsCallback(1, on=()),

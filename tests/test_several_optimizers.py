@@ -200,7 +200,7 @@ def test_an_optimizer_that_never_moves_is_said(
     with caplog.at_level(logging.WARNING, "final_ops_callback"):
         train(model, Steps())
         train(model, Steps())
-    text = "did not move the step of the optimizer that compile was given"
+    text = "did not increase the step of the optimizer that compile was given"
     assert caplog.text.count(text) == 1
     caplog.clear()
 

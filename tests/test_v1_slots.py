@@ -296,7 +296,7 @@ def test_a_rate_of_zero_is_said(
     with caplog.at_level(logging.WARNING, "final_ops_callback"):
         ours(pair, 1, first=3, restore=prefix)
 
-    assert "kept of the momentum: it is lost" in caplog.text
+    assert "multiplied by it: the momentum is lost" in caplog.text
 
 
 class Rate(keras.callbacks.Callback):
