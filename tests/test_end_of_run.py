@@ -177,7 +177,7 @@ def test_a_name_that_nobody_could_know_of(model: Any) -> None:
             session.run(":".join(["predictions", "0"]))
 
     with pytest.raises(
-        errors.StepTensorError, match="nobody asked the last step"
+        errors.StepTensorError, match="the last step was not asked"
     ) as caught:
         run(model, "fit", Spells(None))
     way_out = caught.value.way_out

@@ -299,7 +299,7 @@ def test_any_hooks(
 def test_what_was_not_known_in_time_is_said(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    """A name that comes late has the step compiled anew, with a warning."""
+    """A name that comes late has the step recompiled, with a warning."""
 
     class Spells(Asks):
         def __init__(self) -> None:
@@ -313,7 +313,7 @@ def test_what_was_not_known_in_time_is_said(
     weights_after("tf.random", "sgd", hook)
 
     assert len(hook.results) == 8
-    assert "compiled anew, and its random operations start over" in caplog.text
+    assert "recompiled, and its random operations start over" in caplog.text
 
 
 def test_what_is_known_in_time_is_not_said(
@@ -329,14 +329,14 @@ def test_what_is_known_in_time_is_not_said(
     with_hooks = weights_after("tf.random", "sgd", hook)
 
     assert len(hook.results) == 8
-    assert "compiled anew" not in caplog.text
+    assert "recompiled" not in caplog.text
     assert is_same(with_hooks, without_hooks("tf.random", "sgd"))
 
 
 def test_a_step_that_was_compiled_before_is_said(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    """Hooks that come in a later fit have the step compiled anew: a warning."""
+    """Hooks that come in a later fit have the step recompiled: a warning."""
     x = np.ones((4, 3), "f")
     text = "was compiled before hooks asked for"
     for layers, is_said in (([Noise()], True), ([], False)):

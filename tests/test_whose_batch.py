@@ -110,7 +110,7 @@ def test_a_model_that_is_compiled_in_mid_fit() -> None:
 
     model = models.tiny_model()
     hook = v1.train.StopAtStepHook(last_step=9)
-    with pytest.raises(errors.HookUsageError, match="was compiled anew"):
+    with pytest.raises(errors.HookUsageError, match="was recompiled"):
         models.fit(model, SessionRunHookCallback(hook), Compiles(), epochs=3)
 
     # Between two calls it is no error.

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What all hooks ask of one step, as one run."""
+"""Combines the fetches and feeds of all hooks for one step into one run."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ class StepRequests:
             request: A `SessionRunArgs` or `None`.
 
         Raises:
-            FeedConflictError: Another hook feeds the same tensor.
+            FeedConflictError: Another hook already feeds the same tensor.
         """
         if request is None:
             return
@@ -91,8 +91,8 @@ class StepRequests:
     def prepare(self) -> None:
         """Maps the fetches and feeds of all hooks, before anything runs.
 
-        The graph has to be the default one: only there a variable can be the
-        key of a dict. Nothing else here needs it.
+        The graph has to be the default graph: only then can a variable be the
+        key of a dict. Apart from `results`, the other methods don't need it.
         """
         if not self._fetches and not self._feeds:
             return
@@ -108,10 +108,11 @@ class StepRequests:
             self.run_metadata.partition_graphs.extend(plan.graphs())
 
     def before(self, warned: set[str]) -> None:
-        """Runs what does not depend on the step.
+        """Runs the fetches that do not depend on the step.
 
         Args:
-            warned: Set of names of feeds that were warned of already.
+            warned: Set of names of the feeds that a warning was logged for;
+                more are added here.
         """
         if self._plan is None:
             return
@@ -120,16 +121,16 @@ class StepRequests:
             self._warn_of_unused(self._plan, warned)
 
     def again(self) -> None:
-        """Runs it once more, for a step that comes later than was thought.
+        """Runs these fetches again, if the step comes later than expected.
 
-        What it wrote is not written twice: then the values stay.
+        Nothing is written twice: fetches that write keep their values.
         """
         if self._plan is not None and self._plan.is_pure:
             self._known = self._noted(self._plan.before, self._fed)
 
     @contextlib.contextmanager
     def during_step(self) -> Iterator[None]:
-        """Sets what is fed to the step itself, for the time of the step."""
+        """Sets the values that are fed to the step itself, during the step."""
         overridden = []
         with eager_mode():
             for name, live in self._step_inputs(self._plan):
@@ -149,13 +150,13 @@ class StepRequests:
         return bool(self._step_inputs(self._plan))
 
     def after(self, step_values: Mapping[str, Any]) -> None:
-        """Runs what depends on the step.
+        """Runs the fetches that depend on the step.
 
         Args:
             step_values: Mapping from the names of step tensors to values.
 
         Raises:
-            StepTensorError: The step does not deliver one of them.
+            StepTensorError: `step_values` lacks a step tensor that is needed.
         """
         if self._plan is None:
             return
@@ -170,9 +171,9 @@ class StepRequests:
         self._known = self._noted(self._plan.after, self._known, step_values)
 
     def results(self) -> dict[int, Any]:
-        """Returns the values of the fetches of each hook, by its place.
+        """Returns the values of the fetches of each hook, by its index.
 
-        The graph has to be the default one, as in `prepare`.
+        The graph has to be the default graph, as in `prepare`.
         """
         return self._plan.results(self._known) if self._plan else {}
 
@@ -191,22 +192,22 @@ class StepRequests:
                 continue
             warned.add(name)
             logger.warning(
-                "The feed of %r is used by no fetch. A Keras training step "
-                "can't be fed: only its learning_rate:0 can be set.",
+                "The feed of %r is not used by any fetch. A Keras training "
+                "step can't be fed: only its learning_rate:0 can be set.",
                 name,
             )
 
     def _noted(self, run: Callable[..., Any], *args: Any) -> Any:
-        """Calls a function; notes on an exception whose fetches were run."""
+        """Calls a function; adds to an exception which hooks' fetches ran."""
         try:
             return run(*args)
         except Exception as error:
             names = sorted(set(self._names.values()))
-            error.add_note(f"raised by what {names} fetched or fed")
+            error.add_note(f"raised by the fetches or feeds of {names}")
             raise
 
     def _name_the_hook(self, error: Exception) -> None:
-        """Notes on an error which hook's fetches can't be mapped."""
+        """Adds to an error which hook's fetches can't be mapped."""
         graph = self._session.graph
         for index, fetches in self._fetches.items():
             try:
@@ -234,7 +235,10 @@ class StepRequests:
 
 
 def _merge_options(options: Any, incoming: Any) -> None:
-    """Merges run options: the larger number, either flag, all watches."""
+    """Merges run options: the larger number, either flag, all watches.
+
+    This is how v1 merged them.
+    """
     for field in ("trace_level", "timeout_in_ms", "inter_op_thread_pool"):
         larger = max(getattr(options, field), getattr(incoming, field))
         setattr(options, field, larger)
