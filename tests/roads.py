@@ -5,7 +5,7 @@
 
 prints, for `loss:0` in the first and in a steady step of a hook, and for a
 variable leaf of FinalOpsCallback: the functions of the package that run, the
-modules that they are in, and how often the way changes from one module to
+modules that they are in, and how often control passes from one module to
 another.
 """
 

@@ -152,7 +152,7 @@ def test_a_copy_before_a_fit_has_what_the_hook_has() -> None:
 
 
 def test_a_hook_that_cannot_be_pickled() -> None:
-    """Python's own error names it."""
+    """Python's own error names the object that can't be pickled."""
 
     class Local(Losses):
         pass

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""HookRunner in a loop of one's own: hooks see what they see under `fit`."""
+"""HookRunner in a custom loop shows hooks what they see under `fit`."""
 
 from collections.abc import Callable
 from typing import Any
@@ -244,7 +244,7 @@ def test_a_step_that_was_not_begun() -> None:
 
 
 def test_begin_adds_no_attribute() -> None:
-    """What a runner has is there from the start, and so for what it began."""
+    """A runner has all its attributes from the start, and so has its run."""
     runner = HookRunner(RecordingHook())
     before = set(vars(runner))
 

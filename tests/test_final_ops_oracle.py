@@ -153,7 +153,7 @@ structures = st.recursive(leaves, nodes, max_leaves=8)
 
 
 def agree(structure: Leaf | Node) -> bool:
-    """Says whether the callback gives what the hook gives."""
+    """Returns whether the callback gives what the hook gives."""
     expected = original.final_ops_hook(structure.build)
     actual = models.finish(FinalOpsCallback(structure.build()))
     return original.is_same(expected, actual)

@@ -32,7 +32,7 @@ def execute(notebook: Any, folder: Path) -> None:
 
 
 def outputs(notebook: Any) -> Iterator[Any]:
-    """Yields what the cells of a notebook put out."""
+    """Yields the outputs of the cells of a notebook."""
     for cell in notebook.cells:
         yield from cell.get("outputs", [])
 
@@ -44,7 +44,7 @@ def machine_paths(text: str) -> list[str]:
 
 @pytest.fixture(autouse=True)
 def kernel_environment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Lets the kernel import this checkout and leave its files in a room."""
+    """Lets the kernel import this checkout and write to a temporary folder."""
     monkeypatch.setenv("PYTHONPATH", str(ROOT))
     monkeypatch.setenv("IPYTHONDIR", str(tmp_path / "ipython"))
     monkeypatch.setenv("JUPYTER_RUNTIME_DIR", str(tmp_path / "runtime"))

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Containers are those of a v1 session: held to its own fetch mapper."""
+"""Containers are those of a v1 session, compared with its fetch mapper."""
 
 import collections
 import importlib.util

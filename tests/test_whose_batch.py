@@ -101,7 +101,7 @@ def test_the_last_step_is_that_of_fit(model: Any) -> None:
 
 
 def test_a_model_that_is_compiled_in_mid_fit() -> None:
-    """Hooks would follow an optimizer that trains nothing: an error."""
+    """An error, because hooks would follow an optimizer that is not used."""
 
     class Compiles(keras.callbacks.Callback):
         def on_epoch_end(self, epoch: int, logs: Any = None) -> None:

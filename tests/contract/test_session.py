@@ -71,7 +71,7 @@ def test_same_values(name):
 
 
 def fails(session_of, action):
-    """Give the type of what an action on a session raises."""
+    """Give the type of the exception that an action on a session raises."""
     with tf.Graph().as_default():
         graph_parts()
         v1.placeholder(tf.float32, [2], name="fed")

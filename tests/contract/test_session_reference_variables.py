@@ -27,7 +27,7 @@ def script(function):
 
 @pytest.fixture(autouse=True)
 def _reference_variables():
-    """What a code base of TensorFlow 1 sets."""
+    """Turns reference variables on, as a TensorFlow 1 code base does."""
     v1.disable_resource_variables()
     yield
     v1.enable_resource_variables()
@@ -272,7 +272,7 @@ def imported_meta_graph(session_of):
 
 @pytest.mark.parametrize("name", SCRIPTS)
 def test_same_outcome(name):
-    """A script with reference variables leads to the same on both sessions."""
+    """A script with reference variables has the same outcome on both."""
     assert_same(SCRIPTS[name])
 
 
@@ -385,7 +385,7 @@ def test_the_session_manager_and_monitored_session(folder, monkeypatch):
 
 
 def test_closing_frees_the_memory():
-    """Of the variables of a closed session no elements are left."""
+    """Closing a session frees the elements of its variables."""
     with tf.Graph().as_default():
         v = variable(np.ones(1000, "f"))
         session = session_with(EagerSession)
