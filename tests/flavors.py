@@ -21,7 +21,7 @@ keras: Any = importlib.import_module(NAME)
 
 IS_KERAS_3 = hasattr(keras, "ops")
 
-# What a test runs on that is about all flavors of one process.
+# The flavors for a test that is about all flavors of one process.
 FLAVORS: dict[str, ModuleType] = {NAME: keras}
 if IS_KERAS_3:
     FLAVORS["tf_keras"] = importlib.import_module("tf_keras")

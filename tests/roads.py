@@ -28,7 +28,7 @@ _ROOT = Path(final_ops_callback.__file__).parent
 
 
 class Road(NamedTuple):
-    """What ran between two moments.
+    """The functions and modules that ran between two moments.
 
     Attributes:
         functions: The functions, each once.

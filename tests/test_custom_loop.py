@@ -149,7 +149,7 @@ def one_step(runner: HookRunner, deliver: Callable[[], Any]) -> None:
 
 
 def test_an_exception_of_the_loop_ends_the_hooks_without_end() -> None:
-    """What the loop raises goes on, and `end` is not called."""
+    """An exception of the loop is raised, and `end` is not called."""
     hook = RecordingHook()
     runner = HookRunner(hook)
 
@@ -195,7 +195,7 @@ def test_a_runner_that_has_not_begun(name: str) -> None:
 
 @pytest.mark.parametrize("name", ["before_run", "after_run", "session"])
 def test_a_runner_whose_run_is_over(name: str) -> None:
-    """What needs a run says that it is over."""
+    """Methods that need a run raise an error that says that it is over."""
     runner = HookRunner(RecordingHook())
     with runner:
         pass

@@ -42,7 +42,7 @@ class Pair(NamedTuple):
 
 @dataclasses.dataclass(frozen=True)
 class Leaf:
-    """What a leaf is built from, in a graph or eagerly."""
+    """The recipe of a leaf, built in a graph or eagerly."""
 
     kind: str
     dtype: Any
@@ -63,7 +63,7 @@ class Leaf:
 
 @dataclasses.dataclass(frozen=True)
 class Node:
-    """What a container is built from; equal leaves are one op."""
+    """The recipe of a container; equal leaves are one op."""
 
     container: str
     keys: tuple[Any, ...]

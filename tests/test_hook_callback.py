@@ -370,7 +370,7 @@ def test_hooks_run_on_a_model_of_keras_2() -> None:
 @pytest.mark.filterwarnings("ignore:Your input ran out of data")
 @pytest.mark.parametrize("call", ["fit", "evaluate", "predict"])
 def test_the_step_that_finds_no_data(call: str) -> None:
-    """Where only the data says that it ends, one more step begins, as in v1."""
+    """If only the data shows its end, one more step begins, as in v1."""
 
     class Counts(v1.train.SessionRunHook):
         def __init__(self) -> None:

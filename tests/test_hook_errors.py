@@ -125,7 +125,7 @@ def test_a_hook_that_is_none(hook: Any) -> None:
 
 
 def test_a_function_that_returns_no_hook(model: keras.Model) -> None:
-    """What the function returns is checked before any hook begins."""
+    """The hooks that a function returns are checked before any hook begins."""
     with pytest.raises(errors.NotAHookError, match=r"3 is not a S.*hooks\[0\]"):
         models.fit(model, SessionRunHookCallback(lambda: 3))
 

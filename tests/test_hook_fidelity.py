@@ -400,7 +400,7 @@ def test_a_fit_after_another_callback_failed(model: keras.Model) -> None:
 
 
 def test_a_fetch_that_fails_names_its_hook(model: keras.Model) -> None:
-    """What TensorFlow says of a failed fetch gets the name of the hook."""
+    """The error of TensorFlow for a failed fetch gets the name of the hook."""
     hook = Fetches(lambda: v1.placeholder(tf.float32, [], name="empty"))
 
     with pytest.raises(tf.errors.InvalidArgumentError, match="empty") as caught:

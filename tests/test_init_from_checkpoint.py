@@ -147,7 +147,7 @@ def _paths(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.parametrize("call", CALLS)
 def test_begin(old: str, call: str) -> None:
-    """What `begin` restores is set before the first step, as in v1."""
+    """Values that `begin` restores are set before the first step, as in v1."""
     made = model()
     weights = made.get_weights()
     hook = Calls(lambda: CALLS[call](old))

@@ -237,7 +237,7 @@ def test_a_leaf_alone_is_a_structure(make: Any, evaluated: Any) -> None:
 
 @pytest.mark.parametrize("shape", [(2,), (2, 1), (2, 1, 1)])
 def test_a_symbolic_feed_fits_as_keras_fits_it(shape: Any) -> None:
-    """What Keras takes for an input of one feature can be fed to it."""
+    """Every shape that Keras takes for an input of one feature can be fed."""
     inputs = keras.Input((1,), batch_size=4, name="x")
     model = keras.Model(inputs, inputs * 2)
     batch = np.ones(shape, "float32")
@@ -699,7 +699,7 @@ def test_an_op_that_wants_input_gets_the_advice_of_v1(
 def test_an_exception_names_the_leaf(
     model: Any, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """What a leaf raises keeps its type and gets a note with its path."""
+    """An exception of a leaf keeps its type and gets a note with its path."""
     caplog.set_level(logging.WARNING)
     callback = FinalOpsCallback({"a": [1, lambda: 1 / 0]})
 

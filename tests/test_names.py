@@ -119,7 +119,7 @@ def test_a_metric_that_a_layer_updates_in_predict() -> None:
 
 
 def test_a_metric_that_a_layer_does_not_update_in_predict() -> None:
-    """Whether a layer updates its metric is known at the end alone."""
+    """Only the end of a run shows whether a layer updates its metric."""
 
     class Idle(Counts):
         def call(self, inputs: Any) -> Any:

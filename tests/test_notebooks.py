@@ -13,7 +13,7 @@ from nbclient.exceptions import CellExecutionError
 
 ROOT = Path(__file__).parents[1]
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
-# What a home, a temporary or an environment folder looks like in a text.
+# The pattern of a home, a temporary or an environment folder in a text.
 MACHINE_PATH = re.compile(
     r"""(?<![\w.:/])/(home|root|tmp|usr|opt|var|work|Users|private|mnt)/"""
     r"""|[A-Z]:\\"""

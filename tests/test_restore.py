@@ -127,7 +127,7 @@ def test_the_way_out_restores_what_there_is(tmp_path: Path) -> None:
 
 
 def test_a_long_list_is_cut(tmp_path: Path) -> None:
-    """Of many missing variables the first are named, and the others counted."""
+    """The error names the first missing variables, and counts the others."""
 
     class Makes(Restores):
         def begin(self) -> None:

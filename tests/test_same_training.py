@@ -223,7 +223,7 @@ class Uneven(OPTIMIZERS.schedules.LearningRateSchedule):
         return {}
 
 
-# What a stock layer, loss or optimizer is given, and calls.
+# User-defined objects that a stock layer, loss or optimizer calls.
 GIVEN: dict[str, Callable[[], dict[str, Any]]] = {
     "activation": lambda: {"activation": Scaled()},
     "method": lambda: {"activation": Scaled().method},

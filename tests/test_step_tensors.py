@@ -166,7 +166,7 @@ def test_labels_have_to_be_declared(model: Any) -> None:
 
 
 def test_the_line_of_the_error_works(model: Any) -> None:
-    """What the error shows, pasted, lets the hook run."""
+    """The line that the error shows, pasted, lets the hook run."""
     with pytest.raises(errors.StepTensorError) as caught:
         fit(model, Sees("labels"), step_tensors={})
     text = str(caught.value)
@@ -275,7 +275,7 @@ def test_the_rest_of_such_a_step_is_there(flavor: ModuleType) -> None:
     assert len(hook.all(KERNELS[0])) == 4
 
 
-# What Keras has and v1 had not
+# Features that Keras has and v1 did not have
 
 
 def test_steps_per_execution(flavor: ModuleType) -> None:

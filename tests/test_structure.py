@@ -31,7 +31,7 @@ class MyDict(dict):
 
 
 def as_attribute(value: Any) -> Any:
-    """What a `tf.Module` makes of a container among its attributes."""
+    """Returns the container as a `tf.Module` wraps it in an attribute."""
     module = tf.Module()
     module.held = value
     return module.held

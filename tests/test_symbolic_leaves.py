@@ -85,7 +85,7 @@ def test_leaves_of_two_flavors() -> None:
 
 
 def test_one_graph_with_two_layers_of_one_name() -> None:
-    """What no Keras model can hold is refused in the constructor."""
+    """A graph that no Keras model can hold is refused in the constructor."""
     inputs = keras.Input((3,), name="x")
     hidden = keras.layers.Dense(3, name="dense")(inputs)
     twice = keras.layers.Dense(2, name="dense")(hidden)

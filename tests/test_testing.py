@@ -116,7 +116,7 @@ class Halving(v1.train.SessionRunHook):
     ],
 )
 def test_a_recording_is_the_same_under_both(make: Any) -> None:
-    """What a hook records under Keras is what v1 has it record."""
+    """A hook records the same under Keras as under v1."""
     [expected] = trace_v1(make(), build, steps=STEPS)
     hook = make()
 

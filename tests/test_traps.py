@@ -465,7 +465,7 @@ def test_a_run_inside_fit_does_not_end_fit(run: str, model: Any) -> None:
             self.on_epoch_end(epoch)
             self.on_epoch_end = lambda *_: None
 
-    # After ours, because Keras tells ours first that an epoch begins.
+    # After ours, because Keras calls `on_epoch_begin` of ours first.
     history = models.fit(
         model, callback, Early(callback, run=run), validate=True
     )
@@ -671,7 +671,7 @@ def test_averaged_weights_would_be_missed() -> None:
 
 
 def values_after_more_training(model: Any) -> tuple[Any, Any]:
-    """What the leaves were worth at the end of fit, and later the values."""
+    """The values of the leaves at the end of fit, and the values later."""
     variables = [model.layers[-1].kernel, mae_of(model), tf.Variable([1.0])]
     callback = FinalOpsCallback(variables)
     models.fit(model, callback)
@@ -714,7 +714,7 @@ def pickled(model: Any) -> Any:
 
 
 def test_values_can_be_pickled(model: Any) -> None:
-    """What pickle gives back is the same as the values."""
+    """Pickled values come back the same."""
     values, copied = pickled(model)
 
     assert original.is_same(values, copied)

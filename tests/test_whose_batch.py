@@ -113,7 +113,7 @@ def test_a_model_that_is_compiled_in_mid_fit() -> None:
     with pytest.raises(errors.HookUsageError, match="was recompiled"):
         models.fit(model, SessionRunHookCallback(hook), Compiles(), epochs=3)
 
-    # Between two calls it is no error.
+    # Between two calls it is not an error.
     models.fit(model, SessionRunHookCallback(hook))
     assert int(model.optimizer.iterations.numpy()) == 2
 

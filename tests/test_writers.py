@@ -155,7 +155,7 @@ def test_the_console_prints_an_empty_structure(
 
 
 def events(folder: Path) -> dict[str, Any]:
-    """What a reader of v1 finds: the value and step of each tag."""
+    """Returns what a reader of v1 finds: the value and step of each tag."""
     found = {}
     for file in sorted(folder.iterdir()):
         for event in tf.compat.v1.train.summary_iterator(str(file)):
@@ -198,7 +198,7 @@ def test_an_array_becomes_a_histogram(name: str, tmp_path: Path) -> None:
 
 
 def test_a_serialized_summary_becomes_itself(tmp_path: Path) -> None:
-    """What a v1 summary op gives is written as it is."""
+    """A summary that a v1 summary op gives is written as it is."""
     serialized = in_session(
         lambda: tf.compat.v1.summary.scalar("tag", tf.constant(0.5))
     )
@@ -292,7 +292,7 @@ def saved(folder: Path, suffix: str, final: Any) -> Path:
 
 
 def as_json(folder: Path, final: Any) -> Any:
-    """What a strict reader of JSON finds of some values."""
+    """Returns some values as a strict reader of JSON finds them."""
 
     def refuse(constant: str) -> None:
         raise ValueError(constant)
@@ -302,7 +302,7 @@ def as_json(folder: Path, final: Any) -> Any:
 
 
 def as_npz(folder: Path, final: Any) -> dict[str, np.ndarray]:
-    """What NumPy finds of some values, without pickle."""
+    """Returns some values as NumPy loads them, without pickle."""
     with np.load(saved(folder, ".npz", final), allow_pickle=False) as file:
         return dict(file)
 

@@ -61,7 +61,7 @@ class Writes(v1.train.SessionRunHook):
 
 
 class Worker:
-    """What a scenario needs: the strategy, models and a folder."""
+    """The strategy, models and folder that a scenario needs."""
 
     def __init__(self, keras, index, folder):
         self.keras, self.index, self.folder = keras, index, folder

@@ -108,7 +108,7 @@ def made_counter(model: Any) -> Any:
         made.variable.assign_add(made.steps_since(counts) or 0)
         made.marks = counts
         return made.variable
-    # A `train_step` of the user's own may have trained with others already.
+    # A user-defined `train_step` may have trained with others already.
     others = [count for count in counts.values() if count]
     if not others or compat.is_stock(model, "train_step"):
         return None

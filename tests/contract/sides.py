@@ -10,7 +10,7 @@ SESSIONS = (tf.compat.v1.Session, EagerSession)
 
 
 class Failed(Exception):
-    """What a script raised: the type and text, to compare."""
+    """The type and text of an exception of a script, to compare."""
 
 
 def of_both(script):

@@ -121,7 +121,7 @@ def _of_another_graph(build):
 
 @pytest.mark.parametrize("name", MISUSES)
 def test_same_kind_of_error(name):
-    """What the original refuses is refused with an error of its kind."""
+    """A run that the original refuses is refused with an error of its kind."""
     expected, actual = (
         fails(make, MISUSES[name]) for make in SESSIONS.values()
     )

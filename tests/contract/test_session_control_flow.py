@@ -165,7 +165,7 @@ def training_through_a_loop(session_of):
 
 @script
 def a_stack_lives_within_a_run(session_of):
-    """What one run pushes, the same run pops."""
+    """A run pops only the values that it has pushed."""
     stack = tf.raw_ops.StackV2(max_size=5, elem_type=tf.float32)
     push = tf.raw_ops.StackPushV2(handle=stack, elem=tf.constant(2.0))
     with tf.control_dependencies([push]):

@@ -250,7 +250,7 @@ def refuse(*paths: Any) -> None:
 def test_a_file_that_can_not_be_replaced_stays(
     name: str, call: str, tmp_path: pathlib.Path
 ) -> None:
-    """Where the system forbids it, the old file stays and no part is left."""
+    """If the system forbids it, the old file stays and no part is left."""
     path = tmp_path / name
     path.write_bytes(OLD)
 

@@ -32,7 +32,7 @@ def _warm() -> Iterator[None]:
 def test_the_exception_escapes_and_nothing_stays(
     case: cases.Case, tmp_path: pathlib.Path
 ) -> None:
-    """What escapes is the original, the model trains on, all else is gone."""
+    """The original exception escapes, the model trains on, all else is gone."""
     cases.check(case, tmp_path)
 
 

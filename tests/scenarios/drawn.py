@@ -102,7 +102,7 @@ class Scenario:
 
     @property
     def kind(self) -> Kind:
-        """What the model is."""
+        """The kind of the model."""
         return ZOO[self.model]
 
     def has(self, trait: str) -> bool:

@@ -107,7 +107,7 @@ def test_what_leaves_the_step_costs_the_last_bit_at_most(
 
 
 class Asked:
-    """What hooks fetch in a scenario, and the values that they have to see."""
+    """The fetches of hooks in a scenario, and the values they have to see."""
 
     def __init__(self, one: Scenario, plain: Outcome) -> None:
         self._one, self._plain = one, plain

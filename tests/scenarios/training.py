@@ -28,7 +28,7 @@ from tests.scenarios.steppers import STEPPERS
 
 @dataclasses.dataclass
 class Row:
-    """What plain Keras shows a callback of one batch (or one execution)."""
+    """The data that plain Keras shows a callback of a batch (or execution)."""
 
     call: int
     phase: str
@@ -152,7 +152,7 @@ class Uncounts(keras.callbacks.Callback):
 
 @dataclasses.dataclass
 class Outcome:
-    """What a run leaves: bit for bit, with hooks and without."""
+    """The result of a run, bit for bit the same with hooks and without."""
 
     rows: list[Row]
     returned: list[Any]
