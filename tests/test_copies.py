@@ -141,7 +141,7 @@ def test_a_copy_has_none_of_the_runs_state() -> None:
 
 
 def test_a_copy_before_a_fit_has_what_the_hook_has() -> None:
-    """Attributes set before the first run are part of what a copy is made of."""
+    """Attributes set on a hook before its first run belong to its copies."""
     hook = Losses(1)
     callback = SessionRunHookCallback(hook)
     hook.most = 9
