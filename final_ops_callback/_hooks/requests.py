@@ -92,7 +92,7 @@ class StepRequests:
         """Maps the fetches and feeds of all hooks, before anything runs.
 
         The graph has to be the default graph: only then can a variable be the
-        key of a dict. Apart from `results`, the other methods don't need it.
+        key of a dict. `add` and `results` need it, too.
         """
         if not self._fetches and not self._feeds:
             return

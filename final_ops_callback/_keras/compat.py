@@ -201,7 +201,7 @@ def is_chief(model: Any) -> bool:
 
 
 def to_numpy(tensor: Any) -> Any:
-    """Returns the value of a tensor or variable of any backend, as NumPy.
+    """Returns a NumPy copy of a tensor or variable of any backend.
 
     Args:
         tensor: A dense tensor or a variable.
