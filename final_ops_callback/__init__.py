@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
-"""TensorFlow 1 session hooks for Keras.
+"""Runs TensorFlow 1 session hooks under Keras.
 
 `FinalOpsCallback` is `FinalOpsHook` as a Keras callback,
 `SessionRunHookCallback` runs any v1 `SessionRunHook` under `model.fit`,
-`HookRunner` runs it in a training loop of your own, and `EagerSession` stands
-where `tf.compat.v1.Session` stood.
+`HookRunner` runs it in a custom training loop, and `EagerSession` replaces
+`tf.compat.v1.Session`.
 """
 
 import importlib
@@ -40,8 +40,8 @@ _HOMES = {
 def __getattr__(name: str) -> Any:
     """Imports a public name when it is first used.
 
-    TensorFlow takes seconds to import and prints on the way: `--help` of the
-    command line should not.
+    Importing TensorFlow takes seconds and prints notices, which `--help` of
+    the command line should not do.
     """
     if name not in _HOMES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

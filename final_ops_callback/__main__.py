@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The main job: train on the digits, keep the final values, show them.
+"""Runs the main job: trains on the digits, keeps and shows the final values.
 
-`python -m final_ops_callback --help` explains it.
+`python -m final_ops_callback --help` explains the options.
 """
 
 import argparse
@@ -28,8 +28,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Runs the main job.
 
     Args:
-        argv: List of strings, the arguments of the command line. `None`
-            takes those of the process.
+        argv: List of strings: the arguments of the command line. Defaults to
+            `None`: the arguments of the process.
 
     Returns:
         The exit code: 0.
@@ -43,8 +43,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     _check_packages(parser)
     _make_folder(parser, arguments.out)
 
-    # Here, not at the top: TensorFlow takes seconds to import, which neither
-    # --help nor a wrong argument is worth.
+    # Here, not at the top: importing TensorFlow takes seconds, and neither
+    # --help nor the error for a wrong argument should take that long.
     from final_ops_callback._demo import run
 
     run(arguments.out, arguments.epochs)
@@ -95,7 +95,7 @@ def _check_packages(parser: _Parser) -> None:
 
 
 def _make_folder(parser: _Parser, folder: Path) -> None:
-    """Makes the folder and tries a file in it, before minutes of work."""
+    """Makes the folder and checks, before the training, that it is writable."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryFile(dir=folder):

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What the main job does: train, evaluate, show."""
+"""Runs the main job: trains and evaluates a classifier, shows its values."""
 
 import math
 from collections.abc import Mapping
@@ -35,8 +35,8 @@ def run(folder: Path, epochs: int) -> None:
     """Trains on the digits, prints the final values and writes two files.
 
     Args:
-        folder: Path of a folder that is there.
-        epochs: Integer. Passes over the training images.
+        folder: Path of an existing folder.
+        epochs: Integer. The number of passes over the training images.
     """
     keras.utils.set_random_seed(0)
     digits = load_digits()
@@ -52,7 +52,7 @@ def run(folder: Path, epochs: int) -> None:
 
 
 def load_digits() -> Digits:
-    """Loads 1,797 real images: three quarters to train, one to test."""
+    """Loads 1,797 real images: three quarters to train, one quarter to test."""
     # Here, not at the top: --help works without the demo packages.
     from sklearn.datasets import load_digits as sklearn_digits
     from sklearn.model_selection import train_test_split
@@ -84,7 +84,7 @@ def build_model(accuracy: keras.metrics.Metric) -> keras.Model:
 
 
 def weight_norm(model: keras.Model) -> tf.Tensor:
-    """Computes the Euclidean norm of all trainable weights together."""
+    """Computes the joint Euclidean norm of all trainable weights."""
     return tf.linalg.global_norm(
         [tf.convert_to_tensor(w) for w in model.trainable_weights]
     )
@@ -93,7 +93,7 @@ def weight_norm(model: keras.Model) -> tf.Tensor:
 def confusion_matrix(
     model: keras.Model, images: tf.Tensor, labels: tf.Tensor
 ) -> tf.Tensor:
-    """Counts how often each class (row) is taken for each (column)."""
+    """Counts how often each class (row) is predicted as each class (column)."""
     predictions = tf.argmax(model(images, training=False), axis=-1)
     return tf.math.confusion_matrix(labels, predictions, CLASSES)
 
@@ -109,12 +109,12 @@ def fit(
     Args:
         model: A compiled model.
         accuracy: The metric object that the model was compiled with.
-        digits: What to train on; the last tenth validates.
+        digits: The images to train on; the last tenth is for validation.
         epochs: Positive integer.
 
     Returns:
         The final values: the training `accuracy`, the `val_accuracy`, the
-        `weight_norm`, and what the layer `hidden` makes of two images.
+        `weight_norm`, and the output of the layer `hidden` for two images.
     """
     final = FinalOpsCallback(
         {
@@ -125,9 +125,9 @@ def fit(
         },
         {"image": digits.train_images[:2]},
     )
-    tf.get_logger().setLevel("INFO")  # where v1 hooks log to
+    tf.get_logger().setLevel("INFO")  # v1 hooks use this logger
     steps = math.ceil(0.9 * len(digits.train_images) / BATCH_SIZE)
-    # Once in an epoch, before the bar is drawn.
+    # Once in an epoch, before the progress bar is drawn.
     hook = tf.compat.v1.train.LoggingTensorHook(
         {"step": "global_step:0", "loss": "loss:0"}, every_n_iter=steps
     )
@@ -155,9 +155,9 @@ def evaluate(
     Args:
         model: A trained model.
         accuracy: The metric object that the model was compiled with.
-        digits: What to evaluate on.
-        fit_values: The final values of `fit`: they are leaves like any
-            other, and stand beside those of the evaluation in the file.
+        digits: The images to evaluate on.
+        fit_values: The final values of `fit`: they are leaves like any other,
+            and are in the file together with those of the evaluation.
         filepath: The `.json` file to write.
 
     Returns:
@@ -173,7 +173,7 @@ def evaluate(
             },
         },
         {"images": digits.test_images, "labels": digits.test_labels},
-        # A brace in a folder's name is no field.
+        # A brace in the name of a folder is not a format field.
         filepath=str(filepath).replace("{", "{{").replace("}", "}}"),
     )
     model.evaluate(
@@ -203,7 +203,7 @@ def print_table(values: Mapping[str, Mapping[str, Any]]) -> None:
 
 
 def describe(value: np.ndarray[Any, Any]) -> str:
-    """Writes a scalar with four decimals, integers in full, else the shape."""
+    """Formats a scalar with four decimals, integers in full, else the shape."""
     if value.ndim == 0:
         return f"{value:.4f}"
     if np.issubdtype(value.dtype, np.integer):
@@ -225,7 +225,7 @@ def draw_confusion_matrix(counts: np.ndarray[Any, Any], path: Path) -> None:
 
     figure = Figure(figsize=(7, 6), dpi=150, layout="constrained")
     axes = figure.add_subplot()
-    # The square root lets a single mistake be seen beside 45 hits.
+    # The square root makes a single mistake visible beside 45 hits.
     norm = PowerNorm(0.5, vmin=0, vmax=counts.max())
     image = axes.imshow(counts, cmap="Greys", norm=norm)
     for (row, column), count in np.ndenumerate(counts):

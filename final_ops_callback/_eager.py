@@ -17,7 +17,7 @@ _EAGER_ALREADY = contextlib.nullcontext()
 def eager_mode() -> Any:
     """Returns a context in which operations run immediately.
 
-    Unlike `tf.init_scope`, it also leaves a plain graph that is the default.
+    Unlike `tf.init_scope`, it also leaves a plain default graph.
 
     Example:
     >>> import tensorflow as tf

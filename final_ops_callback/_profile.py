@@ -23,7 +23,7 @@ _KERNEL = re.compile(r"(?P<node>[\w./>-]+):(?P<op>_?[A-Z]\w*)")
 
 @contextlib.contextmanager
 def traced_into(*run_metadata: Any) -> Iterator[None]:
-    """Returns a context that traces what runs in it into run metadata.
+    """Returns a context whose operations are traced into run metadata.
 
     The metadata of the eager context does not have step stats for a Keras step,
     but the profiler has them. Starting and stopping it takes a millisecond.

@@ -1,12 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
 """Maps functions over nested structures, with the path of each leaf.
 
-The containers, and the types that come back, are those of the fetches of a v1
+The containers, and the types of the results, are those of the fetches of a v1
 session, because users compare `final_ops_values` and `run_values.results` with
 what a session returned. No library has both these rules and paths. `tf.nest`
 and `dm-tree` refuse a dictionary whose keys can't be sorted, visit the others
-in sorted order and don't have public paths. `optree` takes a subclass of `list`
-or `dict` (which `tf.Module` makes of its attributes) for a leaf.
+in sorted order and don't have public paths. `optree` treats a subclass of
+`list` or `dict` (which `tf.Module` makes of its attributes) as a leaf.
 `tests/test_structure.py` compares the rules with the original.
 """
 
@@ -28,7 +28,7 @@ ROOT = "final_ops"
 def map_with_path(
     function: Callable[[Path, Any], Any], structure: Any, path: Path = ()
 ) -> Any:
-    """Calls a function on each leaf, in the order in which they are written.
+    """Calls a function on each leaf of a structure, in the order as written.
 
     Args:
         function: Called with the path of a leaf (the keys, indices and field
@@ -115,7 +115,7 @@ def as_expression(root: str, structure: Any, path: Path) -> str:
     Args:
         root: String. The name of the whole structure.
         structure: The structure that the path leads through.
-        path: Tuple. As `map_with_path` gives it.
+        path: Tuple. A path that `map_with_path` passes to its function.
 
     Returns:
         A string such as `final_ops['auc'][0]` or `final_ops.mean`.
@@ -133,7 +133,7 @@ def as_name(path: Path, root: str) -> str:
     """Returns a path as a short name for files, tables and tags.
 
     Args:
-        path: Tuple. As `map_with_path` gives it.
+        path: Tuple. A path that `map_with_path` passes to its function.
         root: String. The name of the empty path.
 
     Returns:

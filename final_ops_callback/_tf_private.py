@@ -1,11 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The private names of TensorFlow that this package uses.
+"""Collects the private names of TensorFlow that this package uses.
 
 No other file of the package imports from `tensorflow.python` or
 `tensorflow.core`, or reads an attribute of TensorFlow that begins with an
-underscore (`tests/test_architecture.py` checks it). Each name stands here
-with the reason why no public name does its work. `tests/test_private_api.py`
-has a test for each, which fails first when TensorFlow changes it.
+underscore (`tests/test_architecture.py` checks this). Each name is listed with
+the reason why no public name can replace it. `tests/test_private_api.py` has a
+test for each, which fails first when TensorFlow changes it.
 """
 
 from __future__ import annotations
@@ -53,23 +53,23 @@ __all__ = [
     "unfinalize",
 ]
 
-# The mapper of v1's own session. No public name tells which tensors and
-# operations a structure of fetches refers to, with the conversions that other
-# packages have registered.
+# The mapper of v1's own session. No public function returns the tensors and
+# operations that a structure of fetches refers to, with the conversions that
+# other packages have registered.
 FetchMapper = _session._FetchHandler
 
-# How composite tensors are fed, with the conversions that other packages have
-# registered.
+# The rules for feeding composite tensors, with the conversions that other
+# packages have registered.
 FEED_EXPANSIONS = _session._REGISTERED_EXPANSIONS
 
 # The base class of the timers in stock hooks, which hold times of a run.
 HookTimer = tf.compat.v1.train.SecondOrStepTimer.__mro__[1]
 
-# The attribute by which TensorFlow's hooks (and copies of them in other
-# packages) are told which tensor counts the evaluations.
+# The method by which TensorFlow's hooks (and copies of them in other packages)
+# are given the tensor that counts the evaluations.
 EVALUATION_SETTER = "_set_evals_completed_tensor"
 
-# The attribute of LoggingTensorHook that says whether `end` fetches.
+# The attribute of LoggingTensorHook that holds whether `end` fetches.
 LOG_AT_END = "_log_at_end"
 
 
@@ -102,7 +102,7 @@ def execute(name: str, outputs: int, inputs: list[Any], attrs: Any) -> Any:
 def enter_eager_mode() -> Any:
     """Returns a context in which operations run immediately.
 
-    `tf.init_scope` would stay in a plain graph that is the default.
+    `tf.init_scope` would not leave a plain graph that is the default graph.
     """
     return tf.__internal__.eager_context.eager_mode()
 

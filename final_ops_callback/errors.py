@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The errors that this package raises.
+"""Defines the errors that this package raises.
 
 Every message has three parts: what is wrong, where, and what to do about it.
 """
@@ -24,8 +24,8 @@ def __getattr__(name: str) -> Any:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     new = _DEPRECATED[name]
     warnings.warn(
-        f"{__name__}.{name} is now called {new}; the old name will go with "
-        "the next release.",
+        f"{__name__}.{name} is now called {new}; the next release will remove "
+        "the old name.",
         DeprecationWarning,
         stacklevel=2,
     )
@@ -40,7 +40,7 @@ class FinalOpsCallbackError(Exception):
 
     Args:
         what: String. What is wrong.
-        where: String. The hook, method, fetch or leaf that is concerned.
+        where: String. The hook, method, fetch or leaf that caused the error.
         way_out: String. What to do about it.
 
     Example:
@@ -65,15 +65,15 @@ class FinalOpsCallbackError(Exception):
 
 
 class ArgumentError(FinalOpsCallbackError, ValueError):
-    """An argument of a constructor is not valid, such as an unknown phase."""
+    """An argument of a constructor is invalid, for example an unknown phase."""
 
 
 class LeafError(FinalOpsCallbackError, ValueError):
-    """A leaf of `final_ops` does not have a value, such as an unknown name."""
+    """A leaf of `final_ops` has no value, for example an unknown name."""
 
 
 class GraphTensorError(FinalOpsCallbackError, TypeError):
-    """A v1 graph tensor or operation stands where an eager value is needed."""
+    """A v1 graph tensor or operation was given instead of an eager value."""
 
 
 class FeedError(FinalOpsCallbackError, ValueError):
@@ -95,11 +95,11 @@ class WriterError(FinalOpsCallbackError, OSError):
 
 
 class UnsupportedOpError(FinalOpsCallbackError, NotImplementedError):
-    """Only a v1 session can run an operation."""
+    """An operation can run only in a v1 session."""
 
 
 class StepTensorError(FinalOpsCallbackError, RuntimeError):
-    """A step does not deliver a step tensor, or no step has run."""
+    """A step tensor has no value: no step delivers it, or no step has run."""
 
 
 class UnknownNameError(FinalOpsCallbackError, KeyError):
@@ -115,7 +115,7 @@ class FeedConflictError(FinalOpsCallbackError, RuntimeError):
 
 
 class HookUsageError(FinalOpsCallbackError, RuntimeError):
-    """A hook does something that can't be done at this point of its life."""
+    """A hook or a runner is used in a way that is not possible at that time."""
 
 
 class ForeignTensorError(HookUsageError, ValueError, TypeError):
@@ -138,7 +138,7 @@ class CheckpointError(HookUsageError, tf.errors.NotFoundError):
 
 
 class WorkerError(FinalOpsCallbackError, RuntimeError):
-    """Another worker of the same training failed, or got out of step."""
+    """Another worker of the same training failed, or did not take part."""
 
 
 class StrategyError(FinalOpsCallbackError, NotImplementedError):

@@ -1,9 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Helpers for tests of v1 hooks, with the original as a reference.
+"""Provides helpers for tests of v1 hooks, with the original as a reference.
 
-`RecordingHook` does what it is told and records what it sees. `record` wraps a
-hook of your own and records what it sees. `trace_v1` runs hooks under the real
-`MonitoredSession`, and `differences` compares two recordings.
+`RecordingHook` fetches, feeds, stops or raises as configured, and records its
+calls. `record` wraps an existing hook and records its calls. `trace_v1` runs
+hooks under the real `MonitoredSession`, and `differences` compares two
+recordings.
 """
 
 from __future__ import annotations
@@ -43,7 +44,7 @@ class Event(NamedTuple):
 
 
 class _Recorder(tf.compat.v1.train.SessionRunHook):
-    """Forwards each call to another hook and records it."""
+    """A hook that forwards each call to another hook and records it."""
 
     def __init__(self, hook: Any, reads: Any = None) -> None:
         self.hook = hook
@@ -52,7 +53,7 @@ class _Recorder(tf.compat.v1.train.SessionRunHook):
 
     def begin(self) -> None:
         self._call("begin")
-        # The reads are made last, so that they may use what the hook built.
+        # The reads are made last, so that they can use what the hook built.
         self._reads_here = _made(self._reads)
 
     def after_create_session(self, session: Any, coord: Any) -> None:
@@ -89,10 +90,10 @@ class _Recorder(tf.compat.v1.train.SessionRunHook):
 
 
 class RecordingHook(_Recorder):
-    """A v1 hook that does what it is told and records what it sees.
+    """A v1 hook that acts as configured and records its calls.
 
     Args:
-        fetches: The fetches that `before_run` asks for, as in `session.run`,
+        fetches: The fetches that `before_run` returns, as in `session.run`,
             or a function without arguments that returns them. The function is
             called in `begin` and may build operations. Defaults to `None`.
         feed_dict: Mapping of the feeds of each run, or a function that returns
@@ -167,7 +168,7 @@ class RecordingHook(_Recorder):
 
 
 def record(hook: Any, reads: Any = None) -> Any:
-    """Wraps a hook without changing it, and records what it sees.
+    """Wraps a hook without changing it, and records its calls.
 
     The hook of `StopAfterNEvals` can't be wrapped, because v1 finds it by its
     type.

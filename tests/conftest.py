@@ -22,7 +22,7 @@ def model() -> Any:
 
 @pytest.fixture
 def data() -> models.Data:
-    """What the model fits, and what it is validated on."""
+    """The data that the model fits, and its validation data."""
     return models.tiny_data()
 
 

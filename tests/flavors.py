@@ -2,8 +2,8 @@
 """The flavor of Keras that the tests run on, and those of this process.
 
 Tests take `keras` from here. The environment variable `TESTED_KERAS` chooses
-the package: the suite runs once on `keras` and once on `tf_keras`, the Keras 2
-of today (.ci/run). With TensorFlow 2.15, `keras` is Keras 2 itself.
+the package: the suite runs once on `keras` and once on `tf_keras`, the current
+Keras 2 (.ci/run). With TensorFlow 2.15, `keras` is Keras 2 itself.
 """
 
 import contextlib
@@ -21,7 +21,7 @@ keras: Any = importlib.import_module(NAME)
 
 IS_KERAS_3 = hasattr(keras, "ops")
 
-# What a test runs on that is about all flavors of one process.
+# The flavors for a test that is about all flavors of one process.
 FLAVORS: dict[str, ModuleType] = {NAME: keras}
 if IS_KERAS_3:
     FLAVORS["tf_keras"] = importlib.import_module("tf_keras")
@@ -41,7 +41,7 @@ needs_both = pytest.mark.skipif(
 
 
 def ends_in_the_step() -> Any:
-    """Awaits the warning of Keras 3 when data of unknown length ends."""
+    """Expects the warning of Keras 3 when data of unknown length ends."""
     if IS_KERAS_3:
         return pytest.warns(UserWarning, match="ran out of data")
     return contextlib.nullcontext()

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The original, as an oracle: what a v1 session gives for a structure."""
+"""Evaluates a structure with a v1 session, as the oracle."""
 
 from collections.abc import Callable
 from typing import Any
@@ -28,7 +28,7 @@ def final_ops_hook(make: Callable[[], Any]) -> Any:
 
 
 def is_same(expected: Any, actual: Any) -> bool:
-    """Says whether containers, types, dtypes and values are the same."""
+    """Returns whether containers, types, dtypes and values are the same."""
     if type(expected) is not type(actual):
         return False
     if isinstance(expected, dict):

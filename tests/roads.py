@@ -5,7 +5,7 @@
 
 prints, for `loss:0` in the first and in a steady step of a hook, and for a
 variable leaf of FinalOpsCallback: the functions of the package that run, the
-modules that they are in, and how often the way changes from one module to
+modules that they are in, and how often control passes from one module to
 another.
 """
 
@@ -28,7 +28,7 @@ _ROOT = Path(final_ops_callback.__file__).parent
 
 
 class Road(NamedTuple):
-    """What ran between two moments.
+    """The functions and modules that ran between two moments.
 
     Attributes:
         functions: The functions, each once.

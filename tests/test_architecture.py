@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The packages of the house, and what each may import of the others."""
+"""Each package imports only the packages that the table allows."""
 
 import ast
 import graphlib
@@ -118,7 +118,7 @@ def faults(modules: Modules) -> list[str]:
 
 
 def below(home: str) -> set[str]:
-    """Returns all that a package stands on, also through others."""
+    """Returns all packages that a package needs, also indirectly."""
     found: set[str] = set()
     for other in ARROWS[home]:
         found |= {other} | below(other)
@@ -126,7 +126,7 @@ def below(home: str) -> set[str]:
 
 
 def test_the_order_of_packages_is_kept() -> None:
-    """Each package imports what it may, and all that it may."""
+    """Each package imports what the table allows, and all of it."""
     assert faults(sources()) == []
 
 
@@ -177,7 +177,7 @@ def test_an_arrow_that_nobody_needs_would_be_found() -> None:
 
 
 def test_no_module_leads_back_to_itself() -> None:
-    """The modules can be put in an order in which each knows earlier ones."""
+    """The modules have an order in which each imports only earlier ones."""
     modules = sources()
     graph = {
         name: imports_of(source, modules) - {name}
@@ -197,7 +197,7 @@ def test_a_circle_would_be_found() -> None:
 
 
 def test_neither_half_stands_on_the_other() -> None:
-    """Sessions know no Keras, and final ops know no session and no hooks."""
+    """Sessions import no Keras; final ops import no session and no hooks."""
     assert not below("_session") & {"_keras", "_step", "_hooks", "_final_ops"}
     assert not below("_final_ops") & {"_session", "_hooks"}
 
@@ -364,7 +364,7 @@ def test_a_private_name_elsewhere_would_be_found(source: str) -> None:
 
 
 def test_one_package_asks_which_keras_it_is() -> None:
-    """No other package looks for what tells the versions of Keras apart."""
+    """No other package checks which flavor of Keras it runs under."""
     pattern = r"flavor|is_keras_2|_supports_tf_logs|_implements_"
 
     assert _lines(pattern, set(ARROWS) - {"_keras", "demo"}) == []

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The harness that measures the cost runs, and measures what it says.
+"""The benchmark runs, and measures what it says.
 
-What it finds is no matter of tests: no time is asserted.
+No time is asserted, because times depend on the machine.
 """
 
 import importlib.util

@@ -141,7 +141,7 @@ def test_a_copy_has_none_of_the_runs_state() -> None:
 
 
 def test_a_copy_before_a_fit_has_what_the_hook_has() -> None:
-    """What was set on a hook before it began is what it was made with."""
+    """Attributes set on a hook before its first run belong to its copies."""
     hook = Losses(1)
     callback = SessionRunHookCallback(hook)
     hook.most = 9
@@ -152,7 +152,7 @@ def test_a_copy_before_a_fit_has_what_the_hook_has() -> None:
 
 
 def test_a_hook_that_cannot_be_pickled() -> None:
-    """Python's own error names it."""
+    """Python's own error names the object that can't be pickled."""
 
     class Local(Losses):
         pass

@@ -12,7 +12,7 @@ OLD = {"HookError": "FinalOpsCallbackError", "OutletError": "WriterError"}
 
 
 def test_every_error_has_one_base() -> None:
-    """Who catches the base catches whatever this package raises by itself."""
+    """Catching the base class catches every error that this package raises."""
     found = [
         kind
         for _, kind in inspect.getmembers(errors, inspect.isclass)
@@ -39,6 +39,6 @@ def test_an_old_name_still_catches(old: str) -> None:
 
 
 def test_another_name_is_no_error() -> None:
-    """A name that there never was is an AttributeError, without a warning."""
+    """A name that never existed is an AttributeError, without a warning."""
     with pytest.raises(AttributeError, match="no attribute 'NoError'"):
         _ = errors.NoError

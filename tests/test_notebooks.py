@@ -13,7 +13,7 @@ from nbclient.exceptions import CellExecutionError
 
 ROOT = Path(__file__).parents[1]
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
-# What a home, a temporary or an environment folder looks like in a text.
+# The pattern of a home, a temporary or an environment folder in a text.
 MACHINE_PATH = re.compile(
     r"""(?<![\w.:/])/(home|root|tmp|usr|opt|var|work|Users|private|mnt)/"""
     r"""|[A-Z]:\\"""
@@ -32,7 +32,7 @@ def execute(notebook: Any, folder: Path) -> None:
 
 
 def outputs(notebook: Any) -> Iterator[Any]:
-    """Yields what the cells of a notebook put out."""
+    """Yields the outputs of the cells of a notebook."""
     for cell in notebook.cells:
         yield from cell.get("outputs", [])
 
@@ -44,7 +44,7 @@ def machine_paths(text: str) -> list[str]:
 
 @pytest.fixture(autouse=True)
 def kernel_environment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Lets the kernel import this checkout and leave its files in a room."""
+    """Lets the kernel import this checkout and write to a temporary folder."""
     monkeypatch.setenv("PYTHONPATH", str(ROOT))
     monkeypatch.setenv("IPYTHONDIR", str(tmp_path / "ipython"))
     monkeypatch.setenv("JUPYTER_RUNTIME_DIR", str(tmp_path / "runtime"))

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The private parts of TensorFlow and Keras that are used, as they are used.
+"""The private parts of TensorFlow and Keras work in the way they are used.
 
 Those of TensorFlow stand in `_tf_private`, those of Keras in `_keras`. An
 upgrade that changes one of them fails here first, and says which.
@@ -188,7 +188,7 @@ def test_layers_are_found_to_see_whether_a_model_is_built(flavor: Any) -> None:
 
 @pytest.mark.parametrize("flavor", FLAVORS.values(), ids=FLAVORS)
 def test_the_sublayers_of_a_layer(flavor: Any) -> None:
-    """A layer that is no model lists its own layers, not theirs."""
+    """A layer that is not a model lists its own layers, not their layers."""
     layer = flavor.layers.Bidirectional(flavor.layers.LSTM(2, name="lstm"))
     layer.build((None, 3, 4))
     listed = layer._flatten_layers(recursive=False, include_self=False)
@@ -263,7 +263,7 @@ def test_the_momentum_of_sgd_is_found(flavor: Any) -> None:
 
 @pytest.mark.parametrize("flavor", FLAVORS.values(), ids=FLAVORS)
 def test_what_a_model_was_compiled_with(flavor: Any) -> None:
-    """The metrics are found as they were given, before they are made."""
+    """The arguments of `compile` are found before metrics are made of them."""
     model = models.tiny_model(flavor)
     metric = flavor.metrics.MeanSquaredError()
     model.compile("sgd", "mse", metrics=["mae", metric], weighted_metrics=["a"])
@@ -272,7 +272,7 @@ def test_what_a_model_was_compiled_with(flavor: Any) -> None:
 
 
 def test_a_layer_of_keras_2_that_draws_is_known_by_its_base() -> None:
-    """Dropout and the cells that drop out have a base of this name."""
+    """Dropout and the cells with dropout have a base class of this name."""
     layers = KERAS_2.layers
     for layer in (layers.Dropout(0.5), layers.RNN(layers.LSTMCell(1))):
         assert randomness.may_be_random(KERAS_2.Sequential([layer]))

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""README keeps its word: its code runs, its commands are those of the CI."""
+"""The code of README runs, and its commands are those of the CI."""
 
 import re
 from pathlib import Path

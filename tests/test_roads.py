@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The script that counts what a value goes through counts something."""
+"""The script that counts the functions of a value counts something."""
 
 from tests import roads
 
@@ -20,7 +20,7 @@ def test_a_leaf_stays_on_a_short_road() -> None:
 
 
 def test_a_steady_step_goes_a_shorter_way_than_the_first() -> None:
-    """What the first step works out, the next ones do not work out again."""
+    """Later steps don't repeat the preparations of the first step."""
     first, *_, steady = roads.roads_of_the_loss()
 
     assert "_step/step_function" in steady.modules
@@ -29,7 +29,7 @@ def test_a_steady_step_goes_a_shorter_way_than_the_first() -> None:
 
 
 def test_a_leaf_goes_through_nothing_of_the_graph_half() -> None:
-    """A variable is evaluated without sessions and hooks."""
+    """A variable is evaluated without any session or hook."""
     road = roads.road_of_a_leaf()
     packages = {module.partition("/")[0] for module in road.modules}
 

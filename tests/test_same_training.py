@@ -27,7 +27,7 @@ LAYERS, OPTIMIZERS = keras.layers, keras.optimizers
 
 
 class Noise(LAYERS.Layer):
-    """A layer of the user's own, whose random state is in the trace."""
+    """A user-defined layer whose random state is in the trace."""
 
     def call(self, inputs: Any) -> Any:
         return inputs + tf.random.normal(tf.shape(inputs))
@@ -45,7 +45,7 @@ class Generated(LAYERS.Layer):
 
 
 def noisy_loss(y_true: Any, y_pred: Any) -> Any:
-    """A loss of the user's own that draws random numbers."""
+    """A user-defined loss that draws random numbers."""
     error = tf.square(y_true - y_pred)
     return error * tf.random.uniform(tf.shape(error))
 
@@ -163,7 +163,7 @@ def is_same(one: list[np.ndarray], other: list[np.ndarray]) -> bool:
     "layer", ["tf.random", "dropout with a seed", "activation"]
 )
 def test_random_layers(layer: str, hooks: str) -> None:
-    """Hooks leave the numbers alone that a layer draws."""
+    """Hooks don't change the random numbers that a layer draws."""
     with_hooks = weights_after(layer, "sgd", HOOKS[hooks]())
 
     assert is_same(with_hooks, without_hooks(layer, "sgd"))
@@ -171,14 +171,14 @@ def test_random_layers(layer: str, hooks: str) -> None:
 
 @pytest.mark.parametrize("optimizer", STEPPERS)
 def test_optimizers(optimizer: str) -> None:
-    """Hooks leave the updates of each optimizer alone."""
+    """Hooks don't change the updates of any optimizer."""
     with_hooks = weights_after("dropout", optimizer, HOOKS["log"]())
 
     assert is_same(with_hooks, without_hooks("dropout", optimizer))
 
 
 def test_a_loss_of_the_users_own() -> None:
-    """Hooks leave the numbers alone that a loss draws."""
+    """Hooks don't change the random numbers that a loss draws."""
     plain = weights_after("nothing", "sgd", loss=noisy_loss)
     with_hooks = weights_after(
         "nothing", "sgd", HOOKS["late"](), loss=noisy_loss
@@ -223,7 +223,7 @@ class Uneven(OPTIMIZERS.schedules.LearningRateSchedule):
         return {}
 
 
-# What a stock layer, loss or optimizer is given, and calls.
+# User-defined objects that a stock layer, loss or optimizer calls.
 GIVEN: dict[str, Callable[[], dict[str, Any]]] = {
     "activation": lambda: {"activation": Scaled()},
     "method": lambda: {"activation": Scaled().method},
@@ -241,7 +241,7 @@ if IS_KERAS_3:
 
 @pytest.mark.parametrize("given", GIVEN)
 def test_objects_of_the_users_own(given: str) -> None:
-    """Hooks leave the numbers alone that any object of the user's draws."""
+    """Hooks don't change the random numbers of any user-defined object."""
 
     def weights(hooks: Any = ()) -> list[np.ndarray]:
         keras.utils.set_random_seed(7)
@@ -299,7 +299,7 @@ def test_any_hooks(
 def test_what_was_not_known_in_time_is_said(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    """A name that comes late has the step compiled anew, with a warning."""
+    """A name that comes late has the step recompiled, with a warning."""
 
     class Spells(Asks):
         def __init__(self) -> None:
@@ -313,13 +313,13 @@ def test_what_was_not_known_in_time_is_said(
     weights_after("tf.random", "sgd", hook)
 
     assert len(hook.results) == 8
-    assert "compiled anew, and its random operations start over" in caplog.text
+    assert "recompiled, and its random operations start over" in caplog.text
 
 
 def test_what_is_known_in_time_is_not_said(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    """A name that a hook looks up when it begins is no reason for a warning."""
+    """A name that a hook looks up when it begins causes no warning."""
 
     class LooksUp(Asks):
         def begin(self) -> None:
@@ -329,14 +329,14 @@ def test_what_is_known_in_time_is_not_said(
     with_hooks = weights_after("tf.random", "sgd", hook)
 
     assert len(hook.results) == 8
-    assert "compiled anew" not in caplog.text
+    assert "recompiled" not in caplog.text
     assert is_same(with_hooks, without_hooks("tf.random", "sgd"))
 
 
 def test_a_step_that_was_compiled_before_is_said(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    """Hooks that come in a later fit have the step compiled anew: a warning."""
+    """Hooks that come in a later fit have the step recompiled: a warning."""
     x = np.ones((4, 3), "f")
     text = "was compiled before hooks asked for"
     for layers, is_said in (([Noise()], True), ([], False)):

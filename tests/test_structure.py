@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Containers are those of a v1 session: held to its own fetch mapper."""
+"""Containers are those of a v1 session, compared with its fetch mapper."""
 
 import collections
 import importlib.util
@@ -31,7 +31,7 @@ class MyDict(dict):
 
 
 def as_attribute(value: Any) -> Any:
-    """What a `tf.Module` makes of a container among its attributes."""
+    """Returns the container as a `tf.Module` wraps it in an attribute."""
     module = tf.Module()
     module.held = value
     return module.held

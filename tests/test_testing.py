@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The doubles that users get: the same under the original and under Keras."""
+"""The testing helpers record the same under the original and under Keras."""
 
 import time
 from typing import Any
@@ -88,7 +88,7 @@ def everything() -> RecordingHook:
 
 
 class Halving(v1.train.SessionRunHook):
-    """A user's own hook: halves the weights in each step, stops by itself."""
+    """A user-defined hook: halves the weights in each step, stops by itself."""
 
     def begin(self) -> None:
         self.halve = kernel().assign(kernel() / 2)
@@ -116,7 +116,7 @@ class Halving(v1.train.SessionRunHook):
     ],
 )
 def test_a_recording_is_the_same_under_both(make: Any) -> None:
-    """What a hook records under Keras is what v1 has it record."""
+    """A hook records the same under Keras as under v1."""
     [expected] = trace_v1(make(), build, steps=STEPS)
     hook = make()
 
@@ -144,7 +144,7 @@ def test_every_event_is_recorded() -> None:
 
 @pytest.mark.parametrize("method", METHODS)
 def test_it_raises_where_it_is_told(method: str) -> None:
-    """The exception leaves both, after the same events."""
+    """The exception escapes from both, after the same events."""
     hooks = [RecordingHook(raises={method: KeyError("told")}) for _ in "ab"]
     for hook, run in zip(
         hooks, (lambda h: trace_v1(h, build, steps=STEPS), fit), strict=True

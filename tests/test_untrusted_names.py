@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Models whose names are what nobody would choose."""
+"""Hooks work on models with unusual names."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -61,7 +61,7 @@ def flavor(request: pytest.FixtureRequest) -> ModuleType:
 
 
 def named(flavor: ModuleType, name: str, metric: str = "mae") -> Any:
-    """Builds a model whose layer is called so, or says that Keras can't."""
+    """Builds a model with a layer of this name, or skips if Keras can't."""
     flavor.utils.set_random_seed(0)
     inputs = flavor.Input((3,), name="x")
     try:
@@ -77,7 +77,7 @@ def named(flavor: ModuleType, name: str, metric: str = "mae") -> Any:
 
 
 class Weights(v1.train.SessionRunHook):
-    """Reads all weights, the loss and the step, by what the graph says."""
+    """Reads all weights, the loss and the step, by their graph names."""
 
     def begin(self) -> None:
         self.weights = list(v1.trainable_variables())
@@ -163,7 +163,7 @@ def test_a_saver_puts_each_value_where_it_was(
 
 @pytest.mark.parametrize("metric", ["hidden", "out", "x", "step"])
 def test_a_metric_may_share_a_name(metric: str, flavor: ModuleType) -> None:
-    """The log of a metric is `logs/<name>:0`, whoever else has the name."""
+    """The log of a metric is `logs/<name>:0`, whatever else has the name."""
     model = named(flavor, "hidden", metric)
     seen: list[Any] = []
 
@@ -233,7 +233,7 @@ def test_two_variables_of_one_path(flavor: ModuleType, tmp_path: Path) -> None:
 
 
 def test_two_metrics_of_one_name(flavor: ModuleType) -> None:
-    """What Keras makes of their names, hooks and final ops see."""
+    """Hooks and final ops see the names that Keras gives to the metrics."""
     model = named(flavor, "hidden")
     kind = flavor.metrics.MeanSquaredError
     model.compile("sgd", "mse", metrics=[kind(name="loss"), kind(name="b")])

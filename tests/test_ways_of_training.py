@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Hooks beside whatever Keras offers to train with: they change nothing."""
+"""Hooks change nothing in any way of training that Keras offers."""
 
 from pathlib import Path
 from types import ModuleType
@@ -42,7 +42,7 @@ def model_of(
     compiled: Any = None,
     policy: str = "float32",
 ) -> Any:
-    """The model of a way of training, or a skip where Keras has it not."""
+    """The model of a way of training, or a skip if Keras lacks it."""
     flavor.utils.set_random_seed(0)
     layers = [
         flavor.layers.Dense(4, "tanh", dtype=policy, name="hidden"),

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""One worker of a training by several, as a process: `test_workers` runs it.
+"""Runs one of several workers as a process, for `test_workers`.
 
 python -m tests.worker KERAS INDEX PORTS SCENARIO FOLDER
 """
@@ -61,7 +61,7 @@ class Writes(v1.train.SessionRunHook):
 
 
 class Worker:
-    """What a scenario needs: the strategy, models and a folder."""
+    """The strategy, models and folder that a scenario needs."""
 
     def __init__(self, keras, index, folder):
         self.keras, self.index, self.folder = keras, index, folder
@@ -165,7 +165,7 @@ def only_one(worker):
 
 
 def inside_the_step(worker):
-    """A hook asks for what is inside of the step."""
+    """A hook asks for a value from inside the step."""
     hook = v1.train.NanTensorHook("loss:0")
     return worker.fit(worker.model(), SessionRunHookCallback(hook))
 
@@ -184,7 +184,7 @@ def killed(worker):
 
 
 def bare(worker):
-    """Keras alone."""
+    """Trains with Keras alone."""
     return worker.fit(worker.model())
 
 

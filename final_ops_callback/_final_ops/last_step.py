@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What the last step of a run has computed, for who has no hook."""
+"""Keeps the values that the last step of a run computed, without a hook."""
 
 from __future__ import annotations
 
@@ -26,14 +26,15 @@ from final_ops_callback.errors import StepTensorError
 
 
 class LastStep:
-    """Keeps step tensors of the last step, while a run goes on.
+    """The values of step tensors in the last step of a run.
 
-    They stay on the device: nothing is copied to the host until somebody
-    asks. A step pays what its extra outputs cost, and no batch method.
+    They stay on the device: nothing is copied to the host until `value` is
+    used. The cost in each step is that of the extra outputs; no batch method
+    is called.
 
     Args:
-        names: Iterable of strings. Those that are no step tensors of the
-            model are left alone. `loss:0` is one, `loss` is a log.
+        names: Iterable of strings. Those that are not step tensors of the
+            model are ignored. `loss:0` is a step tensor, `loss` is a log.
         phase: String. The phase of the run.
 
     Attributes:
@@ -44,8 +45,8 @@ class LastStep:
         self._all = list(names)
         self._wanted = [name for name in self._all if name != "loss"]
         self.mode = "test" if phase == "validation" else phase
-        # What the metrics held that are asked for by name, where no run
-        # resets them.
+        # The states of the named metrics when a predict began, which does not
+        # reset them.
         self._before: dict[str, State] = {}
         self._model: Any = None
         self.instrumented: InstrumentedStep
@@ -56,11 +57,14 @@ class LastStep:
         self._names: StepNames | None = None
 
     def value(self, name: str, where: Callable[[], str]) -> Any:
-        """Returns a value of the last step, or `None` if it is no step tensor.
+        """Returns the value of a name in the last step.
 
         Args:
-            name: String. A name as it was given.
-            where: Function that writes the place of the name, for an error.
+            name: String. A name as the user wrote it.
+            where: Function that returns the place of the name, for an error.
+
+        Returns:
+            The value, or `None` if the name is not a step tensor.
 
         Raises:
             LeafError: No step has run.
@@ -70,7 +74,7 @@ class LastStep:
             return None
         if name not in self._values:
             raise LeafError(
-                f"no step has run that delivers {name!r}",
+                f"no step that delivers {name!r} has run",
                 where(),
                 "Give the run data for at least one step.",
             )
@@ -88,26 +92,26 @@ class LastStep:
         return built and model_info.is_built(self._model)
 
     def delivers(self, name: str) -> bool:
-        """Says whether the steps of this run deliver something by name."""
+        """Returns whether the steps of this run deliver a value by a name."""
         return bool(self._names and self._taken([name]))
 
     def may_have_updated(self, metric: Any) -> bool:
-        """Says whether this run may have updated a metric of the model.
+        """Returns whether this run may have updated a metric of the model.
 
-        Fit and evaluate reset it, so it holds nothing of an earlier run.
-        Predict does not.
+        Fit and evaluate reset the metric, so it holds nothing of an earlier
+        run. Predict does not reset it.
         """
         before = self._before.get(metric.name)
         return before is None or not is_as_it_was(before)
 
     def catch_evaluate(self, model: Any) -> None:
-        """Makes ready for an evaluate that may follow."""
+        """Prepares for an evaluate that may follow."""
         self.expect_no_evaluate()
         if self._wanted and _has_step_tensors(model):
             self._expected = expected_evaluate(model, self)
 
     def expect_no_evaluate(self) -> None:
-        """Takes back what `catch_evaluate` did."""
+        """Undoes `catch_evaluate`."""
         expected, self._expected = self._expected, None
         if expected is not None:
             expected.expect_no_more(self)
@@ -138,25 +142,25 @@ class LastStep:
         self._step_function.subscribe(self)
 
     def before_step(self, data: Any) -> StepRequest:
-        """Returns what is kept of the step that comes."""
+        """Returns the values to keep of the next step."""
         return StepRequest(self._sources)
 
     def after_step(self, outputs: Any, values: Mapping[str, Any]) -> None:
-        """Keeps what the step delivered."""
+        """Keeps the values that the step delivered."""
         self._values = values
 
     def no_data(self) -> None:
-        """Keeps what the step before delivered."""
+        """Keeps the values of the previous step."""
 
     def step_failed(self, error: BaseException) -> None:
-        """Lets the model and the values go."""
+        """Releases the model and the values."""
         self.end()
 
     def _taken(self, wanted: Iterable[str]) -> dict[str, TakenTensor]:
-        """Returns those of the names that are taken out of the step.
+        """Returns the step tensors of the names that are not those of logs.
 
-        A log comes first, also where a layer is called as the part of its
-        name before a slash.
+        Names of logs are left out, even if the part of such a name before a
+        slash is the name of a layer.
         """
         if self._names is None:
             return {}
@@ -171,11 +175,11 @@ class LastStep:
     def _has_part(self, name: str) -> bool:
         try:
             return self._names is None or self._names.spec(name) is not None
-        except StepTensorError:  # its shape is not known, and it may be there
+        except StepTensorError:  # the shape is not known, but it may exist
             return True
 
     def end(self) -> None:
-        """Lets the model and the values go."""
+        """Releases the model and the values."""
         step_function, self._step_function = self._step_function, None
         if step_function is not None:
             step_function.unsubscribe(self)
@@ -189,5 +193,5 @@ def _bare(name: str) -> str:
 
 
 def _has_step_tensors(model: Any) -> bool:
-    # Only the step of TensorFlow can be looked into.
+    # Only a step that runs on TensorFlow can deliver step tensors.
     return compat.backend_of(model) == "tensorflow"

@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Hooks as they were made, before a run of them has begun.
+"""Copies hooks in the state in which they were made.
 
-A hook keeps what it has built: the tensors of a graph, a writer with its
-thread. No copy can have these, and none needs them: `begin` builds anew.
+A hook keeps what it built in a run: tensors of a graph, a writer with its
+thread. These can't be copied, and a copy does not need them: `begin` builds
+them again.
 """
 
 from __future__ import annotations
@@ -13,10 +14,10 @@ from final_ops_callback._hooks.calls import hooks_within
 
 
 class AsMade:
-    """The attributes that hooks had before they have begun first."""
+    """The attributes that hooks had before their first run began."""
 
     def __init__(self) -> None:
-        # With the hook, so that no other one can get its id.
+        # The hook is kept, too, so that no other object can get its id.
         self._states: dict[int, tuple[Any, dict[str, Any]]] = {}
 
     def note(self, hooks: Any) -> None:
@@ -30,13 +31,13 @@ class AsMade:
                 self._states[id(hook)] = hook, dict(vars(hook))
 
     def copies(self, hooks: Any) -> Any:
-        """Returns hooks with the attributes that they were made with.
+        """Returns copies of hooks with the attributes they were made with.
 
         Args:
             hooks: As in `HookRunner`.
 
         Returns:
-            The same structure, with a new hook in the place of each that has
+            The same structure, with a new hook in place of each hook that has
             begun.
         """
         return self._copy_of(hooks, {})

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What hooks may ask for later, as far as it can be known when they begin."""
+"""Predicts, when hooks begin, which step tensors they may ask for later."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from final_ops_callback._hooks.calls import overriding
 from final_ops_callback._tf_private import LOG_AT_END
 
 _STOCK = tf.compat.v1.train
-# They look up what they ask for in `begin`, and ask nothing else in `end`.
+# These look up in `begin` what they fetch, and fetch nothing else in `end`.
 _QUIET_AT_THE_END = (
     _STOCK.CheckpointSaverHook,
     _STOCK.SummarySaverHook,
@@ -25,10 +25,10 @@ _QUIET_AT_THE_END = (
 
 
 def may_ask_late(hooks: list[Any]) -> bool:
-    """Returns whether hooks may ask a step for what no earlier one gave.
+    """Returns whether hooks may fetch new step tensors after the first step.
 
-    The stock hooks look their tensors up when they begin, or fetch them in
-    the first step.
+    The stock hooks don't: they look up their tensors when they begin, or fetch
+    them in the first step.
 
     Args:
         hooks: List of hooks.
@@ -40,7 +40,7 @@ def may_ask_late(hooks: list[Any]) -> bool:
 
 
 def may_ask_at_the_end(hooks: list[Any]) -> bool:
-    """Returns whether hooks may run fetches when all steps are over.
+    """Returns whether hooks may run fetches after the last step.
 
     Args:
         hooks: List of hooks.
@@ -50,25 +50,25 @@ def may_ask_at_the_end(hooks: list[Any]) -> bool:
 
 def _may_ask(hook: Any) -> bool:
     if type(hook) is _STOCK.LoggingTensorHook:
-        # Nothing public says so; if it is gone, the hook may ask.
+        # The attribute is not public; if it is gone, the hook may ask.
         return bool(getattr(hook, LOG_AT_END, True))
     return type(hook) not in _QUIET_AT_THE_END
 
 
 def names_written(hooks: Iterable[Any], known: Collection[str]) -> list[str]:
-    """Returns the names of tensors that stand in hooks, or in their code.
+    """Returns the names of tensors that appear in hooks, or in their code.
 
     A hook that fetches by name in `end` (`FinalOpsHook({"loss": "loss:0"})`),
-    or in some steps only, tells nobody before. A name that it never fetches
+    or only in some steps, does not announce it. A name that it never fetches
     does no harm.
 
     Args:
         hooks: Iterable of hooks.
-        known: Collection of the names that a step delivers.
+        known: Collection of the names of the tensors that a step delivers.
     """
     found: dict[str, None] = {}
     for hook in hooks:
-        # What a hook was given may be a name without its output.
+        # An attribute of a hook may be a name without ":0".
         held = _texts(list(getattr(hook, "__dict__", {}).values()))
         found |= dict.fromkeys(text.removesuffix(":0") for text in held)
         for text in _texts(list(_code(hook))):
@@ -78,7 +78,7 @@ def names_written(hooks: Iterable[Any], known: Collection[str]) -> list[str]:
 
 
 def _code(hook: Any) -> Iterator[Any]:
-    """Yields the code of the methods that a hook or its bases have."""
+    """Yields the code objects of the methods of a hook and its bases."""
     for kind in type(hook).__mro__:
         for value in vars(kind).values():
             if isinstance(code := getattr(value, "__code__", None), CodeType):

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What the begin of v1 hooks makes: their graph, the session, the threads."""
+"""Begins v1 hooks: builds their graph, the session and the threads."""
 
 from __future__ import annotations
 
@@ -26,16 +26,16 @@ _QUEUE_RUNNERS = tf.compat.v1.GraphKeys.QUEUE_RUNNERS
 
 
 class Begun:
-    """Hooks that have begun, with all that belongs to this one run of them.
+    """Hooks that have begun, with everything that belongs to one run of them.
 
     Args:
         graph: The hook graph.
-        make_hooks: Function that returns the hooks, called inside of it.
+        make_hooks: Function that returns the hooks, called inside the graph.
         scaffold: As in `HookRunner`.
         steps_per_run: As in `HookRunner`.
         counts_evaluations: As in `HookRunner`.
-        contexts: What is put here is closed when the run is over, also if
-            this fails half-way.
+        contexts: Exit stack that is closed when the run is over, even if the
+            constructor fails half-way.
         values_now: As in `HookRunner`.
         original_fetches: As in `HookRunner`.
 
@@ -43,12 +43,13 @@ class Begun:
         graph: The hook graph.
         session: The session.
         coordinator: The coordinator of the threads.
-        original_args: What the run context tells hooks of the step.
+        original_args: The `original_args` of the run context of hooks.
         hooks: List of the hooks.
-        asking: List of those with a `before_run` of their own, with their
-            places. The methods of the base do nothing.
-        listening: List of those with an `after_run` of their own.
-        is_idle: Boolean. Whether steps are nothing to the hooks.
+        asking: List of the hooks that override `before_run`, with their
+            indices. The methods of the base class do nothing.
+        listening: List of the hooks that override `after_run`, with their
+            indices.
+        is_idle: Boolean. Whether the hooks do nothing in a step.
     """
 
     def __init__(
@@ -105,7 +106,7 @@ class Begun:
                 raise
         self.asking = overriding(self.hooks, "before_run")
         self.listening = overriding(self.hooks, "after_run")
-        # Whatever has made something wants it closed if a step fails.
+        # What queues or a scaffold have made has to be closed if a step fails.
         queues = tf.compat.v1.get_collection(_QUEUE_RUNNERS)
         self.is_idle = only_end(self.hooks) and not queues and not scaffold
         finalize(self._scaffold, self.graph)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""SessionRunHookCallback: v1 hooks under `fit`, `evaluate` and `predict`."""
+"""Runs v1 hooks under `fit`, `evaluate` and `predict`."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ from final_ops_callback._step.step_function import expected_evaluate
 from final_ops_callback.errors import BackendError
 
 _PHASES = ("train", "test", "predict")
-# The attributes that no copy gets.
+# The attributes that are not copied.
 _OF_RUNS = (
     "_aside",
     "_as_made",
@@ -48,8 +48,8 @@ class SessionRunHookCallback(callback_base.Callback):
     A hook finds what it found under `tf.compat.v1.train.MonitoredSession`: a
     graph in which it may build, a session, a global step, the variables of
     the live model (a write through the graph is a write to the model), and
-    the same values at the same moments. `HookRunner` has the timetable. In
-    Keras's moments:
+    the same values at the same moments. `HookRunner` documents the order. In
+    terms of Keras's callback methods:
 
         on_train_begin                  # begin(), after_create_session()
         on_train_batch_begin            # of all callbacks in the list
@@ -59,35 +59,39 @@ class SessionRunHookCallback(callback_base.Callback):
         on_train_batch_end              # of all callbacks in the list
         on_train_end                    # end(), unless an exception came
 
-    `on_test_...` and `on_predict_...` alike. A model that has no variables
-    yet begins its hooks in the first step.
+    The same holds for `on_test_...` and `on_predict_...`. If the model has no
+    variables yet, its hooks begin in the first step.
 
     Args:
         hooks: A hook, a list of hooks, or a function without arguments that
             returns them. The function is called inside the hook graph: hooks
             that take tensors, variables or a `FileWriter` are made there.
         on: A phase or an iterable of phases: `"train"`, `"test"` (evaluate,
-            also the one inside fit), `"predict"`. Defaults to `None`: the
-            call that the callback is passed to; in fit, not its validation.
+            including the one inside fit), `"predict"`. Defaults to `None`: the
+            call that the callback is passed to; in fit, without its
+            validation.
         scaffold: A `tf.compat.v1.train.Scaffold`, a function that returns
-            one (called inside the hook graph), or `None`: a default one.
+            one (called inside the hook graph), or `None` for a default one.
+            Defaults to `None`.
         chief_only: Boolean. Whether the hooks run on the chief worker alone.
             Defaults to `False`.
         variable_names: Mapping from the path of a Keras variable to the name
-            that its twin gets in the graph, such as an old checkpoint has
-            it. Defaults to `None`: the paths.
+            that its twin gets in the graph, for example its name in an old
+            checkpoint. Defaults to `None`: each twin is named by its path.
         step_tensors: Mapping from the name of a step tensor to its
-            `tf.TensorSpec`, where the model does not know it (labels, the
-            layers of a model whose class has a `call` of its own) or where
-            the default of a metric (a float of unknown shape) does not fit:
+            `tf.TensorSpec`, for tensors whose shape and dtype the model does
+            not determine (labels, the layers of a model whose class overrides
+            `call`), and for metrics that the default (a float of unknown
+            shape) does not fit:
             `{"labels": tf.TensorSpec([None, 1], "float32")}`. Defaults to
             `None`.
 
     Raises:
-        NotAHookError: One of the hooks is none.
-        ArgumentError: An unknown phase, or `step_tensors` that declare nothing.
-        UnknownNameError: A hook looks for a name that is not in the graph.
-        StepTensorError: A hook looks for a step tensor that has to be
+        NotAHookError: One of the hooks is not a `SessionRunHook`.
+        ArgumentError: A phase is unknown, or `step_tensors` has a wrong name
+            or specification.
+        UnknownNameError: A hook looks up a name that is not in the graph.
+        StepTensorError: A hook looks up a step tensor that has to be
             declared, or that the step does not deliver.
 
     Example:
@@ -135,21 +139,22 @@ class SessionRunHookCallback(callback_base.Callback):
         self._outer_runs: dict[str, HookRun] = {}
         self._instrumented: dict[str, InstrumentedStep] = {}
         self._expected: StepFunction | None = None
-        # Of the runs that are inside of one another, the outermost first.
+        # Of the runs that are nested in one another, the outermost first.
         self._hook_objects = hook_objects(self._hooks)
         self._began: list[HookAttributes] = []
         self._aside: list[HookAttributes] = []
-        # Keras tells a callback nothing when another callback fails. Then the
-        # hooks' threads and session last until this one is used again, or
-        # gone; not until the end of the process, which frees all.
+        # Keras does not notify a callback when another callback fails. Then
+        # the hooks' threads and session last until this callback is used again
+        # or collected. Nothing is done at the exit of the process, which frees
+        # everything.
         for runs in (self._runs, self._outer_runs):
             weakref.finalize(self, _give_up, runs).atexit = False
 
     def __getstate__(self) -> dict[str, Any]:
-        """Returns what a copy is made of: hooks as they were made.
+        """Returns the state to copy or pickle, with hooks as they were made.
 
-        What a hook keeps of a run (tensors, writers) is not in it. A hook
-        that can't be copied or pickled all the same raises Python's error.
+        It does not contain what a hook keeps of a run (tensors, writers). A
+        hook that still can't be copied or pickled raises Python's error.
         """
         state = super().__getstate__()
         for name in _OF_RUNS:
@@ -163,13 +168,13 @@ class SessionRunHookCallback(callback_base.Callback):
         self._forget_runs()
 
     def set_model(self, model: Any) -> None:
-        """Takes the model; Keras calls it when a run of its own begins.
+        """Takes the model; Keras calls this when a separate run begins.
 
-        It may be inside of another run (somebody evaluates with this callback
-        during fit), which then goes on when this one has ended.
+        The run may be nested in another run (an evaluate with this callback
+        during fit), which then continues when this one has ended.
 
         Raises:
-            StrategyError: Its variables are on parameter servers.
+            StrategyError: The model's variables are on parameter servers.
             BackendError: The model does not run on TensorFlow.
         """
         _refuse_other_backends(model)
@@ -183,7 +188,7 @@ class SessionRunHookCallback(callback_base.Callback):
             self._expect_evaluate()
 
     def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
-        """Makes ready for the evaluate inside fit."""
+        """Prepares for the evaluate inside fit."""
         super().on_epoch_begin(epoch, logs)
         if "train" in self._runs:
             self._runs["train"].check_stands()
@@ -192,7 +197,7 @@ class SessionRunHookCallback(callback_base.Callback):
 
     def _begin_phase(self, phase: callback_base.Phase) -> None:
         if phase == "train":
-            _give_up(self._outer_runs)  # a fit is inside of no other
+            _give_up(self._outer_runs)  # a fit is never nested in another run
         try:
             if self._concerns(phase):
                 self._begin_run(phase)
@@ -205,12 +210,12 @@ class SessionRunHookCallback(callback_base.Callback):
         run = HookRun(
             self.model,
             mode,
-            # Without hooks, the other workers agree with the chief on a stop.
+            # The other workers run without hooks, to agree on a stop.
             self._hooks if self._has_hooks() else (),
             self._scaffold if self._has_hooks() else None,
             self._variable_names,
             self._step_tensors,
-            # Keras tells its callbacks the number of steps, if it knows it.
+            # Keras gives callbacks the number of steps, if it is known.
             steps=(self.params or {}).get("steps"),
             instrumented=self._instrumented_step(mode),
             is_alone=self._chief_only and is_multi_worker(self.model),
@@ -240,9 +245,9 @@ class SessionRunHookCallback(callback_base.Callback):
                 self._return_hooks()
 
     def _set_hooks_aside(self) -> None:
-        """Lets the hooks of a run inside of another begin as that one did.
+        """Gives hooks of a nested run the attributes the outer run began with.
 
-        Hooks that a function makes are others in each run.
+        Hooks that a function makes are different objects in each run.
         """
         if not self._hook_objects:
             return
@@ -256,14 +261,14 @@ class SessionRunHookCallback(callback_base.Callback):
         self._began.append(HookAttributes(self._hook_objects))
 
     def _return_hooks(self) -> None:
-        """Gives the hooks back to the run around the one that has ended."""
+        """Gives the hooks their attributes in the outer run again."""
         if self._began:
             self._began.pop()
         if self._aside and self._began:
             self._aside.pop().return_to(self._began[-1])
 
     def _instrumented_step(self, mode: str) -> InstrumentedStep:
-        """Returns that of a mode: a second fit needs no second trace."""
+        """Returns the step of a mode, kept so that a second fit reuses it."""
         found = self._instrumented.get(mode)
         if found is None or found.model is not self.model:
             found = self._instrumented[mode] = InstrumentedStep(
@@ -284,9 +289,9 @@ class SessionRunHookCallback(callback_base.Callback):
         )
 
     def _resume(self, mode: str) -> None:
-        """Goes on with the outer run, if one inside of it has failed.
+        """Continues the outer run, if the run inside it has failed.
 
-        Somebody caught its exception, and Keras tells nobody of its end.
+        Its exception was caught, and Keras does not report its end.
         """
         if mode in self._runs or mode not in self._outer_runs:
             return
@@ -296,7 +301,7 @@ class SessionRunHookCallback(callback_base.Callback):
         self._outer_runs.clear()
 
     def _give_up_run(self, mode: str) -> None:
-        """Forgets a run in which a hook has failed."""
+        """Drops a run in which a hook has failed."""
         self._runs.pop(mode, None)
         self._return_hooks()
 
@@ -313,7 +318,7 @@ class SessionRunHookCallback(callback_base.Callback):
 def _of(
     callback: weakref.ref[SessionRunHookCallback], method: str, *args: Any
 ) -> Callable[[], None]:
-    """Returns a call of a method of a callback, if that is still there."""
+    """Returns a function that calls a callback's method, if it still exists."""
 
     def call() -> None:
         found = callback()
@@ -327,7 +332,7 @@ def _refuse_other_backends(model: Any) -> None:
     backend = compat.backend_of(model)
     if backend != "tensorflow":
         raise BackendError(
-            f"the model runs on {backend}, and a v1 hook needs the graph and "
+            f"the model runs on {backend}, but a v1 hook needs the graph and "
             "session of TensorFlow",
             "SessionRunHookCallback",
             "Set KERAS_BACKEND=tensorflow before Keras is imported, or use "
@@ -336,7 +341,7 @@ def _refuse_other_backends(model: Any) -> None:
 
 
 def _give_up(runs: dict[str, HookRun]) -> None:
-    """Closes the sessions of runs that Keras never ended."""
+    """Closes the sessions of runs that Keras did not end."""
     while runs:
         _, run = runs.popitem()
         run.abort(RuntimeError("the run was given up"))

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Calling v1 hooks: what is one, and what to say when one fails."""
+"""Recognizes v1 hooks, and explains the errors of their methods."""
 
 from __future__ import annotations
 
@@ -23,16 +23,16 @@ METHODS = ("begin", "after_create_session", "before_run", "after_run", "end")
 
 
 def checked_hooks(hooks: Hooks) -> Callable[[], Any]:
-    """Checks hooks, as far as that goes before they are made.
+    """Checks that hooks are hooks, unless a function will make them.
 
     Args:
         hooks: A hook, a list of hooks, or a function that returns them.
 
     Returns:
-        A function that returns them.
+        A function that returns the hooks.
 
     Raises:
-        NotAHookError: One of them is no hook.
+        NotAHookError: One of the objects is not a hook.
     """
     if callable(hooks) and not is_hook(hooks):
         return hooks
@@ -40,7 +40,7 @@ def checked_hooks(hooks: Hooks) -> Callable[[], Any]:
     for index, hook in enumerate(listed):
         if not is_hook(hook):
             raise NotAHookError(
-                f"{hook!r} is no SessionRunHook",
+                f"{hook!r} is not a SessionRunHook",
                 f"hooks[{index}]",
                 "A hook is an object with the methods "
                 f"{', '.join(METHODS)}: derive it from "
@@ -57,19 +57,20 @@ def hook_objects(hooks: Hooks) -> list[Any]:
 
 
 def is_hook(value: Any) -> bool:
-    """Says whether something has the methods of a v1 hook."""
+    """Returns whether an object has the methods of a v1 hook."""
     return not isinstance(value, type) and all(
         callable(getattr(value, method, None)) for method in METHODS
     )
 
 
 def hooks_within(value: Any) -> Iterator[Any]:
-    """Yields hooks, and those that they have inside of them.
+    """Yields hooks, and the hooks in their attributes.
 
     Args:
-        value: As `hooks` of `HookRunner`. Nothing in a function is found.
+        value: As `hooks` of `HookRunner`. A function is not called, so its
+            hooks are not found.
     """
-    # With the value, so that no other one can get its id.
+    # The value is kept, too, so that no other object can get its id.
     stack, seen = [value], dict[int, Any]()
     while stack:
         one = stack.pop()
@@ -86,7 +87,7 @@ def hooks_within(value: Any) -> Iterator[Any]:
 
 
 def overriding(hooks: list[Any], method: str) -> list[tuple[int, Any]]:
-    """Lists the hooks that have a method of their own, with their places.
+    """Lists the hooks that override a method, with their indices.
 
     Args:
         hooks: List of hooks.
@@ -101,7 +102,7 @@ def overriding(hooks: list[Any], method: str) -> list[tuple[int, Any]]:
 
 
 def only_end(hooks: list[Any]) -> bool:
-    """Says whether hooks have no method of their own but `end`."""
+    """Returns whether hooks override no other method than `end`."""
     return not any(
         overriding(hooks, method) for method in METHODS if method != "end"
     )
@@ -115,9 +116,9 @@ def name_of(hook: Any) -> str:
 def annotate_hook_error(
     error: BaseException, hook: Any, moment: str, graph: HookGraph
 ) -> None:
-    """Notes on an exception which hook raised it, and when.
+    """Adds a note to an exception: which hook raised it, and in which method.
 
-    What TensorFlow can only say in its own terms is said in those of hooks.
+    Where TensorFlow's message does not fit hooks, a better error is raised.
 
     Args:
         error: The exception.

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The variables by which stock hooks count, beside the global step."""
+"""Provides the variables that stock hooks count by, beside the global step."""
 
 from __future__ import annotations
 
@@ -12,16 +12,17 @@ from final_ops_callback._hooks.calls import hooks_within
 
 
 def steps_per_run_variable() -> Any:
-    """Returns the variable that says how many updates one run makes."""
+    """Returns the variable that holds how many updates one run makes."""
     return _tf_private.get_or_create_steps_per_run_variable()
 
 
 def count_evaluations(hooks: list[Any], stride: int) -> None:
     """Counts the runs of an evaluation, as v1's evaluate did.
 
-    Hooks that stop after a number of evaluations are told which tensor to
-    fetch: fetching it counts. Other packages have copies of TensorFlow's own,
-    so a hook is one if it can be told; it may be inside of another hook.
+    Hooks that stop after a number of evaluations are given the tensor to
+    fetch: fetching it increases the count. Other packages have copies of
+    TensorFlow's hook, so a hook is recognized by the method that takes the
+    tensor; it may be inside another hook.
 
     Args:
         hooks: List of hooks.

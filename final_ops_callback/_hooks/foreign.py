@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What a hook holds that is not of the hook graph, and what to say of it.
+"""Explains errors about tensors that don't belong to the hook graph.
 
-TensorFlow says that a tensor "is not an element of this graph". Whose it is,
-and what to do, is found in what the hook holds. Nothing here runs before
-something has failed.
+TensorFlow says that a tensor "is not an element of this graph". The objects
+that the hook holds show which tensor it is, and how to replace it. Nothing
+here runs before something has failed.
 """
 
 from __future__ import annotations
@@ -21,14 +21,14 @@ from final_ops_callback._session.model_links import links_of
 from final_ops_callback.errors import ForeignTensorError
 from final_ops_callback.errors import HookUsageError
 
-# What TensorFlow says of a tensor of another graph...
+# What TensorFlow says about a tensor of another graph...
 _OF_ANOTHER_GRAPH = (
     "is not an element of this graph",
     "should have graph attribute that is equal to",
     "must be from the same graph",
     "Graph is finalized",
 )
-# ...and of what is of none.
+# ...and about an object that belongs to no graph.
 _OF_NO_GRAPH = (
     "should have graph attribute that is equal to",
     "has invalid type",
@@ -43,8 +43,8 @@ _MAKERS = {
     "hooks": "make the hook in a function that is passed as hooks",
     "scaffold": "make the scaffold in a function that is passed as scaffold",
 }
-_INSIDE = "it is called inside of the hook graph, once for each run"
-# Whose objects are not looked into, and when to give up.
+_INSIDE = "it is called inside the hook graph, once for each run"
+# The packages whose objects are not searched, and when the search gives up.
 _OTHERS = ("final_ops_callback", "keras", "numpy", "tensorflow", "tf_keras")
 _MOST_SEEN = 10_000
 _GRAPH_KINDS = (
@@ -64,19 +64,19 @@ def explain(
     graph: tf.Graph,
     argument: str = "hooks",
 ) -> None:
-    """Raises a better error, if one is about a tensor that is not of a graph.
+    """Raises a better error, if an error is about a tensor of another graph.
 
     Args:
-        error: What TensorFlow has raised.
-        where: String. The hook and the moment.
-        held: What may hold the tensor: a hook, or fetches and feeds.
-        graph: The graph that it should be of.
-        argument: String. The argument that `held` came in: `"hooks"` or
-            `"scaffold"`. Defaults to `"hooks"`.
+        error: The exception that TensorFlow raised.
+        where: String. The hook and its method.
+        held: Object that may hold the tensor: a hook, or fetches and feeds.
+        graph: The graph that the tensor should belong to.
+        argument: String. The argument through which `held` was passed:
+            `"hooks"` or `"scaffold"`. Defaults to `"hooks"`.
 
     Raises:
-        ForeignTensorError: It is about one.
-        HookUsageError: It is about an operation that comes too late.
+        ForeignTensorError: The error is about such a tensor.
+        HookUsageError: The error is about an operation added too late.
     """
     message = str(error)
     maker = f"{_MAKERS[argument]}: {_INSIDE}."
@@ -89,7 +89,8 @@ def explain(
             and (other.finalized or not is_finalized)
         ]
         if foreign:
-            # TensorFlow names the tensor; of a variable, what reads it.
+            # TensorFlow names the tensor; for a variable, the operation that
+            # reads it.
             quoted = [v for v in foreign if f'"{_base_of(v)}' in message]
             value = (quoted or foreign)[0]
             what, way_out = _of_another_graph(value, graph, maker)
@@ -128,8 +129,8 @@ def _of_another_graph(
         )
     else:
         advice = (
-            "Use the name of what the step delivers ('loss:0', "
-            "'predictions:0', that of a metric or a layer)"
+            "Use the name of a value that the step delivers ('loss:0', "
+            "'predictions:0', the name of a metric or a layer)"
         )
     return (
         f"{name!r} belongs to a graph that is not the hook graph",
@@ -138,18 +139,18 @@ def _of_another_graph(
 
 
 def _of_no_graph(value: Any) -> tuple[str, str]:
-    """Returns what is wrong with what is of no graph, and the way out."""
+    """Returns what is wrong with an object of no graph, and the way out."""
     if _is_symbolic(value):
         return (
             f"the symbolic Keras tensor {value.name!r} belongs to no graph",
-            "Use a name: 'predictions:0' is what the model returns, and "
-            "a layer's name with ':0' what the layer returns.",
+            "Use a name: 'predictions:0' is the output of the model, and "
+            "a layer's name with ':0' is the output of the layer.",
         )
     if isinstance(value, tf.Tensor):
         return (
             "an eager tensor belongs to no graph",
-            "Make a constant of it in begin, or use the name of what the step "
-            "delivers ('loss:0').",
+            "Make a constant of it in begin, or use the name of a value that "
+            "the step delivers ('loss:0').",
         )
     return (
         f"the variable {_name_of(value)!r} of the model belongs to no graph",
@@ -159,9 +160,9 @@ def _of_no_graph(value: Any) -> tuple[str, str]:
 
 
 def _elements(held: Any) -> Iterator[Any]:
-    """Yields the tensors, operations and variables that something holds."""
+    """Yields the tensors, operations and variables that an object holds."""
     stack: list[Any] = [held]
-    # With the value, so that no other one can get its id.
+    # The value is kept, too, so that no other object can get its id.
     seen: dict[int, Any] = {}
     while stack and len(seen) < _MOST_SEEN:
         value = stack.pop()
@@ -189,10 +190,10 @@ def _parts_of(value: Any) -> list[Any]:
 
 
 def _is_users_own(value: Any) -> bool:
-    """Says whether an object may hold what the user gave to it.
+    """Returns whether an object may hold tensors that the user gave to it.
 
-    A graph holds all of its operations, and a model variables of its own:
-    those are nobody's mistake.
+    A graph holds all of its operations, and a model holds its variables: those
+    are not mistakes.
     """
     if isinstance(value, tf.Graph | tf.Module | type):
         return False
@@ -236,7 +237,7 @@ def _base_of(value: Any) -> str:
     return _name_of(value).partition(":")[0]
 
 
-# By name, because a loop of one's own may have no Keras.
+# By name, because a custom training loop may run without Keras.
 def _is_symbolic(value: Any) -> bool:
     return any(k.__name__ == "KerasTensor" for k in type(value).__mro__)
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""One run of v1 hooks around the batches of one Keras call."""
+"""Runs v1 hooks around the batches of one Keras call."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ from final_ops_callback.errors import StepTensorError
 logger = logging.getLogger("final_ops_callback")
 
 _WHY_READ_ONLY = (
-    "the hooks run on the chief alone, and the other workers have it, too",
+    "the hooks run on the chief alone, but the other workers have it, too",
     "Let the hook run on all workers: chief_only=False.",
 )
 _STOP = {
@@ -74,12 +74,12 @@ class HookRun:
         steps: Integer or `None`. How many steps an epoch has; `None` if only
             the end of the data ends it.
         instrumented: The `InstrumentedStep` of the model for this phase.
-        on_step: Function without arguments that is called before anything
-            of a step. Defaults to one that does nothing.
-        on_failure: Function without arguments that is called when a hook has
-            failed in a step. Defaults to one that does nothing.
         is_alone: Boolean. Whether, of several workers, only this one has
-            hooks: then they can't write what all have.
+            hooks: then they can't write variables that all workers have.
+        on_step: Function without arguments that is called first in each step.
+            Defaults to a function that does nothing.
+        on_failure: Function without arguments that is called when a hook has
+            failed in a step. Defaults to a function that does nothing.
 
     Attributes:
         instrumented: As given.
@@ -120,8 +120,8 @@ class HookRun:
         self._runner = HookRunner(
             hooks,
             self._live_variables,
-            # Nothing that leads back to the graph: a cycle through it is
-            # never collected.
+            # These must not refer to the graph: a reference cycle through it
+            # is never collected.
             step_tensors=StepSpecs(self._names.spec, self._names.known),
             scaffold=scaffold,
             steps_per_run=model_info.steps_per_execution(model),
@@ -144,7 +144,7 @@ class HookRun:
         self._on_failure = on_failure
         self._step_function: StepFunction | None = None
         self._stopping = False
-        # Whether Keras has got something that its loop may end with.
+        # Whether Keras has outputs of a step, without which its loop fails.
         self._has_outputs = False
         # What is taken out of every step, if the step delivers it.
         self._watched: Mapping[str, TakenTensor] = {}
@@ -161,7 +161,7 @@ class HookRun:
         """Begins the hooks, if the model has its variables.
 
         If not, they begin in the first step, when the shapes of its inputs
-        are known: before anything of the step runs.
+        are known, before any part of the step runs.
         """
         unbuilt = self._phase == "train" and optimizers.unbuilt(self._model)
         if model_info.is_built(self._model) and not unbuilt:
@@ -174,7 +174,7 @@ class HookRun:
         """Checks that Keras still calls the step that the hooks run in.
 
         Raises:
-            HookUsageError: The model was compiled anew.
+            HookUsageError: The model was recompiled.
         """
         if self._step_function is not None and not self._step_function.stands:
             self._told(self._guarded, self._refuse_other_optimizer)
@@ -193,15 +193,15 @@ class HookRun:
         )
 
     def before_step(self, data: Any) -> StepRequest:
-        """Calls `before_run`, and returns what the hooks want of the step.
+        """Calls `before_run`, and returns what the hooks fetch from the step.
 
         Args:
-            data: What Keras gives to its step function.
+            data: The argument that Keras passes to its step function.
         """
         self._on_step()
         request = self._told(self._before_step, data)
         if request is None:
-            raise StopIteration  # the loop of Keras 2 ends by it
+            raise StopIteration  # this ends the loop of Keras 2
         return request
 
     def _before_step(self, data: Any) -> StepRequest | None:
@@ -234,7 +234,7 @@ class HookRun:
         return StepRequest(self._to_take, self._may_lack, self._around(), trace)
 
     def _told(self, call: Callable[..., Any], *args: Any) -> Any:
-        """Calls something, and tells of its failure before it goes on."""
+        """Calls a function, and reports its failure before re-raising it."""
         try:
             return call(*args)
         except BaseException:
@@ -242,7 +242,7 @@ class HookRun:
             raise
 
     def _around(self) -> contextlib.AbstractContextManager[Any]:
-        """Returns the context in which the step that comes has to run."""
+        """Returns the context in which the next step has to run."""
         first, self._first_trace = self._first_trace, None
         requests = self._runner.requests
         contexts: list[contextlib.AbstractContextManager[None]] = []
@@ -254,10 +254,10 @@ class HookRun:
 
     def _refuse_other_optimizer(self) -> None:
         raise HookUsageError(
-            "the model was compiled anew while its hooks run: their step, "
-            "learning rate and slots are those of the optimizer before",
+            "the model was recompiled while its hooks run: their step, "
+            "learning rate and slots are those of the previous optimizer",
             f"{self._phase} of {self._model.name!r}",
-            "Compile between two calls of fit, and not in one.",
+            "Compile between two calls of fit, not during one.",
         )
 
     def _note_wanted(self, names: list[str]) -> None:
@@ -283,9 +283,9 @@ class HookRun:
         if new and self._values_now.has_run:
             logger.warning(
                 "A hook asks for %s after the first step. The step of %r, "
-                "which may draw random numbers, is compiled anew, and its "
+                "which may draw random numbers, is recompiled, and its "
                 "random operations start over: the training differs from one "
-                "without hooks. Look the names up in begin, or declare them "
+                "without hooks. Look up the names in begin, or declare them "
                 "in step_tensors.",
                 sorted(new),
                 self._model.name,
@@ -301,8 +301,8 @@ class HookRun:
 
     def _before_run(self) -> None:
         runner = self._runner
-        # A data set of unknown length ends inside of the step: then the
-        # `before_run` of that step is for the first of the next epoch.
+        # A data set of unknown length ends inside the step: then the
+        # `before_run` of that step is used for the next epoch's first step.
         if runner.requests is not None:
             runner.requests.again()
         else:
@@ -315,10 +315,10 @@ class HookRun:
             self._step_before = value_now(compat.components(counter)[0])
 
     def after_step(self, outputs: Any, values: Mapping[str, Any]) -> None:
-        """Calls `after_run` with what the step delivered.
+        """Calls `after_run` with the values that the step delivered.
 
         Args:
-            outputs: What Keras's own step function returned.
+            outputs: The return value of Keras's own step function.
             values: Mapping from the names of step tensors to their values.
         """
         self._told(self._after_step, outputs, values)
@@ -342,17 +342,17 @@ class HookRun:
         self._agree()
 
     def no_data(self) -> None:
-        """Takes back the step that found no data.
+        """Undoes the count of the step that found no data.
 
-        The data set ends inside of the step, and by then Keras may have
-        counted it: `optimizer.iterations` is one too high. A checkpoint of
-        the end would carry that step.
+        The data set ends inside the step, and by then Keras may have counted
+        the step, so that `optimizer.iterations` is one too high. A checkpoint
+        saved at the end would contain that count.
         """
         if self._step_before is not None:
             model_info.step_counter(self._model).assign(self._step_before)
 
     def step_failed(self, error: BaseException) -> None:
-        """Closes the session: the call of Keras ends by an exception.
+        """Closes the session, because an exception ends the call of Keras.
 
         Args:
             error: The exception.
@@ -379,7 +379,7 @@ class HookRun:
         return values
 
     def _count(self) -> None:
-        """Counts a step that ran, where no optimizer of `compile` does."""
+        """Counts a step that ran, if the optimizer of `compile` does not."""
         if self._steps is None or not self._is_counting:
             return
         counter = self._steps.after_step()
@@ -392,17 +392,17 @@ class HookRun:
     def _ends_the_loop(self) -> bool:
         """Whether Keras has to be stopped by an exception.
 
-        Keras 2 can be asked to stop training only.
+        Keras 2 has an attribute for this in training only.
         """
         return self._stopping and not hasattr(self._model, _STOP[self._phase])
 
     def end(self, logs: Mapping[str, Any] | None = None) -> None:
-        """Calls `end` of the hooks; the run is over.
+        """Calls `end` of the hooks, which ends the run.
 
         Args:
-            logs: Mapping or `None`. The logs of the run's end: those of
-                training hold what the last epoch was worth, also where a
-                validation has refilled the metrics since.
+            logs: Mapping or `None`. The logs at the end of the run. In
+                training they are those of the last epoch, even if a validation
+                has refilled the metrics since then. Defaults to `None`.
         """
         values_now = self._values_now
         if self._is_one_more():
@@ -420,9 +420,10 @@ class HookRun:
             values_now.forget()
 
     def _is_one_more(self) -> bool:
-        """Returns whether v1 would begin one more step, to find no data.
+        """Returns whether v1 would begin one more step, which finds no data.
 
-        Keras 3 finds out in `predict` before it calls the step function.
+        In `predict`, Keras 3 notices the end of the data before it calls the
+        step function.
         """
         may_end_unseen = self._phase == "predict" and self._ends_by_data
         is_going = self._begun and not (self._stopping or self._is_idle)
@@ -434,7 +435,7 @@ class HookRun:
         )
 
     def abort(self, error: BaseException) -> None:
-        """Leaves the model as it was, after an exception.
+        """Restores the model and closes the session, after an exception.
 
         Args:
             error: The exception that ends the call.
@@ -444,7 +445,7 @@ class HookRun:
         self._runner.abort(error)
 
     def _leave(self) -> None:
-        """Watches no step more."""
+        """Stops watching the steps of the model."""
         if self._steps is not None:
             self._steps.end()
         self._last_values = {}
@@ -463,7 +464,7 @@ class HookRun:
             self.abort(error)
             if type(error) not in END_OF_INPUT:
                 raise
-            # Inside of a step Keras takes it for the end of the data.
+            # Inside a step, Keras would take it for the end of the data.
             self._failed = error
             self._stop()
         else:
@@ -473,7 +474,7 @@ class HookRun:
         try:
             call()
         except BaseException as error:
-            # As in v1: these types, and no subclass of theirs.
+            # As in v1: these types, but not their subclasses.
             if type(error) in END_OF_INPUT:
                 self._stop()
             else:
@@ -495,11 +496,12 @@ class HookRun:
         self._watch()
 
     def _watch(self) -> None:
-        """Takes out of each step what hooks may ask for later.
+        """Chooses the values to take out of each step, for later fetches.
 
-        What they ask for in `end` is of the last step, and which one that is
-        shows later. What they ask for in a step of a model that draws random
-        numbers has to be in its one function from the start.
+        A fetch in `end` needs the value of the last step, and a step does not
+        show that it is the last. If a model draws random numbers, its step has
+        only one function, which has to return from the start whatever hooks
+        may fetch later.
         """
         hooks = self._runner.hooks
         written = names_written(hooks, self._names.known())
@@ -527,7 +529,7 @@ class HookRun:
         ):
             logger.warning(
                 "The step of %r, which may draw random numbers, was compiled "
-                "before hooks asked for %s. It is compiled anew, and its "
+                "before hooks asked for %s. It is recompiled, and its "
                 "random operations start over: the training differs from one "
                 "without hooks. Use the hooks from the first fit on.",
                 self._model.name,
@@ -535,7 +537,7 @@ class HookRun:
             )
 
     def _original_fetches(self) -> Any:
-        """Returns what v1 itself fetched: the predictions, or an operation."""
+        """Returns what v1's loop fetched: the predictions, or an operation."""
         graph = tf.compat.v1.get_default_graph()
         if self._phase == "predict":
             try:
@@ -546,7 +548,7 @@ class HookRun:
         return tf.no_op(name=name)
 
     def _agree(self) -> None:
-        """Stops where another worker does: it would wait for it for good."""
+        """Stops if another worker stops, or this worker would wait forever."""
         if self._workers is not None and self._among_workers(
             self._workers.anyone_stops, self._stopping
         ):
@@ -576,8 +578,8 @@ class HookRun:
             setattr(self._model, _STOP[self._phase], True)
 
     def _skip(self) -> StepRequest:
-        # Keras has to get outputs from predict; those of one batch more do
-        # no harm. A training or test step would.
+        # Keras needs outputs in predict, and one more batch does no harm
+        # there. In training or evaluation, one more step would.
         self._has_outputs = True
         if self._phase == "predict":
             return StepRequest()

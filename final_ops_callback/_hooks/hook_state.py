@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The attributes of hooks that serve in two runs, one inside of the other.
+"""Saves and restores the attributes of hooks that run in nested runs.
 
-v1 gave each session hooks of its own. Here the same hook objects may run in a
-fit and in the validation inside of it: each run builds a graph, and the hooks
+Under v1, each session had its own hooks. Here the same hook objects may run in
+a fit and in the validation inside it: each run builds a graph, and the hooks
 keep its tensors in their attributes.
 """
 
@@ -15,7 +15,7 @@ import tensorflow as tf
 
 from final_ops_callback._tf_private import HookTimer
 
-# What stock hooks and their kin keep a moment of the run in.
+# The objects in which stock hooks and similar hooks keep the state of a run.
 _HELPERS = (
     HookTimer,
     tf.compat.v1.train.SessionRunHook,
@@ -23,10 +23,10 @@ _HELPERS = (
 
 
 class HookAttributes:
-    """The attributes of some hooks at one moment.
+    """A snapshot of the attributes of some hooks.
 
     Args:
-        hooks: Iterable of hooks. Those without a `__dict__` are left alone.
+        hooks: Iterable of hooks. Those without a `__dict__` are ignored.
     """
 
     def __init__(self, hooks: Iterable[Any]) -> None:
@@ -44,17 +44,17 @@ class HookAttributes:
             ]
 
     def put_back(self) -> None:
-        """Sets all attributes as they were, and no others."""
+        """Restores all attributes, and removes those that were added."""
         for owner, attributes in self._of.values():
             vars(owner).clear()
             vars(owner).update(attributes)
 
     def return_to(self, began: HookAttributes) -> None:
-        """Sets back what the outer run has changed, when the inner one ends.
+        """Restores the state of the outer run when the inner run ends.
 
-        What the outer run changed since it began (its tensors, its counters)
-        is its own again. Of what it has not touched, the inner run may have
-        left a result, and that stays.
+        Attributes that the outer run changed since it began (its tensors, its
+        counters) are restored. Attributes that it did not change may hold a
+        result of the inner run, which stays.
 
         Args:
             began: The attributes of the hooks when the outer run began.
@@ -74,12 +74,12 @@ class HookAttributes:
             }
             inner.clear()
             inner.update(attributes | kept)
-            # The next run inside of the outer one begins with it, too.
+            # The next run inside the outer one begins with these, too.
             first.update(kept)
 
 
 def _is_stock(owner: Any) -> bool:
-    """Returns whether nothing of it but what it counts by is of interest."""
+    """Returns whether an object is a stock hook or helper without results."""
     kind = type(owner)
     return (
         kind.__module__.startswith("tensorflow.")
@@ -103,7 +103,7 @@ def _holds_graph(value: Any) -> bool:
 
 
 def _parts(values: list[Any]) -> list[Any]:
-    """Returns the values, and those inside of lists, tuples and dicts."""
+    """Returns the values, and the values inside lists, tuples and dicts."""
     found: list[Any] = []
     seen: set[int] = set()
     while values:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The live variables of a Keras model, by the names its twins will have."""
+"""Lists the live variables of a Keras model, with the names of their twins."""
 
 from __future__ import annotations
 
@@ -42,10 +42,10 @@ class _Found(NamedTuple):
     """A variable of a model.
 
     Attributes:
-        variable: The variable, or the tensor of a step that is computed.
+        variable: The variable, or a tensor for a step that is computed.
         role: String. One of `ROLES`.
-        path: String. The name that it has in a graph by itself.
-        alias: String. The path that Keras gives it, where that differs.
+        path: String. The default name of its twin in a graph.
+        alias: String. Its path in Keras, where that differs.
         meaning: As in `LiveVariable`.
         compute: As in `LiveVariable`.
     """
@@ -69,30 +69,31 @@ def live_variables(
 
     Args:
         model: A built Keras model of any flavor.
-        variable_names: Mapping from the path of a variable to the name of
-            its twin, such as an old checkpoint has it. Other twins are named
-            by their paths; that of `optimizer.iterations` is `global_step`.
-        why_read_only: As in `LiveVariable`, for all twins.
-        step_counter: A `tf.Variable` that counts the steps, where no
-            optimizer of `compile` does it. Defaults to `None`.
+        variable_names: Mapping from the path of a variable to the name of its
+            twin, for example its name in an old checkpoint. Other twins are
+            named by their paths; the twin of `optimizer.iterations` is
+            `global_step`.
+        why_read_only: As in `LiveVariable`, for all twins. Defaults to `None`.
+        step_counter: A `tf.Variable` that counts the steps, if the optimizer
+            of `compile` does not. Defaults to `None`.
         written: As in `optimizers.meanings_of`. Defaults to a new list.
 
     Returns:
-        List of live variables, each once.
+        List of live variables, without repetitions.
 
     Raises:
-        ArgumentError: `variable_names` has a path that the model has not, or
-            gives one name twice.
+        ArgumentError: `variable_names` has a path that the model does not
+            have, or gives one name twice.
     """
     found: dict[Any, _Found] = {}
     written = [] if written is None else written
     for item in _variables(model, step_counter, written):
-        # The step may be the count of an optimizer that has a name, too.
+        # The step counter may also be listed as the count of an optimizer.
         is_counter = item.variable is step_counter
         key = id(compat.backing(item.variable)), is_counter
         found.setdefault(key, item)
     trained = {id(compat.backing(v)) for v in model.trainable_weights}
-    # As in v1: the weights, the step, and what the optimizer adds to them.
+    # As in v1: the weights, the step, and the slots of the optimizer.
     ordered = sorted(found.values(), key=lambda item: ROLES.index(item.role))
     names = _names(ordered, variable_names, _scopes_to_come(model))
     return [
@@ -140,7 +141,7 @@ def _variables(
         meanings = optimizers.meanings_of(optimizer, written)
         for variable in optimizers.variables_of(optimizer):
             if variable is optimizer.iterations:
-                continue  # above, or that of an optimizer that counts nothing
+                continue  # yielded above, or not the step of this training
             meaning = meanings.get(id(compat.backing(variable)))
             yield _of_optimizer(variable, "slot", optimizer, owner, meaning)
 
@@ -154,8 +155,9 @@ def _of_optimizer(
 ) -> _Found:
     """Describes a variable of an optimizer.
 
-    Keras 2 calls the state of each optimizer the same (`learning_rate`), and
-    so may a variable of a hook be called.
+    In Keras 2 the variables of all optimizers have the same names
+    (`learning_rate`), which a variable of a hook may have, too. So the name in
+    the graph contains the name of the optimizer.
     """
     if not is_variable(variable):
         return _Found(
@@ -170,10 +172,10 @@ def _of_optimizer(
 
 
 def _scopes_to_come(model: Any) -> tuple[str, ...]:
-    """Returns before what the slots stand that will be made in a step.
+    """Returns the name prefixes of the slots that a later step will make.
 
-    Where a model has several optimizers, only its train step makes them. The
-    callback that renames them may serve in an evaluation, too.
+    If a model has several optimizers, only its train step makes their slots.
+    A callback that renames these slots may also run in an evaluation before.
     """
     return tuple(
         f"{scope}/"
@@ -212,7 +214,7 @@ def _names(
         variable_names.get(item.path) or variable_names.get(item.alias)
         for item in found
     ]
-    # Names that were asked for come first, so that no path takes them.
+    # Names from `variable_names` come first, so that no path takes them.
     order = sorted(
         range(len(found)),
         key=lambda i: (wanted[i] is None, found[i].role != GLOBAL_STEP),

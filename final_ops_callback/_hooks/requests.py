@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What all hooks ask of one step, as one run."""
+"""Combines the fetches and feeds of all hooks for one step into one run."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ class StepRequests:
             request: A `SessionRunArgs`.
 
         Raises:
-            FeedConflictError: Another hook feeds the same tensor.
+            FeedConflictError: Another hook already feeds the same tensor.
         """
         self._hooks[index] = hook
         if request.fetches is not None:
@@ -87,13 +87,15 @@ class StepRequests:
             self.wants_trace = self.options.trace_level > no_trace
 
     def before(self, warned: set[str]) -> None:
-        """Runs what does not depend on the step.
+        """Runs the fetches that do not depend on the step.
 
         All fetches and feeds are mapped before anything runs. The graph has
-        to be the default one: only there a variable can be the key of a dict.
+        to be the default graph: only then can a variable be the key of a dict.
+        `add` needs it, too.
 
         Args:
-            warned: Set of names of feeds that were warned of already.
+            warned: Set of names of the feeds that a warning was logged for;
+                more are added here.
         """
         if not self._fetches and not self._feeds:
             return
@@ -116,16 +118,16 @@ class StepRequests:
             self._warn_of_unused(plan, warned)
 
     def again(self) -> None:
-        """Runs it once more, for a step that comes later than was thought.
+        """Runs these fetches again, if the step comes later than expected.
 
-        What it wrote is not written twice: then the values stay.
+        Nothing is written twice: fetches that write keep their values.
         """
         if self._plan is not None and self._plan.is_pure:
             self._known = self._noted(self._plan.before, self._fed)
 
     @contextlib.contextmanager
     def during_step(self) -> Iterator[None]:
-        """Sets what is fed to the step itself, for the time of the step."""
+        """Sets the values that are fed to the step itself, during the step."""
         overridden = []
         with eager_mode():
             for name, live in self._step_inputs(self._plan):
@@ -140,16 +142,16 @@ class StepRequests:
                     variable.assign(value)
 
     def results(self, step_values: Mapping[str, Any]) -> dict[int, Any]:
-        """Runs what depends on the step, and returns all values.
+        """Runs the fetches that depend on the step, and returns all values.
 
         Args:
             step_values: Mapping from the names of step tensors to values.
 
         Returns:
-            Dict from the places of the hooks to the values of their fetches.
+            Dict from the indices of the hooks to the values of their fetches.
 
         Raises:
-            StepTensorError: The step does not deliver one of them.
+            StepTensorError: `step_values` lacks a step tensor that is needed.
         """
         if self._plan is None:
             return {}
@@ -178,22 +180,22 @@ class StepRequests:
                 continue
             warned.add(name)
             logger.warning(
-                "The feed of %r is used by no fetch. A Keras training step "
-                "can't be fed: only its learning_rate:0 can be set.",
+                "The feed of %r is not used by any fetch. A Keras training "
+                "step can't be fed: only its learning_rate:0 can be set.",
                 name,
             )
 
     def _noted(self, run: Callable[..., Any], *args: Any) -> Any:
-        """Calls a function; notes on an exception whose fetches were run."""
+        """Calls a function; adds to an exception which hooks' fetches ran."""
         try:
             return run(*args)
         except Exception as error:
             names = sorted(set(map(name_of, self._hooks.values())))
-            error.add_note(f"raised by what {names} fetched or fed")
+            error.add_note(f"raised by the fetches or feeds of {names}")
             raise
 
     def _name_the_hook(self, error: Exception) -> None:
-        """Notes on an error which hook's fetches can't be mapped."""
+        """Adds to an error which hook's fetches can't be mapped."""
         graph = self._session.graph
         for index, fetches in self._fetches.items():
             try:
@@ -222,7 +224,10 @@ class StepRequests:
 
 
 def _merge_options(options: Any, incoming: Any) -> None:
-    """Merges run options: the larger number, either flag, all watches."""
+    """Merges run options: the larger number, either flag, all watches.
+
+    This is how v1 merged them.
+    """
     for field in ("trace_level", "timeout_in_ms", "inter_op_thread_pool"):
         larger = max(getattr(options, field), getattr(incoming, field))
         setattr(options, field, larger)

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What a checkpoint lacks of what a saver restores, and what to say of it.
+"""Explains errors about a checkpoint that lacks variables of a saver.
 
-TensorFlow names one key. A checkpoint of TensorFlow 1 often lacks all slots
-of an optimizer. Nothing here runs before a restore has failed.
+TensorFlow names only one missing key, but a checkpoint of TensorFlow 1 often
+lacks all slots of an optimizer. Nothing here runs before a restore has failed.
 """
 
 from __future__ import annotations
@@ -19,11 +19,11 @@ _LONGEST = 20
 
 
 def explain(error: BaseException, where: str) -> None:
-    """Raises a better error, if a saver did not find what it restores.
+    """Raises a better error, if a saver did not find all its variables.
 
     Args:
-        error: What was raised, with its traceback.
-        where: String. The hook and the moment.
+        error: The exception, with its traceback.
+        where: String. The hook and its method.
 
     Raises:
         CheckpointError: The checkpoint lacks variables.
@@ -44,8 +44,8 @@ def explain(error: BaseException, where: str) -> None:
                 "scaffold=lambda: tf.compat.v1.train.Scaffold(saver="
                 "tf.compat.v1.train.Saver([v for v in "
                 "tf.compat.v1.global_variables() if v.op.name in names])), "
-                "where names are those of tf.train.list_variables. What it has "
-                "under another name, variable_names can map.",
+                "where names are those of tf.train.list_variables. If it has "
+                "some under other names, map them with variable_names.",
             ) from error
 
 
@@ -61,7 +61,7 @@ def _restores(error: BaseException) -> Iterator[tuple[Any, str]]:
 
 
 def _restored_names(saver: Any) -> set[str]:
-    """Returns the names under which a saver looks in a checkpoint."""
+    """Returns the names that a saver looks up in a checkpoint."""
     graph = tf.compat.v1.get_default_graph()
     try:
         name = saver.saver_def.restore_op_name

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""HookRunner: the life of v1 hooks, without a training loop of its own."""
+"""Calls the methods of v1 hooks around the steps of any training loop."""
 
 from __future__ import annotations
 
@@ -26,26 +26,26 @@ from final_ops_callback._session.session import ValuesNow
 from final_ops_callback.errors import HookUsageError
 from final_ops_callback.errors import StepTensorError
 
-# What ends a run well, as in v1: these types and no subclass of theirs.
+# These exceptions end a run without an error, as in v1; their subclasses don't.
 END_OF_INPUT = (tf.errors.OutOfRangeError, StopIteration)
 
 
 class HookRunner:
-    """Calls v1 hooks at their moments, around the steps of any loop.
+    """Calls the methods of v1 hooks around the steps of any training loop.
 
-    What happens, in the order of v1's `MonitoredSession`:
+    This happens, in the order of v1's `MonitoredSession`:
 
         with runner:                      # the hooks are built, begin()
                                           # scaffold and graph are finalized
                                           # variables are initialized
                                           # after_create_session()
             while not runner.should_stop():
-                runner.before_run()       # before_run() of all hooks, then
-                                          # what does not depend on the step
+                runner.before_run()       # before_run() of all hooks, then the
+                                          # fetches independent of the step
                 with runner.during_step():
                     loss = my_step(...)
                 runner.after_run({"loss": loss})
-                                          # what depends on it, after_run()
+                                          # the other fetches, after_run()
                                           # end(), unless an exception came
 
     Args:
@@ -53,34 +53,35 @@ class HookRunner:
             arguments that returns them. The function is called inside the
             hook graph, so hooks that need tensors are built there.
         variables: Mapping from a name to a live `tf.Variable`, an iterable
-            of `LiveVariable`, or a function that returns one of them when the
-            hooks begin. Each gets a twin in the graph. Defaults to `()`.
-        global_step: A live scalar integer `tf.Variable` or `None`. The twin
-            of it is the global step. Defaults to `None`.
+            of `LiveVariable`, or a function that returns one of these when
+            the hooks begin. Each variable gets a twin in the graph. Defaults
+            to `()`.
+        global_step: A live scalar integer `tf.Variable` or `None`. Its twin
+            is the global step. Defaults to `None`.
         step_tensors: Mapping from a name to the `tf.TensorSpec` of a value
-            that each step delivers. (`SessionRunHookCallback` gives a
-            `StepSpecs`.) Defaults to none.
+            that each step delivers. (`SessionRunHookCallback` passes a
+            `StepSpecs`.) Defaults to `None`: no step tensors.
         scaffold: A `tf.compat.v1.train.Scaffold`, a function that returns
-            one, or `None`. Defaults to `None`.
+            one, or `None` for a default one. Defaults to `None`.
         steps_per_run: Integer. How many updates one run makes. Defaults to 1.
         counts_evaluations: Boolean. Whether each run is one evaluation that
             `eval_step` counts. Defaults to `False`.
         values_now: Function from a list of the names of step tensors to a
-            mapping with their values, for what a hook runs in its session
-            after a step. Defaults to `None`: the values that `after_run` got
-            last.
+            mapping with their values, for fetches that a hook runs in its
+            session after a step. Defaults to `None`: the values that
+            `after_run` got last.
         original_fetches: Function without arguments, called inside the hook
             graph, that returns what the loop itself fetches in each step: a
             hook finds it in `run_context.original_args`. Defaults to `None`:
             an operation that does nothing.
 
     Attributes:
-        requests: What the hooks ask of the step, from `before_run` to
-            `after_run`; outside of a step, `None`.
+        requests: The `StepRequests` of the hooks for the current step;
+            `None` outside of `before_run` and `after_run`.
 
     Raises:
-        NotAHookError: One of the hooks is none.
-        ArgumentError: `step_tensors` that declare nothing.
+        NotAHookError: One of the hooks is not a `SessionRunHook`.
+        ArgumentError: `step_tensors` has a wrong name or specification.
 
     Example:
     >>> import tensorflow as tf
@@ -125,7 +126,7 @@ class HookRunner:
         self._values_now = values_now or self._values_of_last_step
         self._original_fetches = original_fetches
         self._last_step: Mapping[str, Any] = {}
-        # What belongs to one run, from `begin` on until it is over.
+        # These belong to one run, from its `begin` until it is over.
         self._run: Begun | None = None
         self._is_over = False
         self._context: Any = None
@@ -147,10 +148,10 @@ class HookRunner:
 
     @property
     def session(self) -> EagerSession:
-        """The session of this run; there is one between `begin` and `end`.
+        """The session of this run, which exists between `begin` and `end`.
 
         Raises:
-            HookUsageError: There is no run.
+            HookUsageError: The hooks have not begun, or the run is over.
         """
         if self._run is None:
             raise self._misused("session")
@@ -158,12 +159,12 @@ class HookRunner:
 
     @property
     def hooks(self) -> list[Any]:
-        """The hooks of this run; there are none outside of one."""
+        """The hooks of this run; an empty list if there is no run."""
         return [] if self._run is None else list(self._run.hooks)
 
     @property
     def looked_up(self) -> list[str]:
-        """The names of the step tensors that somebody has looked up."""
+        """The names of the step tensors that hooks have looked up."""
         return (
             []
             if self._run is None
@@ -171,13 +172,13 @@ class HookRunner:
         )
 
     def count_by(self, variable: Any) -> None:
-        """Takes another variable for the global step from now on.
+        """Uses another variable for the global step from now on.
 
         Args:
             variable: A scalar integer `tf.Variable`.
 
         Raises:
-            HookUsageError: There is no run.
+            HookUsageError: The hooks have not begun, or the run is over.
         """
         if self._run is None:
             raise self._misused("count_by")
@@ -187,7 +188,7 @@ class HookRunner:
 
     @property
     def step_names(self) -> list[str]:
-        """The names of the step tensors that the hooks want of this step."""
+        """The names of the step tensors that the hooks need from this step."""
         return self.requests.step_names if self.requests else []
 
     @property
@@ -207,13 +208,13 @@ class HookRunner:
 
     @property
     def is_idle(self) -> bool:
-        """Whether steps are nothing to the hooks: they have only `end`."""
+        """Whether the hooks do nothing in a step: they have only `end`."""
         return self._run is not None and self._run.is_idle
 
     def should_stop(self) -> bool:
-        """Says whether a hook or the coordinator asked for a stop.
+        """Returns whether a hook or the coordinator asked for a stop.
 
-        As in v1, the answer is yes when the run is over.
+        As in v1, it also returns `True` when the run is over.
 
         Raises:
             HookUsageError: The hooks have not begun.
@@ -228,7 +229,7 @@ class HookRunner:
         """Builds the hooks, finalizes the graph and creates the session.
 
         Raises:
-            HookUsageError: The run before is not over.
+            HookUsageError: The previous run is not over.
         """
         if self._run is not None:
             raise HookUsageError(
@@ -257,15 +258,17 @@ class HookRunner:
             raise
 
     def before_run(self) -> None:
-        """Calls `before_run` of all hooks, and runs what they fetch early.
+        """Calls `before_run` of all hooks.
+
+        Then it runs the fetches that do not depend on the step.
 
         Raises:
-            HookUsageError: There is no run.
+            HookUsageError: The hooks have not begun, or the run is over.
         """
         run = self._run
         if run is None:
             raise self._misused("before_run")
-        # What the step to come delivers has no value yet.
+        # The tensors that the next step delivers have no values yet.
         run.session.values_now = None
         self.requests = requests = StepRequests(run.session, run.graph.links)
         self._context = tf.compat.v1.train.SessionRunContext(
@@ -283,25 +286,30 @@ class HookRunner:
             requests.before(self._warned)
 
     def before_run_again(self) -> None:
-        """Fetches once more, when the step comes later than was thought."""
+        """Runs the same fetches again, when the step comes later than expected.
+
+        A step that finds no data is such a case: the first step of the next
+        epoch takes its place.
+        """
         if self.requests is not None:
             self.requests.again()
 
     def during_step(self) -> contextlib.AbstractContextManager[None]:
         """Returns the context in which the step has to run.
 
-        In it is set what hooks feed to the step itself (its learning rate).
+        Inside it, the value that hooks feed to the step itself (its learning
+        rate) is set.
         """
         if self.requests is None or not self.requests.feeds_the_step:
             return contextlib.nullcontext()
         return self.requests.during_step()
 
     def after_run(self, step_values: Mapping[str, Any]) -> None:
-        """Runs what the hooks fetch of the step, and calls `after_run`.
+        """Runs the fetches that depend on the step, and calls `after_run`.
 
         Args:
-            step_values: Mapping from the name of a step tensor to its value:
-                at least those of `step_names`.
+            step_values: Mapping from the name of a step tensor to its value,
+                with at least the names in `step_names`.
 
         Raises:
             StepTensorError: One of `step_names` is missing.
@@ -335,7 +343,7 @@ class HookRunner:
     def end(self) -> None:
         """Calls `end` of all hooks and closes the session.
 
-        It does nothing when the run is over.
+        It does nothing if the run is already over.
 
         Raises:
             HookUsageError: The hooks have not begun.
@@ -360,11 +368,11 @@ class HookRunner:
         self._close()
 
     def abort(self, error: BaseException) -> None:
-        """Closes the session after an exception: `end` is not called.
+        """Closes the session after an exception, without calling `end`.
 
         Args:
-            error: The exception that ended the run. What goes wrong while
-                closing becomes a note on it.
+            error: The exception that ended the run. An exception while closing
+                is added to it as a note.
         """
         try:
             self._close()
@@ -388,7 +396,7 @@ class HookRunner:
             if self._is_over
             else "the hooks have not begun",
             f"{method} of HookRunner",
-            "Use it inside of `with runner:`, or between begin and end.",
+            "Use it inside `with runner:`, or between begin and end.",
         )
 
     def _close(self) -> None:

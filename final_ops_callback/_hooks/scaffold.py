@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The scaffold of a run: what is built last in a graph, and run first."""
+"""Finalizes the graph of a run with a v1 scaffold, and initializes it."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ _KEYS = tf.compat.v1.GraphKeys
 def scaffold_of(given: Any) -> Iterator[Any]:
     """Makes the scaffold of one run.
 
-    A scaffold remembers the operations of the first graph that it finalized.
-    For the next run it forgets them again.
+    A scaffold keeps the operations of the first graph that it finalized. They
+    are removed after the run, so that the next run can use the scaffold.
 
     Args:
         given: A `tf.compat.v1.train.Scaffold`, a function that returns one,
-            or `None`: a default one.
+            or `None` for a default one.
 
     Yields:
         The scaffold.
@@ -43,16 +43,16 @@ def scaffold_of(given: Any) -> Iterator[Any]:
 
 
 def finalize(scaffold: Any, graph: HookGraph) -> None:
-    """Finalizes a graph as v1 did, the default one.
+    """Finalizes the default graph as v1 did.
 
-    The default operations of a scaffold that initialize and ask what is not
-    initialized are about the variables of hooks: the model's have their
-    values, but for those whose initializer a hook has replaced
-    (`init_from_checkpoint` does). A saver is about all.
+    The default operations of a scaffold that initialize variables, or list the
+    uninitialized ones, cover only the variables of hooks. The variables of the
+    model have values already, except those whose initializer a hook replaced
+    (as `init_from_checkpoint` does). A saver covers all variables.
 
     Args:
         scaffold: A `tf.compat.v1.train.Scaffold`.
-        graph: The graph.
+        graph: The graph, which is the default graph.
     """
     _build_saver(scaffold)
     with _without_twins(graph):
@@ -60,14 +60,14 @@ def finalize(scaffold: Any, graph: HookGraph) -> None:
 
 
 def initialize(scaffold: Any, session: EagerSession) -> None:
-    """Initializes what is not the model's.
+    """Initializes the variables that do not belong to the model.
 
     Args:
         scaffold: A finalized scaffold.
         session: The session.
 
     Raises:
-        HookUsageError: Something stays uninitialized.
+        HookUsageError: A variable stays uninitialized.
     """
     try:
         session.run(scaffold.init_op, scaffold.init_feed_dict)
@@ -95,7 +95,7 @@ def _build_saver(scaffold: Any) -> None:
     if saver is None:
         savers = tf.compat.v1.get_collection_ref(_KEYS.SAVERS)
         if not savers:
-            # As the one that a scaffold makes.
+            # The same saver that a scaffold makes.
             savers.append(
                 tf.compat.v1.train.Saver(sharded=True, allow_empty=True)
             )
@@ -124,7 +124,7 @@ def _without_twins(graph: HookGraph) -> Iterator[None]:
         yield
     finally:
         for variables, there, count in zip(listed, before, own, strict=True):
-            # With what a scaffold of the user's own may have added.
+            # With the variables that a user-defined scaffold may have added.
             variables[:] = there + variables[count:]
 
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What step tensors are worth outside of a step, when a hook asks for them."""
+"""Provides the values of step tensors when a hook fetches them after a step."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from final_ops_callback.errors import StepTensorError
 
 
 class ValuesNow:
-    """Keeps what the last step of a run has delivered, and logged.
+    """The values and logs that the last step of a run delivered.
 
     Args:
         model: A Keras model of any flavor.
@@ -27,9 +27,9 @@ class ValuesNow:
         names: The `StepNames` of the model.
 
     Attributes:
-        kept: Mapping from names to the step tensors that are kept of each
-            step.
-        outputs: Dict. What the step function returned last for the logs.
+        kept: Mapping from names to the step tensors whose values are kept of
+            each step.
+        outputs: Dict. The logs of the last step, as the step returned them.
         has_run: Boolean. Whether a step has run.
     """
 
@@ -43,36 +43,36 @@ class ValuesNow:
         self._last: dict[str, Any] = {}
 
     def add_logs(self, logs: Mapping[str, Any]) -> None:
-        """Adds logs that come later than those of a step, and replace them."""
+        """Adds the logs of the end of a run to those of its last step."""
         self.outputs = {**self.logs, **logs}
 
     @property
     def logs(self) -> dict[str, Any]:
-        """What was logged last."""
+        """The last logs, by name."""
         return compat.logs_of(self.outputs)
 
     def note_step(self, values: Mapping[str, Any]) -> None:
-        """Keeps what may be asked for of what a step has delivered."""
+        """Keeps those values of a step that hooks may ask for later."""
         self.has_run = True
         if self.kept:
             self._last = {n: values[n] for n in self.kept if n in values}
 
     def forget(self) -> None:
-        """Lets all values go."""
+        """Releases all values."""
         self.outputs, self._last = {}, {}
 
     def __call__(self, names: Sequence[str]) -> Mapping[str, Any]:
-        """Returns what step tensors are worth now.
+        """Returns the current values of step tensors.
 
-        What a step delivers is worth what the last one delivered, and a
-        metric its result at this moment: in fit that of training, also after
-        a validation.
+        The value of a tensor is the one that the last step delivered, and the
+        value of a metric is its current result: in fit the result of training,
+        even after a validation.
 
         Args:
             names: Sequence of the names of step tensors.
 
         Raises:
-            StepTensorError: One of them has no value.
+            StepTensorError: One of the tensors has no value.
         """
         with eager_mode():
             return {name: self._value(name) for name in names}
@@ -87,7 +87,7 @@ class ValuesNow:
         if not self.has_run:
             raise self._too_early(name)
         raise StepTensorError(
-            f"nobody asked the last step for {name!r}",
+            f"the last step was not asked for {name!r}",
             "session.run outside of a step",
             "Look it up when the hook begins (get_tensor_by_name), or declare "
             f'it: step_tensors={{"{name}": tf.TensorSpec(...)}}.',

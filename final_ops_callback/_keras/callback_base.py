@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The callback base that every flavor of Keras accepts."""
+"""Defines the callback base class that every flavor of Keras accepts."""
 
 from __future__ import annotations
 
@@ -11,40 +11,40 @@ import keras
 Phase = Literal["train", "test", "validation", "predict"]
 PHASES: tuple[Phase, ...] = ("train", "test", "validation", "predict")
 
-# What Keras gives to a callback when a run begins, and what follows from it.
+# The attributes that Keras sets when a run begins, and those derived from them.
 # Keras 3 keeps the model under a private name (tests/test_private_api.py
 # notices a change).
 _OF_A_RUN = ("model", "_model", "params", "_inside_fit", "_model_of_fit")
 
 
 class Callback(keras.callbacks.Callback):
-    """The callback base that every flavor of Keras accepts.
+    """A callback base class that every flavor of Keras accepts.
 
-    It turns the moments of Keras into the begin and end of a phase: `train`
-    is `fit`, `predict` is `predict`, `test` is an `evaluate` of its own, and
-    `validation` is the `evaluate` inside `fit`. A subclass overrides
+    It turns the callback methods of Keras into the begin and end of a phase:
+    `train` is `fit`, `predict` is `predict`, `test` is a separate `evaluate`,
+    and `validation` is the `evaluate` inside `fit`. A subclass overrides
     `_begin_phase` and `_end_phase`.
 
-    No batch method is defined here: defining one costs every user the
+    No batch method is defined here: defining one would cost every user the
     asynchronous dispatch of Keras 3, and tf_keras refuses such a callback
     under `ParameterServerStrategy`.
     """
 
-    # Of a list of callbacks that nobody gave parameters, which Keras 2 leaves
-    # without any.
+    # A default, because Keras 2 does not set `params` on the callbacks of a
+    # list that was created without parameters.
     params: Any = None
 
     def __init__(self) -> None:
         super().__init__()
-        # Read by tf_keras and Keras 2: logs may come as tensors, so that no
-        # value is copied to the host for our sake. Without it they come as
-        # numbers, which costs time alone.
+        # tf_keras and Keras 2 read this: logs may come as tensors, so that no
+        # value is copied to the host for this callback. Without it they come
+        # as numbers, which only costs time.
         self._supports_tf_logs = True
         self._inside_fit = False
         self._model_of_fit: Any = None
 
     def __getstate__(self) -> dict[str, Any]:
-        """Returns what a copy is made of: nothing of a model or of a run."""
+        """Returns the state to copy or pickle, without the model or the run."""
         state = dict(vars(self))
         for name in _OF_A_RUN:
             state.pop(name, None)
@@ -55,12 +55,13 @@ class Callback(keras.callbacks.Callback):
         self.__dict__.update(state)
 
     def set_model(self, model: Any) -> None:
-        """Takes the model; Keras calls it when a run of its own begins.
+        """Takes the model; Keras calls this when a separate run begins.
 
-        The evaluate inside fit uses fit's own callback list and does not come
-        through here. What does is a run after a fit that failed (and never
-        reached `on_train_end`), or a run that another callback starts inside
-        fit: neither is a validation. The second one ends inside fit.
+        The evaluate inside fit uses fit's callback list and does not call this
+        method. The calls inside a fit come from a run after a fit that failed
+        (and never reached `on_train_end`), or from a run that another callback
+        starts inside fit: neither is a validation. The second kind ends inside
+        fit.
         """
         if self._inside_fit:
             self._model_of_fit = self.model
@@ -74,7 +75,7 @@ class Callback(keras.callbacks.Callback):
         self._begin_phase("train")
 
     def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
-        """Notes that fit goes on, also after a run inside it that failed."""
+        """Notes that fit continues, even after a failed run inside it."""
         self._return_to_fit()
         self._inside_fit = True
 
@@ -108,13 +109,13 @@ class Callback(keras.callbacks.Callback):
             self._model_of_fit = None
 
     def _begin_phase(self, phase: Phase) -> None:
-        """Called when a phase begins; does nothing by default."""
+        """Is called when a phase begins; does nothing by default."""
 
     def _end_phase(self, phase: Phase, logs: Any) -> None:
-        """Called when a phase has ended well; does nothing by default."""
+        """Is called when a phase has succeeded; does nothing by default."""
 
-    # tf_keras and Keras 2 ask a callback whether it has batch methods. A
-    # Keras 3 base does not answer, so this one does.
+    # tf_keras and Keras 2 ask a callback whether it has batch methods. The
+    # base class of Keras 3 does not define these methods, so this one does.
     def _implements_train_batch_hooks(self) -> bool:
         return self._overrides(
             "on_batch_begin",

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What differs between Keras 2, Keras 3 and tf_keras, in one place.
+"""Hides the differences between Keras 2, Keras 3 and tf_keras.
 
-How the state of a model is read, and where its parts are found. The callback
-base that all three accept is in `callback_base`.
+The functions here read the state of a model and find its parts. The callback
+base class that all three accept is in `callback_base`.
 """
 
 from __future__ import annotations
@@ -19,41 +19,41 @@ import tensorflow as tf
 
 
 def flavors() -> list[ModuleType]:
-    """Returns the Keras packages of this process, imported by anyone."""
+    """Returns the Keras packages that are imported in this process."""
     names = ("keras", "tf_keras")
     return [sys.modules[name] for name in names if name in sys.modules]
 
 
 def is_metric(value: Any) -> bool:
-    """Says whether a value is a metric object of any flavor of Keras."""
+    """Returns whether a value is a metric object of any flavor of Keras."""
     return isinstance(value, tuple(k.metrics.Metric for k in flavors()))
 
 
 def is_metric_class(value: Any) -> bool:
-    """Says whether a value is the class of a metric, not a metric."""
+    """Returns whether a value is a metric class, not a metric object."""
     bases = tuple(k.metrics.Metric for k in flavors())
     return isinstance(value, type) and issubclass(value, bases)
 
 
 def is_layer(value: Any) -> bool:
-    """Says whether a value is a layer or model of any flavor of Keras."""
+    """Returns whether a value is a layer or model of any flavor of Keras."""
     return isinstance(value, tuple(k.layers.Layer for k in flavors()))
 
 
 def is_symbolic(value: Any) -> bool:
-    """Says whether a value is a symbolic Keras tensor of any flavor."""
+    """Returns whether a value is a symbolic Keras tensor of any flavor."""
     # By name, because Keras 2 does not export the class.
     names = [kind.__name__ for kind in type(value).__mro__]
     return any(name.endswith("KerasTensor") for name in names)
 
 
 def is_variable(value: Any) -> bool:
-    """Says whether a value is a variable, of TensorFlow or of Keras."""
+    """Returns whether a value is a variable, of TensorFlow or of Keras."""
     return isinstance(value, tf.Variable) or _is_keras_variable(value)
 
 
 def is_graph_element(value: Any) -> bool:
-    """Says whether a value is a tensor or operation of a v1 graph."""
+    """Returns whether a value is a tensor or operation of a v1 graph."""
     if isinstance(value, tf.Operation):
         return True
     if isinstance(value, tf.SparseTensor | tf.IndexedSlices):
@@ -61,10 +61,10 @@ def is_graph_element(value: Any) -> bool:
     if isinstance(value, tf.RaggedTensor):
         return is_graph_element(value.flat_values)
     if isinstance(value, tf.Variable):
-        # Only the handle of a resource variable knows where it lives; a
-        # variable of replicas has none of its own.
+        # Only the handle of a resource variable shows where it lives; a
+        # variable with replicas has no handle itself.
         return any(
-            not hasattr(part, "handle")  # v1's variables without resource
+            not hasattr(part, "handle")  # v1's reference variables
             or _is_graph_tensor(part.handle)
             for part in components(value)
         )
@@ -76,7 +76,7 @@ def _is_graph_tensor(value: Any) -> bool:
 
 
 def metrics_of(model: Any) -> list[Any]:
-    """Returns the metric objects of a model, the compiled ones too."""
+    """Returns the metric objects of a model, including the compiled ones."""
     found: list[Any] = []
     for metric in getattr(model, "metrics", ()):
         # Keras 3 keeps the compiled metrics in one metric of this name.
@@ -86,10 +86,10 @@ def metrics_of(model: Any) -> list[Any]:
 
 
 def compiled_metrics_of(model: Any) -> list[Any]:
-    """Returns what a model was compiled with as metrics: names, too.
+    """Returns the metrics that `compile` was given: objects, names, classes.
 
-    Keras makes metrics of them in the first step. Nothing public keeps them
-    as they were given (tests/test_private_api.py notices a change).
+    Keras makes metric objects of them in the first step. No public attribute
+    keeps them as they were given (tests/test_private_api.py notices a change).
     """
     container = getattr(model, "_compile_metrics", None)  # Keras 3
     if container is None:
@@ -101,7 +101,7 @@ def compiled_metrics_of(model: Any) -> list[Any]:
 
 
 def is_stock(model: Any, method: str) -> bool:
-    """Says whether a method of a model is Keras's own.
+    """Returns whether a method of a model is Keras's own, not overridden.
 
     Args:
         model: A Keras model of any flavor.
@@ -117,9 +117,9 @@ def is_stock(model: Any, method: str) -> bool:
 
 
 def sublayers(layer: Any) -> list[Any]:
-    """Returns the layers that a layer or model is made of, not theirs.
+    """Returns the direct sublayers of a layer or model.
 
-    Nothing public lists those of a layer that is no model
+    No public attribute lists the sublayers of a layer that is not a model
     (tests/test_private_api.py notices a change).
     """
     listed = getattr(layer, "layers", None)  # with the inputs of a model
@@ -129,15 +129,16 @@ def sublayers(layer: Any) -> list[Any]:
 
 
 def is_keras_2(model: Any) -> bool:
-    """Returns whether a model is one of Keras 2, which tf_keras is, too."""
+    """Returns whether a model belongs to Keras 2, which includes tf_keras."""
     return not hasattr(flavor_of(model), "ops")
 
 
 def components(variable: Any) -> list[Any]:
-    """Returns the variables that really hold a value.
+    """Returns the variables that hold the value of a variable.
 
-    One for each replica under a distribution strategy, else the variable
-    itself. A replica's share can be read and put back without a collective.
+    Under a distribution strategy, there is one for each replica; otherwise it
+    is the variable itself. A replica's variable can be read and assigned
+    without a collective operation.
     """
     backing = variable
     if _is_keras_variable(variable) and isinstance(variable.value, tf.Variable):
@@ -153,10 +154,10 @@ def backing(variable: Any) -> Any:
 
 @contextlib.contextmanager
 def strategy_scope(model: Any) -> Iterator[None]:
-    """Enters the distribution strategy of a model, if it has one.
+    """Enters the scope of a model's distribution strategy, if it has one.
 
-    In a callback, tf_keras is in the strategy's scope and Keras 3 is not. To
-    read a metric or a variable needs no scope.
+    tf_keras calls callbacks inside the strategy's scope; Keras 3 does not.
+    Reading a metric or a variable needs no scope.
     """
     strategy = getattr(model, "distribute_strategy", None)
     if strategy is None or tf.distribute.in_cross_replica_context():
@@ -167,20 +168,20 @@ def strategy_scope(model: Any) -> Iterator[None]:
 
 
 def is_chief(model: Any) -> bool:
-    """Says whether this process is the one that writes files."""
+    """Returns whether this process is the one that writes files."""
     strategy = getattr(model, "distribute_strategy", None)
     return strategy is None or bool(strategy.extended.should_checkpoint)
 
 
 def to_numpy(tensor: Any) -> Any:
-    """Returns a copy of a tensor or variable of any backend, as NumPy.
+    """Returns a NumPy copy of a tensor or variable of any backend.
 
     Args:
         tensor: A dense tensor or a variable.
 
     Returns:
-        An array of the same shape and dtype (also bfloat16), a NumPy scalar
-        for a scalar, bytes for strings: what a v1 `Session.run` returned.
+        An array of the same shape and dtype (bfloat16, too), a NumPy scalar
+        for a scalar, bytes for strings, as a v1 `Session.run` returned them.
     """
     if isinstance(tensor, tf.Tensor | tf.Variable):
         return tensor.numpy()
@@ -197,7 +198,7 @@ def to_numpy(tensor: Any) -> Any:
 def backend_of(model: Any) -> str:
     """Returns the name of the backend that a model runs on.
 
-    Keras 2 has no other than TensorFlow, also beside a Keras 3 that has.
+    Keras 2 always runs on TensorFlow, even beside a Keras 3 that does not.
     """
     flavor = flavor_of(model)
     if not hasattr(flavor, "ops"):
@@ -206,15 +207,15 @@ def backend_of(model: Any) -> str:
 
 
 def logs_of(outputs: Any) -> dict[str, Any]:
-    """Returns the logs of a step as callbacks get them, values as they are.
+    """Returns the logs of a step as one flat dict, as callbacks get them.
 
     Args:
         outputs: What the step function of a model returned for a training or
             test step. In Keras 3, a log may be a dict of logs.
 
     Returns:
-        Dict from the name of a log to its value; empty if the step has
-        returned something else.
+        Dict from the name of a log to its unconverted value; empty if the
+        step returned something else.
     """
     if not isinstance(outputs, dict):
         return {}
@@ -225,15 +226,15 @@ def logs_of(outputs: Any) -> dict[str, Any]:
 
 
 def floatx_of(model: Any) -> str:
-    """Returns the dtype that Keras gives to numbers of a model by default.
+    """Returns the default float dtype of the flavor that a model belongs to.
 
-    Each Keras keeps one of its own: that of tf_keras may be another.
+    Each flavor has its own setting: that of tf_keras may differ.
     """
     return str(flavor_of(model).backend.floatx())
 
 
 def is_backend_tensor(value: Any) -> bool:
-    """Says whether a value is a concrete dense tensor of any backend."""
+    """Returns whether a value is a concrete dense tensor of any backend."""
     if isinstance(value, tf.Tensor):
         return True
     return (

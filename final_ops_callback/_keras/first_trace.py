@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The first step in Keras 2, made as it is without hooks."""
+"""Makes the first training step in Keras 2 the same as one without hooks."""
 
 from __future__ import annotations
 
@@ -18,27 +18,29 @@ from final_ops_callback._keras.wrapping import Wrappers
 from final_ops_callback._keras.wrapping import take_off
 from final_ops_callback._keras.wrapping import unconverted
 
-# Kept with a model from an evaluation with hooks to its first training.
+# The attribute of a model that remembers, from an evaluation with hooks to the
+# first training, that slots were made early.
 _EARLY = "_final_ops_callback_early_slots"
 
 
 class FirstTrace:
-    """Lets Keras 2 begin a training as it does where the step makes the slots.
+    """Restores the double trace of the first step in Keras 2.
 
     Without hooks, the first step makes the slots of the optimizer, and
-    TensorFlow traces a function that makes variables twice. With hooks the
-    slots are there, because a hook finds them when it begins, and the step
-    would be traced once. Keras 2 draws the seeds of its layers in each trace,
-    and its Nadam counts them: the training would be another one. So a
-    variable that nobody uses is made in the first trace.
+    TensorFlow traces a function that makes variables twice. With hooks, the
+    slots exist already, because a hook expects them when it begins, so the
+    step would be traced only once. Keras 2 draws the seeds of its layers in
+    each trace, and its Nadam counts the traces, so the training would differ.
+    Therefore the first trace makes a variable that nothing uses.
 
-    Moving averages begin with what the weights are when they are made. A hook
-    or a callback may have set those since, and then the averages follow.
+    A moving average starts from the value that its weight has when the average
+    is made. If a hook or a callback has set the weight since then, the average
+    is set to the new value of the weight.
 
     Args:
         model: A model of Keras 2.
-        averages: Iterable of moving averages, each with its weight and with
-            what it was when it was made.
+        averages: Iterable of triples: a moving average, its weight, and the
+            value that the average was made with.
     """
 
     def __init__(
@@ -56,8 +58,8 @@ class FirstTrace:
         Args:
             model: A Keras model of any flavor.
         """
-        # Keras 3 makes nothing in a trace. Replicas trace in threads of their
-        # own, and a variable that one of them makes, all would have to make.
+        # Keras 3 makes no variables in a trace. Replicas trace in separate
+        # threads, and a variable that one of them makes, all have to make.
         is_keras_2 = compat.is_keras_2(model)
         if is_keras_2 and model_info.replicas(model) == 1:
             vars(model)[_EARLY] = [
@@ -67,16 +69,19 @@ class FirstTrace:
 
     @classmethod
     def needed(cls, model: Any) -> FirstTrace | None:
-        """Returns one for the first training of a model with early slots."""
+        """Returns a `FirstTrace` if a model's slots were made early, or `None`.
+
+        It is needed once, in the first training after the slots were made.
+        """
         averages = vars(model).pop(_EARLY, None)
         return None if averages is None else cls(model, averages)
 
     @contextlib.contextmanager
     def installed(self) -> Iterator[None]:
-        """Wraps the step of the model, for the time of its first call."""
+        """Wraps the step of the model during its first call."""
         while self._averages:
             average, weight, made = self._averages.pop()
-            # What somebody restored is no longer what it was.
+            # An average that was restored since then differs, and is kept.
             if bool(tf.reduce_all(tf.equal(average, made))):
                 average.assign(weight)
         before = self._wrappers.put_on()
@@ -95,5 +100,5 @@ class FirstTrace:
     @unconverted
     def _make(self) -> None:
         if not self._made:
-            with tf.init_scope():  # as Keras makes its own
+            with tf.init_scope():  # as Keras makes its variables
                 self._made.append(tf.Variable(0.0, trainable=False))

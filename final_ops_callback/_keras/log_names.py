@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What the steps of a model may log, as far as that is known before one."""
+"""Predicts the names under which the steps of a model may log."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ def known_logs(model: Any, phase: str) -> set[str] | None:
 
     Args:
         model: A Keras model of any flavor.
-        phase: String. `"train"`, `"test"` or `"predict"`, which logs nothing.
+        phase: String. `"train"`, `"test"` or `"predict"` (which logs nothing).
 
     Returns:
-        Set of names, or `None` if they can't be known before a step: a step
-        or a model of the user's own may log anything.
+        Set of names, or `None` if they can't be known before a step has run: a
+        user-defined step or model may log anything.
     """
     if phase == "predict":
         return set()
@@ -41,10 +41,11 @@ def known_logs(model: Any, phase: str) -> set[str] | None:
 
 
 def may_log(model: Any, phase: str, name: str) -> bool:
-    """Says whether something may be logged under a name.
+    """Returns whether a phase may log something under a name.
 
-    Whether fit validates, Keras tells nobody: `val_loss` always may be. What
-    other callbacks add to the logs of an epoch is not in those of the end.
+    Keras does not reveal whether fit validates, so `val_loss` always may be
+    logged. Logs that other callbacks add at the end of an epoch are not among
+    the logs at the end of the phase.
 
     Args:
         model: A Keras model of any flavor.
@@ -57,12 +58,12 @@ def may_log(model: Any, phase: str, name: str) -> bool:
     names = {name}
     if phase == "train":
         names.add(name.removeprefix("val_"))
-    # Keras numbers the second metric of a name.
+    # Keras appends a number to the second metric of the same name.
     names |= {re.sub(r"_\d+$", "", one) for one in names}
     names |= {one.removeprefix("weighted_") for one in names}
     if names & known:
         return True
-    # With several outputs there is a log of each, after the output's name.
+    # With several outputs, each has its own log, prefixed with its name.
     several = not hasattr(model_info.symbolic(model, "output"), "shape")
     return several and any(
         one.endswith(f"_{log}") for one in names for log in known
@@ -72,8 +73,8 @@ def may_log(model: Any, phase: str, name: str) -> bool:
 def _names_of(metric: Any) -> set[str]:
     """Returns the names that Keras may give to a metric of `compile`.
 
-    Those of a class, given as itself or by its name, are not known before it
-    is made: then there are none.
+    The set is empty for a metric class (given as a class or by its name),
+    because its name is not known before the metric is made.
     """
     if isinstance(metric, str):
         return set() if metric != metric.lower() else {metric}
@@ -90,9 +91,9 @@ def _snake(name: str) -> str:
 
 
 def is_never_predicted(model: Any, metric: Any) -> bool:
-    """Says whether predict surely leaves a metric of the model as it is.
+    """Returns whether predict certainly never updates a metric of the model.
 
-    A step of the user's own may update it, and so may the call of a layer.
+    A user-defined step may update it, and so may the `call` of a layer.
     """
     if not all(compat.is_stock(model, m) for m in ("predict_step", "call")):
         return False

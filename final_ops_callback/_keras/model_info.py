@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What a run needs to know of a Keras model, and may do to it."""
+"""Reads facts about a Keras model that a run needs, and builds the model."""
 
 from __future__ import annotations
 
@@ -16,16 +16,19 @@ logger = logging.getLogger("final_ops_callback")
 
 
 def step_counter(model: Any) -> Any:
-    """Returns the variable by which a model counts its steps.
+    """Returns the variable in which a model counts its steps.
 
-    It is `optimizer.iterations`, but for gradient accumulation in Keras 3:
-    there it counts batches, and `iterations` is computed from it.
+    It is `optimizer.iterations`, except with gradient accumulation in Keras 3:
+    there the variable counts batches, and `iterations` is computed from it.
     """
     return step_counter_of(model.optimizer)
 
 
 def step_counter_of(optimizer: Any) -> Any:
-    """Returns the variable by which an optimizer counts, as `step_counter`."""
+    """Returns the variable in which an optimizer counts its steps.
+
+    `step_counter` does the same for the optimizer of a model.
+    """
     if compat.is_variable(optimizer.iterations):
         return optimizer.iterations
     variables = (
@@ -35,9 +38,10 @@ def step_counter_of(optimizer: Any) -> Any:
 
 
 def learning_rate_of(model: Any) -> Any:
-    """Returns the learning rate of a model's next step, as a schedule has it.
+    """Returns the learning rate of a model's next step.
 
-    A constant rate is a variable with a twin; that of a schedule has none.
+    A constant rate is a variable, which has a twin in the hook graph; the rate
+    of a schedule is computed and has no twin.
     """
     optimizer = model.optimizer
     schedule = optimizer_compat.schedule_of(optimizer)
@@ -47,7 +51,7 @@ def learning_rate_of(model: Any) -> Any:
 
 
 def steps_per_execution(model: Any) -> int:
-    """Returns how many steps one call of a model's step function makes."""
+    """Returns how many steps one call of a model's step function runs."""
     steps = getattr(model, "steps_per_execution", None)
     # Keras 2 has a variable, one for each replica, or `None` before compile.
     if isinstance(steps, tf.Variable):
@@ -56,10 +60,10 @@ def steps_per_execution(model: Any) -> int:
 
 
 def is_built(model: Any) -> bool:
-    """Says whether all variables of a model are there.
+    """Returns whether a model has all of its variables.
 
-    Nothing public lists all layers, also those inside of others. Without a
-    list, `built` alone would decide (tests/test_private_api.py notices a
+    No public attribute lists all layers with those inside of others. Without
+    the list, `built` alone would decide (tests/test_private_api.py notices a
     change).
     """
     return bool(model.built) and all(
@@ -68,16 +72,16 @@ def is_built(model: Any) -> bool:
 
 
 def data_spec(data: Any) -> Any:
-    """Returns what a batch looks like, without taking one.
+    """Returns the structure, shapes and dtypes of a batch without taking one.
 
     Args:
-        data: What a step function is called with: an iterator, or (predict
+        data: The argument of a step function: an iterator, or (in the predict
             of Keras 3) a list of batches.
     """
     spec = getattr(data, "element_spec", None)
     if spec is not None:
         return spec
-    # A batch itself: those that come may have other numbers of rows.
+    # A batch itself: later batches may have other numbers of rows.
     return tf.nest.map_structure(_of_any_length, data[0])
 
 
@@ -90,10 +94,10 @@ def _of_any_length(value: Any) -> Any:
 def build_for(model: Any, phase: str, batch_spec: Any) -> None:
     """Builds a model and its optimizers as their first batch would.
 
-    A model that only its own step can build is built by a trace of that step
-    which never runs; so are optimizers that only the step knows what to
-    update with. If that fails, too, the model stays as it is, with a warning:
-    its hooks see the variables that are there.
+    If only its own step can build a model, that step is traced, but not run.
+    The same is done for several optimizers, because only the step determines
+    which variables each of them updates. If that fails, too, a warning is
+    logged and the model stays as it is: hooks see the variables that exist.
 
     Args:
         model: A Keras model of any flavor.
@@ -115,9 +119,9 @@ def build_for(model: Any, phase: str, batch_spec: Any) -> None:
             errors.append(error)
     if errors:
         logger.warning(
-            "The model %r can't be built from its inputs (%s): hooks see the "
-            "%d variables that it has. Build it and its optimizers before the "
-            "call to show all.",
+            "The model %r can't be built from its inputs (%s): hooks see only "
+            "the %d variables that it has now. Build the model and its "
+            "optimizers before the call, so that hooks see all variables.",
             model.name,
             errors[0],
             len(model.variables),
@@ -146,7 +150,7 @@ def _trace_step(model: Any, phase: str, batch_spec: Any) -> None:
             return step(batch)
         return strategy.run(step, args=(batch,))
 
-    # As Keras itself does it: Keras 3 keeps autograph out.
+    # As Keras itself does: Keras 3 traces without autograph.
     autograph = compat.is_keras_2(model)
     with compat.strategy_scope(model):
         tf.function(run, autograph=autograph).get_concrete_function(batch_spec)
@@ -155,10 +159,10 @@ def _trace_step(model: Any, phase: str, batch_spec: Any) -> None:
 
 
 def build_metrics(model: Any, batch_spec: Any) -> None:
-    """Builds the metrics of a model, if no step has done it.
+    """Builds the metrics of a model, if no step has done so.
 
-    Keras 3 asks for their results at the end of an epoch, also of one in
-    which a hook let no step run. Nothing public builds them
+    Keras 3 reads their results at the end of an epoch, even of one in which a
+    hook let no step run. No public method builds them
     (tests/test_private_api.py notices a change).
 
     Args:
@@ -170,24 +174,25 @@ def build_metrics(model: Any, batch_spec: Any) -> None:
 
 
 def path_of(variable: Any) -> str:
-    """Returns the name that a variable has outside of a graph."""
+    """Returns the path (Keras 3) or the name (Keras 2) of a variable."""
     if not isinstance(variable, tf.Variable):
         return str(variable.path)
-    # The name of the first replica's part is that of all, and can be read
-    # also where the replicas have no value together.
+    # The variable of the first replica has the name of the whole variable,
+    # and can be read even where the replicas have no common value.
     return str(compat.components(variable)[0].name.partition(":")[0])
 
 
 def layers_by_path(model: Any) -> dict[str, Any]:
-    """Lists the layers of a model, those inside of other layers too.
+    """Lists the layers of a model, including those inside other layers.
 
     Args:
         model: A Keras model of any flavor.
 
     Returns:
-        Dict from the path of a layer (its name, that of the layer that it is
-        in before it) to the layer. Of two with one path, the first. Inputs
-        are not among them: Keras calls no such layer.
+        Dict from the path of a layer (its name, prefixed with the path of the
+        layer that contains it) to the layer. If two layers have the same path,
+        the first one is listed. Input layers are left out, because Keras never
+        calls them.
     """
     found: dict[str, Any] = {}
     seen = {id(model)}
@@ -214,28 +219,28 @@ def symbolic(layer: Any, side: str) -> Any:
         side: String. `"input"` or `"output"`.
 
     Returns:
-        A structure of symbolic tensors, of the first call if there were
-        several; `None` if there are none (as of a model whose class has a
-        `call` of its own).
+        A structure of symbolic tensors (those of the first call, if there were
+        several calls), or `None` if there are none, as for a model whose class
+        overrides `call`.
     """
     try:
         return getattr(layer, side)
     except (AttributeError, ValueError):
         pass
-    # A Sequential has lists alone, of one.
+    # A Sequential model has only lists of one tensor.
     several = getattr(layer, f"{side}s", None)
     return several[0] if several and len(several) == 1 else None
 
 
 def input_names(model: Any) -> list[str]:
-    """Returns the names of the inputs of a model, if it knows them."""
+    """Returns the names of a model's inputs; none if it has no known inputs."""
     return [tensor.name for tensor in getattr(model, "inputs", None) or ()]
 
 
 def log_names(model: Any) -> list[str]:
-    """Returns the names under which a model logs what `compile` was given.
+    """Returns the names under which the metrics of `compile` are logged.
 
-    A metric that a step makes by itself may log more.
+    Metrics that a step makes by itself may add other logs.
 
     Args:
         model: A Keras model of any flavor.
@@ -258,7 +263,7 @@ def _own_name(metric: Any) -> str | None:
 
 
 def is_dense(tensor: Any) -> bool:
-    """Says whether a tensor, symbolic or not, is a dense one."""
+    """Returns whether a tensor, symbolic or not, is dense."""
     if getattr(tensor, "sparse", False) or getattr(tensor, "ragged", False):
         return False
     # Keras 2 has a type of its own for each kind of symbolic tensor.
@@ -274,23 +279,23 @@ def is_dense(tensor: Any) -> bool:
 
 
 def replicas(model: Any) -> int:
-    """Returns on how many replicas a step of the model runs."""
+    """Returns the number of replicas on which a step of the model runs."""
     strategy = getattr(model, "distribute_strategy", None)
     return 1 if strategy is None else int(strategy.num_replicas_in_sync)
 
 
 def unpacked(model: Any, data: Any) -> tuple[Any, Any, Any]:
-    """Returns features, labels and sample weights of a batch.
+    """Returns the features, labels and sample weights of a batch.
 
     Args:
         model: A Keras model of any flavor.
-        data: What its step gets.
+        data: The batch that its step is called with.
 
     Returns:
-        Tuple of three structures; `None` for what is not there.
+        Tuple of three structures; `None` for each one that is missing.
     """
     flavor = compat.flavor_of(model)
     try:
         return flavor.utils.unpack_x_y_sample_weight(data)
-    except ValueError:  # the model's own step knows what it is
+    except ValueError:  # only the model's own step can unpack the batch
         return None, None, None

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What differs between the optimizers of Keras 2, Keras 3 and tf_keras."""
+"""Hides the differences between optimizers of Keras 2, Keras 3 and tf_keras."""
 
 from __future__ import annotations
 
@@ -26,15 +26,15 @@ def is_optimizer(value: Any) -> bool:
 
 
 def inner_of(optimizer: Any) -> Any:
-    """Returns the optimizer that updates: the one inside of a loss scale."""
+    """Returns the optimizer that updates: the one inside a loss scale."""
     return getattr(optimizer, "inner_optimizer", optimizer)
 
 
 def name_of(optimizer: Any) -> str:
     """Returns the name of an optimizer.
 
-    In Keras 2, that of a loss scale is the name of the one inside, and the
-    legacy optimizers have theirs in their configuration only.
+    In Keras 2, a loss-scale optimizer takes the name of the optimizer inside
+    it, and the legacy optimizers have their name only in their configuration.
     """
     for one in (optimizer, inner_of(optimizer)):
         if name := getattr(one, "name", None):
@@ -43,9 +43,9 @@ def name_of(optimizer: Any) -> str:
 
 
 def uncounted_name(optimizer: Any) -> str:
-    """Returns the name that the first optimizer of a kind gets by itself.
+    """Returns the default name of the first optimizer of a class.
 
-    Keras 3 calls the next one `adam_1`; Keras 2 calls all of them `Adam`.
+    Keras 3 names the next one `adam_1`; Keras 2 names all of them `Adam`.
     """
     kind = type(optimizer).__name__
     if not hasattr(optimizer, "apply"):
@@ -55,7 +55,7 @@ def uncounted_name(optimizer: Any) -> str:
 
 
 def is_legacy(optimizer: Any) -> bool:
-    """Returns whether it is one of Keras 2's `optimizers.legacy`."""
+    """Returns whether an optimizer is one of Keras 2's `optimizers.legacy`."""
     return hasattr(inner_of(optimizer), "get_slot_names")
 
 
@@ -66,7 +66,7 @@ def is_built(optimizer: Any) -> bool:
     (tests/test_private_api.py notices a change).
     """
     if is_legacy(optimizer):
-        # They appear with the first update, besides the count of steps.
+        # The slots appear with the first update, beside the count of steps.
         return len(inner_of(optimizer).weights) > 1
     return not hasattr(optimizer, "build") or bool(
         getattr(optimizer, "built", False)
@@ -78,7 +78,7 @@ def is_built(optimizer: Any) -> bool:
 def build(optimizer: Any, variables: Any) -> None:
     """Makes the slots of an optimizer for variables.
 
-    Nothing public does it for the legacy optimizers
+    No public method does this for the legacy optimizers
     (tests/test_private_api.py notices a change).
     """
     if is_legacy(optimizer):
@@ -90,7 +90,8 @@ def build(optimizer: Any, variables: Any) -> None:
 def momentums_of(optimizer: Any) -> list[Any]:
     """Returns the slots in which Keras's own SGD keeps its momentum.
 
-    A subclass that updates in another way keeps there what nobody knows.
+    The list is empty for a subclass that overrides the update: the meaning of
+    its slots is unknown.
     """
     flavor = compat.flavor_of(optimizer)
     if is_legacy(optimizer):
@@ -114,8 +115,9 @@ def momentums_of(optimizer: Any) -> list[Any]:
 def slot_scope(optimizer: Any) -> contextlib.AbstractContextManager[Any]:
     """Returns the name scope in which Keras itself builds an optimizer.
 
-    Keras 2 builds it in the first step, in a scope of the optimizer's name,
-    from which the slots get theirs; Keras 3 enters one in `build`.
+    Keras 2 builds an optimizer in the first step, in a scope with the
+    optimizer's name, which becomes part of the names of the slots. Keras 3
+    enters such a scope in `build`.
     """
     if hasattr(optimizer, "apply"):
         return contextlib.nullcontext()
@@ -123,11 +125,12 @@ def slot_scope(optimizer: Any) -> contextlib.AbstractContextManager[Any]:
 
 
 def schedule_of(optimizer: Any) -> Any:
-    """Returns the schedule of the learning rate, where only this gives it.
+    """Returns the learning rate schedule, if the rate can't be read without it.
 
-    Keras 2 hands out a variable that holds the rate of the step before;
-    nothing public has the schedule itself (tests/test_private_api.py notices
-    a change). Keras 3 hands out the rate of the next step.
+    `learning_rate` in Keras 2 is a variable that holds the rate of the
+    previous step; no public attribute has the schedule itself
+    (tests/test_private_api.py notices a change). `learning_rate` in Keras 3 is
+    the rate of the next step.
 
     Args:
         optimizer: An optimizer of any flavor.
@@ -146,13 +149,13 @@ def schedule_of(optimizer: Any) -> Any:
 
 
 def rate_of_next(optimizer: Any) -> Any:
-    """Returns the learning rate of the update that comes.
+    """Returns the learning rate of the next update.
 
-    The legacy optimizers of Keras 2 have a `decay`, by which they divide the
-    rate that they hand out (tests/test_private_api.py notices a change).
+    The legacy optimizers of Keras 2 have a `decay`, and their updates divide
+    `learning_rate` accordingly (tests/test_private_api.py notices a change).
 
     Args:
-        optimizer: An optimizer of any version.
+        optimizer: An optimizer of any flavor.
 
     Returns:
         Scalar tensor or variable.
@@ -166,25 +169,26 @@ def rate_of_next(optimizer: Any) -> Any:
 
 
 def gradients_given(optimizer: Any) -> tuple[str, Callable[..., Any]]:
-    """Returns the method that gives an optimizer its gradients.
+    """Returns the method that receives the gradients of an optimizer.
 
     Args:
         optimizer: An optimizer of any flavor.
 
     Returns:
-        Pair of the name of the method and a function of its arguments. That
-        returns a list of triples (the gradient, its variable, whether it is
-        that of all replicas already), and the arguments to go on with: one
-        of them may be an iterator. Gradients of a scaled loss are scaled
-        back.
+        Pair of the name of the method and a function of its arguments. The
+        function returns a list of triples (the gradient, its variable, whether
+        it is already aggregated over all replicas), and the arguments to call
+        the method with, because one of the originals may be an iterator. The
+        gradients of a scaled loss are unscaled.
     """
 
     def of_apply(
         grads: Any, trainable_variables: Any = None, **kwargs: Any
     ) -> Any:
         grads = list(grads)
-        # Keras 3 lets them out for those that it was built with; nothing
-        # public has these (tests/test_private_api.py notices a change).
+        # In Keras 3 the variables may be omitted: then they are the ones that
+        # the optimizer was built with, which no public attribute lists
+        # (tests/test_private_api.py notices a change).
         variables = trainable_variables
         if variables is None:
             variables = optimizer._trainable_variables

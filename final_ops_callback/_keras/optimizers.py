@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The optimizers of a Keras model: which train it, what their slots mean."""
+"""Finds the optimizers of a Keras model, and converts their slots to v1's."""
 
 from __future__ import annotations
 
@@ -21,24 +21,25 @@ _TRACED = "_final_ops_callback_traced"
 
 
 def optimizers_of(model: Any) -> dict[str, Any]:
-    """Lists the optimizers that stand on a model.
+    """Lists the optimizers that are attributes of a model.
 
-    A step of the user's own (that of a GAN, say) updates with optimizers
-    which are attributes of the model, alone or in lists and dicts. The one of
+    A user-defined step (of a GAN, for example) updates with optimizers that
+    are attributes of the model, alone or in lists and dicts. The optimizer of
     `compile` may never be used then.
 
     Args:
         model: A Keras model of any flavor.
 
     Returns:
-        Dict from the name that each has in a graph to the optimizer. That of
-        `compile` comes first, if there is one.
+        Dict from the name of each optimizer in a graph to the optimizer. The
+        optimizer of `compile` comes first, if there is one.
     """
     own = getattr(model, "optimizer", None)
     found: dict[int, tuple[str, Any]] = {}
     if own is not None:
         found[id(own)] = graph_name(own, ""), own
-    # TensorFlow lists all that a model tracks in attributes of its own.
+    # Private attributes come last: TensorFlow uses some of them to list
+    # everything that a model tracks.
     attributes = sorted(vars(model), key=lambda name: name.startswith("_"))
     for attribute in attributes:
         value = vars(model)[attribute]
@@ -68,15 +69,15 @@ def _leaves(value: Any) -> Iterator[Any]:
 def graph_name(optimizer: Any, attribute: str) -> str:
     """Returns the name of an optimizer in a graph.
 
-    Keras 3 counts the optimizers of a process that nobody named: the second
-    Adam is `adam_1`. A name in a graph must not depend on how many were made
-    before, or a checkpoint would not restore.
+    Keras 3 numbers the unnamed optimizers of a process: the second Adam is
+    `adam_1`. A name in a graph must not depend on how many optimizers were
+    made before, or a checkpoint could not be restored.
 
     Args:
         optimizer: An optimizer of any flavor.
-        attribute: String. The attribute of the model that it is found under,
-            which names one that has no name of its own. `""` for that of
-            `compile`, which is called by its kind.
+        attribute: String. The attribute of the model that holds the optimizer,
+            which names an unnamed one. `""` for the optimizer of `compile`,
+            which then gets the name of its class.
     """
     name = optimizer_compat.name_of(optimizer)
     inner = optimizer_compat.inner_of(optimizer)
@@ -92,10 +93,10 @@ def _is_counted(name: str, kind: str) -> bool:
 
 
 def graph_path(path: str, optimizer: Any, name: str) -> str:
-    """Returns the path of a variable of an optimizer, by its name in a graph.
+    """Returns the path of an optimizer's variable in a graph.
 
     Args:
-        path: String. The path that Keras has given it.
+        path: String. The path that Keras gave the variable.
         optimizer: The optimizer.
         name: String. The name of the optimizer in the graph.
     """
@@ -103,12 +104,12 @@ def graph_path(path: str, optimizer: Any, name: str) -> str:
     for one in (optimizer, inner):
         given = optimizer_compat.name_of(one)
         head, _, rest = path.partition("/")
-        # Keras 2 counts the scopes of its slots, if a step makes them.
+        # Keras 2 numbers the scopes of its slots, if a step makes them.
         if rest and _is_counted(head, given):
             return f"{name if one is inner else graph_name(one, '')}/{rest}"
     if "/" in path:
         return path
-    # One of Nadam has no name in Keras 3, which counts those that have none.
+    # One variable of Nadam is unnamed in Keras 3, which numbers such variables.
     return f"{name}/{re.sub(r'^variable_[0-9]+$', 'variable', path)}"
 
 
@@ -121,19 +122,20 @@ def variables_of(optimizer: Any) -> list[Any]:
 def build(model: Any) -> bool:
     """Makes the slots of `compile`'s optimizer, which Keras makes in a step.
 
-    A v1 hook finds them in `begin`, as it did under v1.
+    A v1 hook expects the slots in `begin`, where v1 had them.
 
     Args:
         model: A built Keras model of any flavor.
 
     Returns:
-        Whether they were made now.
+        Whether this call made the slots.
     """
     optimizer: Any = getattr(model, "optimizer", None)
     if optimizer is None or optimizer_compat.is_built(optimizer):
         return False
     if len(optimizers_of(model)) > 1:
-        # A trace of the step has built those that train: this one does not.
+        # A trace of the step has built all optimizers that train: this one
+        # does not.
         return False
     with compat.strategy_scope(model), optimizer_compat.slot_scope(optimizer):
         optimizer_compat.build(optimizer, model.trainable_variables)
@@ -141,13 +143,13 @@ def build(model: Any) -> bool:
 
 
 def averages_of(model: Any) -> list[tuple[Any, Any]]:
-    """Returns the moving averages that an optimizer of Keras 2 keeps.
+    """Returns the moving averages of weights that a Keras 2 optimizer keeps.
 
     Args:
         model: A model of Keras 2 whose optimizer has its slots.
 
     Returns:
-        List of pairs of an average and the weight that it follows.
+        List of pairs of a moving average and its weight.
     """
     optimizer = optimizer_compat.inner_of(model.optimizer)
     if not getattr(optimizer, "use_ema", False):
@@ -159,8 +161,8 @@ def averages_of(model: Any) -> list[tuple[Any, Any]]:
 def unbuilt(model: Any) -> bool:
     """Returns whether only a step of the model can make some of its slots.
 
-    That is so if it has several optimizers: which variables each of them
-    updates, and whether it ever does, the step alone knows.
+    This is true if the model has several optimizers: only the step determines
+    which variables each of them updates, if any.
     """
     optimizers = optimizers_of(model)
     return (
@@ -177,25 +179,26 @@ def note_traced(model: Any) -> None:
 
 
 def _was_traced(model: Any, optimizers: dict[str, Any]) -> bool:
-    # By identity: Keras 3 compares optimizers by nothing else.
+    # By identity, because Keras 3 defines no other equality of optimizers.
     traced = [ref() for ref in vars(model).get(_TRACED, ())]
     now = list(optimizers.values())
     return len(traced) == len(now) and all(map(operator.is_, traced, now))
 
 
 def meanings_of(optimizer: Any, written: list[Momentum]) -> dict[int, Momentum]:
-    """Returns how slots are converted that v1 kept with another value.
+    """Returns the conversions of the slots whose values differ from v1's.
 
-    The slots of all other optimizers that both have hold the same values
-    (tests/_keras/test_v1_slots.py compares them).
+    The slots of all other optimizers that both Keras and v1 have hold the same
+    values (tests/_keras/test_v1_slots.py compares them).
 
     Args:
         optimizer: An optimizer of any flavor.
-        written: List to which the ones are added that are written. Each has
-            to be completed right before the next step.
+        written: List to which each conversion is added when its slot is
+            written. `complete` of each has to be called right before the next
+            step.
 
     Returns:
-        Dict from the identity of a variable of the optimizer to its meaning.
+        Dict from the `id` of a variable of the optimizer to its conversion.
     """
     inner = optimizer_compat.inner_of(optimizer)
     return {
@@ -205,11 +208,11 @@ def meanings_of(optimizer: Any, written: list[Momentum]) -> dict[int, Momentum]:
 
 
 class Momentum:
-    """The momentum of Keras's SGD, as v1 kept it.
+    """A conversion of the momentum of Keras's SGD to and from v1's values.
 
     v1's momentum added up gradients, and its update multiplied the sum by the
-    rate. Keras adds up updates: minus the rate times what v1 kept. So what a
-    hook writes is worth the rate of the step that comes.
+    learning rate. Keras adds up updates: minus the rate times v1's value. So a
+    value that a hook writes is converted with the rate of the next step.
 
     Args:
         optimizer: The optimizer.
@@ -226,22 +229,22 @@ class Momentum:
         self._value: tf.Tensor | None = None
 
     def to_v1(self, value: tf.Tensor) -> tf.Tensor:
-        """Returns what v1 kept, for what Keras keeps."""
+        """Converts a value of Keras's slot to the value that v1 kept."""
         rate = self._rate(value.dtype)
         self._warn_of_no_rate(rate, value, "is given as 0")
         return tf.math.divide_no_nan(-value, rate)
 
     def from_v1(self, value: tf.Tensor) -> tf.Tensor:
-        """Returns what Keras keeps, for what v1 kept."""
+        """Converts a value that v1 kept to the value of Keras's slot."""
         self._value = value
         self._written.append(self)
         return -self._rate(value.dtype) * value
 
     def complete(self) -> None:
-        """Converts what was written with the rate of the step that comes.
+        """Converts the value that was written with the rate of the next step.
 
-        It may be another one than when it was written: a checkpoint is
-        restored before a scheduler has set the rate of the first epoch.
+        The rate may have changed since the write: a checkpoint is restored
+        before a scheduler sets the rate of the first epoch.
         """
         value, self._value = self._value, None
         if value is not None:
@@ -258,9 +261,9 @@ class Momentum:
     ) -> None:
         if rate == 0 and tf.reduce_any(value != 0):
             logger.warning(
-                "The learning rate of %r is 0, and Keras keeps the rate times "
-                "what v1 kept of the momentum: it %s. Save and restore while "
-                "there is a rate.",
+                "The learning rate of %r is 0, and Keras keeps the momentum "
+                "multiplied by it: the momentum %s. Save and restore while "
+                "the rate is not 0.",
                 self._optimizer.name,
                 what_happens,
             )

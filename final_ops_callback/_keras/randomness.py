@@ -1,10 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Whether the step of a model may hold state of its own trace.
+"""Finds out whether the step of a model may draw random numbers.
 
 A random operation of TensorFlow keeps its state in the compiled function, and
 Keras 2 draws the seeds of its layers when it compiles one. Two functions for
-the same step, one with and one without extra outputs, would draw other
-numbers than the one of a run without hooks. Such a model gets one function.
+the same step, one with and one without extra outputs, would draw different
+numbers from the single function of a run without hooks. So such a model gets
+only one function.
 """
 
 from __future__ import annotations
@@ -20,7 +21,8 @@ from final_ops_callback._keras import compat
 from final_ops_callback._keras import model_info
 from final_ops_callback._keras import optimizer_compat
 
-# Whose code is known: it draws no random numbers but where it says so.
+# The packages whose code is known: it draws random numbers only where it is
+# documented to.
 _KNOWN = frozenset(
     ("final_ops_callback", "keras", "numpy", "tensorflow", "tf_keras")
 ) | frozenset(sys.stdlib_module_names)
@@ -52,7 +54,7 @@ def _parts(model: Any) -> Iterator[Any]:
 
 
 def _called_by(part: Any) -> Iterator[Any]:
-    """Yields what a part was given to call: an activation, a regularizer."""
+    """Yields the callables that a part holds: an activation, a regularizer."""
     values = list(getattr(part, "__dict__", {}).values())
     # A legacy optimizer of Keras 2 has its schedule in a dict.
     values += [v for one in values if type(one) is dict for v in one.values()]
@@ -71,10 +73,10 @@ def _optimizers(model: Any) -> Iterator[Any]:
 
 
 def _is_of_the_user(part: Any) -> bool:
-    """Returns whether code that nobody here knows belongs to a part."""
+    """Returns whether a part may run code from outside the known packages."""
     if part is None or isinstance(part, str | dict):
         return False
-    # Keras makes them of any function, also of `tf.nn.dropout`.
+    # Keras makes these of any function, even of `tf.nn.dropout`.
     if type(part).__name__.endswith(("Lambda", "ClassMethod")):
         return True
     kind = part if hasattr(part, "__qualname__") else type(part)
@@ -82,7 +84,7 @@ def _is_of_the_user(part: Any) -> bool:
 
 
 def _draws_in_keras_2(part: Any) -> bool:
-    # Layers that draw have a generator; nothing public names them. Nadam
-    # counts its updates in Python, once in each trace.
+    # Layers that draw random numbers share a base class, which is not public.
+    # Nadam counts its updates in Python, once in each trace.
     names = {kind.__name__ for kind in type(part).__mro__}
     return "BaseRandomLayer" in names or "Nadam" in names

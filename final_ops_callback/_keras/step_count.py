@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Which variable counts the steps of a training: the global step of hooks."""
+"""Finds the variable that counts the training steps: the hooks' global step."""
 
 from __future__ import annotations
 
@@ -25,17 +25,17 @@ _COUNTER = "_final_ops_callback_step"
 
 @dataclasses.dataclass
 class _MadeCounter:
-    """A counter for a model whose compiled optimizer does not train it.
+    """A step counter for a model whose compiled optimizer does not train it.
 
     Attributes:
         variable: The `tf.Variable` that counts.
         compiled_with: Weak reference to the optimizer of `compile`.
-        steps: Integer. How many steps were counted while hooks ran.
-        moved: Dict from the id of an optimizer's count to how far it moved
-            in these steps.
-        marks: Dict from the same ids to the counts after the last of them.
-        counted_by: Weak reference to the `StepCount` that counts for all: the
-            first of those that watch the same steps.
+        steps: Integer. The number of steps counted while hooks ran.
+        moved: Dict from the id of an optimizer's count to the amount by which
+            it increased in these steps.
+        marks: Dict from the same ids to the counts after the last such step.
+        counted_by: Weak reference to the `StepCount` that counts: the first of
+            those that watch the same steps.
     """
 
     variable: tf.Variable
@@ -48,13 +48,13 @@ class _MadeCounter:
     def steps_since(self, counts: dict[int, int]) -> int | None:
         """Returns how many steps ran since the last one that was counted.
 
-        The optimizer that moves most tells: others may wait for some steps.
+        The optimizer whose count increased most decides: others may skip steps.
 
         Args:
-            counts: Dict from the ids to the counts now.
+            counts: Dict from the ids to the current counts.
 
         Returns:
-            Integer, or `None` if no optimizer has moved in a counted step.
+            Integer, or `None` if no count increased in a counted step.
         """
         known = [key for key in counts if self.moved.get(key)]
         if not known:
@@ -77,10 +77,10 @@ def step_of(model: Any) -> int:
     """Returns the number of steps that a model was trained for.
 
     The batch index is not a step count (it jumps with `steps_per_execution`),
-    `optimizer.iterations` is. A model without an optimizer is at step 0.
+    but `optimizer.iterations` is. A model without an optimizer is at step 0.
 
     Args:
-        model: A Keras model of any version.
+        model: A Keras model of any flavor.
     """
     made = _made_counter(model) if hasattr(model, "__dict__") else None
     if made is not None:
@@ -92,22 +92,23 @@ def step_of(model: Any) -> int:
 def made_counter(model: Any) -> Any:
     """Returns the variable that counts in place of the compiled optimizer.
 
-    It is brought up to date: steps may have run without hooks.
+    The variable is brought up to date, because steps may have run without
+    hooks.
 
     Args:
-        model: A Keras model of any version, of which a run with hooks begins.
+        model: A Keras model of any flavor, at the begin of a run with hooks.
 
     Returns:
-        The `tf.Variable`, or `None`: nearly always the optimizer that
-        `compile` was given counts. After another `compile`, that is found
-        out anew.
+        The `tf.Variable`, or `None` if the optimizer of `compile` counts, as
+        it nearly always does. This is determined again after another
+        `compile`.
     """
     made, counts = _made_counter(model), _counts(model)
     if made is not None:
         made.variable.assign_add(made.steps_since(counts) or 0)
         made.marks = counts
         return made.variable
-    # A `train_step` of the user's own may have trained with others already.
+    # A user-defined `train_step` may have trained with others already.
     others = [count for count in counts.values() if count]
     if not others or compat.is_stock(model, "train_step"):
         return None
@@ -120,15 +121,15 @@ def made_counter(model: Any) -> Any:
 class StepCount:
     """Counts the steps of a run, if the compiled optimizer does not.
 
-    Whether it does shows in the first step: a `train_step` of the user's own
-    may train with other optimizers, or with none. Then a variable is made
-    that counts the steps that run.
+    The first step shows whether it does: a user-defined `train_step` may train
+    with other optimizers, or with none. If it does not, a variable is made
+    that counts the steps.
 
     Args:
-        model: A Keras model of any version.
-        stride: Integer. How many steps one call of its step function makes.
+        model: A Keras model of any flavor.
+        stride: Integer. How many steps one call of its step function runs.
         steps: Integer or `None`. How many steps an epoch has, if that is
-            known: its last call may make fewer.
+            known: the last call of an epoch may run fewer.
 
     Attributes:
         is_known: Boolean. Whether it is known which variable counts.
@@ -158,8 +159,8 @@ class StepCount:
         """Counts a step that ran.
 
         Returns:
-            The variable that counts from now on, if it is another one than
-            before the first step; else `None`.
+            The variable that counts from now on, if it is not the same as
+            before the first step; otherwise `None`.
         """
         if self.is_known:
             if self._made is not None and self._counts_for_all(self._made):
@@ -173,7 +174,7 @@ class StepCount:
             if had_made and self._own_before is not None:
                 return compat.backing(_iterations(self._model.optimizer))
             return None
-        # Another callback may have made one in this very step.
+        # Another callback may have made a counter in this same step.
         self._made = self._made or _made_counter(self._model)
         if self._made is None:
             if self._may_have_skipped():
@@ -181,22 +182,22 @@ class StepCount:
             self._say_so()
             self._made = _keep_new(self._model, self._own_before)
         if self._counts_for_all(self._made):
-            # What moved in the first step is seen from before it.
+            # The counts from before the first step show what it changed.
             self._made.marks = self._before
             self._count(self._made)
         return None if had_made else self._made.variable
 
     @property
     def counts(self) -> bool:
-        """Whether the steps to come have to be counted."""
+        """Whether the next steps have to be counted."""
         return not self.is_known or self._made is not None
 
     def end(self) -> None:
-        """Counts no more: the run is over."""
+        """Ends the counting, because the run is over."""
         self._is_over = True
 
     def _counts_for_all(self, made: _MadeCounter) -> bool:
-        """Returns whether this one counts, and not that of another callback."""
+        """Returns whether this object counts, and not another callback's."""
         counting = made.counted_by()
         if counting is None or counting._is_over:
             made.counted_by = weakref.ref(self)
@@ -214,7 +215,7 @@ class StepCount:
     def _steps_that_ran(
         self, made: _MadeCounter, counts: dict[int, int]
     ) -> int:
-        """Returns how many steps the last call of the step function made."""
+        """Returns how many steps the last call of the step function ran."""
         steps = self._stride
         if self._steps is not None:
             steps = min(steps, self._steps - self._ran)
@@ -225,7 +226,7 @@ class StepCount:
         return steps
 
     def _may_have_skipped(self) -> bool:
-        """Returns whether a loss scale may have left the update out."""
+        """Returns whether a loss scale may have skipped the update."""
         optimizer = self._model.optimizer
         others = len(optimizers.optimizers_of(self._model)) > 1
         is_scaled = optimizer_compat.inner_of(optimizer) is not optimizer
@@ -233,10 +234,10 @@ class StepCount:
 
     def _say_so(self) -> None:
         logger.warning(
-            "The first step of %r did not move the step of the optimizer "
-            "that compile was given: global_step counts the steps that "
-            "ran, and learning_rate:0 trains nothing. Its optimizers are "
-            "%s.",
+            "The first step of %r did not increase the step of the optimizer "
+            "that compile was given: global_step counts the steps that run, "
+            "and feeding learning_rate:0 has no effect. The model's "
+            "optimizers are %s.",
             self._model.name,
             list(optimizers.optimizers_of(self._model)),
         )
@@ -252,7 +253,7 @@ def _made_counter(model: Any) -> _MadeCounter | None:
 def _keep_new(model: Any, value: int) -> _MadeCounter:
     """Makes a counter, and keeps it with the model until another compile.
 
-    Not by `setattr`, because Keras tracks what is set on a model.
+    It is stored without `setattr`, because Keras would track it then.
     """
     variable = tf.Variable(
         value, dtype=tf.int64, trainable=False, name=_COUNTER
@@ -267,7 +268,7 @@ def _iterations(optimizer: Any) -> Any:
 
 
 def _counts(model: Any) -> dict[int, int]:
-    """Returns the counts of all optimizers that a model has on itself."""
+    """Returns the counts of all optimizers that are attributes of a model."""
     found = [
         compat.backing(optimizer.iterations)
         for optimizer in optimizers.optimizers_of(model).values()

@@ -65,11 +65,11 @@ def make_another(model: Any, phase: str) -> Callable[..., Any]:
 def was_traced(function: Any) -> bool:
     """Returns whether a step function of a model was ever traced.
 
-    That of Keras 3 calls a `tf.function` of its own, which nothing public
-    leads to (tests/test_private_api.py notices a change).
+    The step function of Keras 3 calls an inner `tf.function`, which no public
+    attribute leads to (tests/test_private_api.py notices a change).
 
     Args:
-        function: What a model has as `train_function`, say.
+        function: A step function, such as the `train_function` of a model.
     """
     cells = getattr(function, "__closure__", None) or ()
     inner = [cell.cell_contents for cell in cells]
@@ -81,10 +81,10 @@ def was_traced(function: Any) -> bool:
 
 
 def takes_function_early(model: Any) -> bool:
-    """Returns whether evaluate takes its function before callbacks begin.
+    """Returns whether evaluate looks up its function before callbacks begin.
 
-    Keras 2 does; what stands in its place has to stand there already. Keras 3
-    looks its function up anew at each step.
+    Keras 2 does, so a replacement of the function has to be in place by then.
+    Keras 3 looks up the function again in each step.
 
     Args:
         model: A Keras model of any flavor.

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Symbolic Keras tensors: what they are computed from, and their values."""
+"""Computes the values of symbolic Keras tensors."""
 
 from __future__ import annotations
 
@@ -23,18 +23,18 @@ def together(
 ) -> list[list[Any]]:
     """Divides symbolic tensors into groups that are computed together.
 
-    One forward pass computes all, if one Keras model can hold them: not those
-    of two flavors of Keras, and not those of two models that have different
-    layers of one name.
+    One forward pass computes a group, if one Keras model can hold its tensors.
+    A model can't hold tensors of two flavors of Keras, nor those of two models
+    that have different layers with the same name.
 
     Args:
         symbolic: List of symbolic Keras tensors, each of which `model_of`
-            takes alone.
-        inputs_of: Function from a symbolic tensor to those it is computed
-            from.
+            accepts alone.
+        inputs_of: Function from a symbolic tensor to the symbolic tensors that
+            it is computed from.
 
     Returns:
-        List of lists.
+        List of groups, each a list of symbolic tensors.
     """
     groups: list[list[Any]] = []
     for flavor in dict.fromkeys(map(compat.flavor_of, symbolic)):
@@ -70,17 +70,17 @@ def model_of(symbolic: list[Any], keys: list[Any]) -> Any:
         keys: List of the symbolic tensors that are fed.
 
     Returns:
-        The model, `None` if all are fed.
+        The model, or `None` if all tensors are fed.
 
     Raises:
-        ValueError: No model can hold them.
+        ValueError: One model can't hold all of the tensors.
     """
     fed = {id(key) for key in keys}
     # As a dict, because Keras 3 unpacks a list of one output.
     missing = {str(i): t for i, t in enumerate(symbolic) if id(t) not in fed}
     if not missing:
         return None
-    # With a name, because Keras counts the models that get one from it.
+    # With a name, because Keras numbers the models that it names by itself.
     model = compat.flavor_of(symbolic[0]).Model
     return model(keys, missing, name="final_ops")
 
@@ -92,8 +92,8 @@ def evaluate_symbolic(
 
     Args:
         symbolic: List of symbolic Keras tensors: one group of `together`.
-        feeds: List of pairs of a symbolic input and its value, an array with
-            the shape and a dtype that converts to that of the input.
+        feeds: List of pairs of a symbolic input and its value: an array with
+            the shape of the input, and a dtype that converts to its dtype.
 
     Returns:
         List of tensors in the order of `symbolic`. Layers run in inference
@@ -103,7 +103,7 @@ def evaluate_symbolic(
     inputs = [as_fed(value, key) for key, value in feeds]
     model = model_of(symbolic, keys)
     outputs = {} if model is None else model(inputs, training=False)
-    # A tensor that is fed is worth what is fed, as in a v1 session.
+    # The value of a tensor that is fed is the fed value, as in a v1 session.
     fed = {id(key): value for key, value in zip(keys, inputs, strict=True)}
     return [
         fed[id(tensor)] if id(tensor) in fed else outputs[str(index)]
@@ -112,12 +112,12 @@ def evaluate_symbolic(
 
 
 def distinct(items: Iterable[Any]) -> list[Any]:
-    """Returns the items without repetitions, told apart by identity."""
+    """Returns the items without repetitions, compared by identity."""
     return list({id(item): item for item in items}.values())
 
 
 def as_fed(value: Any, symbolic: Any) -> Any:
-    """Converts what is fed for a symbolic tensor to a tensor of its dtype."""
+    """Converts the value fed for a symbolic tensor to a tensor of its dtype."""
     flavor = compat.flavor_of(symbolic)
     if hasattr(flavor, "ops"):
         return flavor.ops.convert_to_tensor(value, dtype=symbolic.dtype)

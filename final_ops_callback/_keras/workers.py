@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What the workers of one training have to agree on: whether it goes on.
+"""Lets the workers of one training agree on whether to continue.
 
-Each worker waits in every step for the others. One that stops alone, or whose
-hook fails, would leave them waiting for good.
+Each worker waits in every step for the others. If one worker stopped alone, or
+one of its hooks failed, the others would wait forever.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from final_ops_callback.errors import StrategyError
 from final_ops_callback.errors import WorkerError
 
 # How long the first agreement may take, in seconds: a worker may restore a
-# large checkpoint before. Later ones end when the strategy finds a worker dead.
+# large checkpoint first. Later ones end when the strategy finds a dead worker.
 FIRST_AGREEMENT_SECONDS = 600.0
 
 _GO, _STOP, _FAILED = 0, 1, 1_000_000
@@ -25,7 +25,7 @@ _KEPT = "_final_ops_callback_sum"
 
 
 def is_multi_worker(model: Any) -> bool:
-    """Says whether a model trains in more processes than this one."""
+    """Returns whether a model trains in several processes."""
     strategy = getattr(model, "distribute_strategy", None)
     if strategy is None or strategy.num_replicas_in_sync == 1:
         return False
@@ -34,13 +34,13 @@ def is_multi_worker(model: Any) -> bool:
 
 
 def refuse_servers(model: Any) -> None:
-    """Refuses a strategy whose steps run elsewhere, and later.
+    """Refuses a parameter server strategy: its steps run elsewhere, and later.
 
     Args:
         model: A Keras model of any flavor.
 
     Raises:
-        StrategyError: Its variables are on parameter servers.
+        StrategyError: The model's variables are on parameter servers.
     """
     strategy = getattr(model, "distribute_strategy", None)
     if isinstance(strategy, tf.distribute.ParameterServerStrategy):
@@ -54,27 +54,29 @@ def refuse_servers(model: Any) -> None:
 
 
 def refuse_inside(model: Any, names: Iterable[str]) -> None:
-    """Refuses to take out of a step what Keras would reduce.
+    """Refuses to fetch values from inside a step of several workers.
 
     Args:
         model: A Keras model of any flavor.
-        names: Iterable of the names of what is wanted.
+        names: Iterable of the names of the step tensors to fetch.
 
     Raises:
-        StepTensorError: Something is wanted, and there are several workers.
+        StepTensorError: There are names, and there are several workers.
     """
     wanted = sorted(names)
     if wanted and is_multi_worker(model):
         raise StepTensorError(
-            "Keras reduces what the steps of several workers return, so their "
-            "parts can't be put together",
+            "Keras reduces what the steps of several workers return, so the "
+            "values of the workers can't be put together",
             f"fetch of {wanted} on several workers",
             "Fetch what the step logs: 'logs/loss:0'.",
         )
 
 
 class Workers:
-    """Agrees with the other workers. Each has to take part each time.
+    """This worker's side of the agreements between all workers.
+
+    Every worker has to take part in every agreement.
 
     Args:
         model: A Keras model that trains in several processes.
@@ -85,14 +87,14 @@ class Workers:
         self._all = _sum_over_workers(self._strategy)
 
     def meet(self, failed: bool = False) -> None:
-        """Awaits the others for the first time.
+        """Waits for the other workers for the first time.
 
         Args:
-            failed: Boolean. Whether the hooks of this one failed to begin.
+            failed: Boolean. Whether the hooks of this worker failed to begin.
                 Defaults to `False`.
 
         Raises:
-            WorkerError: They don't come, or do something else.
+            WorkerError: The others don't arrive, do something else, or failed.
         """
         options = tf.distribute.experimental.CommunicationOptions(
             timeout_seconds=FIRST_AGREEMENT_SECONDS
@@ -111,10 +113,10 @@ class Workers:
             self._check(found)
 
     def anyone_stops(self, this_one: bool) -> bool:
-        """Says whether a worker stops; then all do.
+        """Returns whether any worker stops; then all workers have to.
 
         Args:
-            this_one: Boolean. Whether this one does.
+            this_one: Boolean. Whether this worker stops.
 
         Raises:
             WorkerError: A hook of another worker failed.
@@ -124,7 +126,7 @@ class Workers:
         return found > 0
 
     def tell_of_failure(self) -> None:
-        """Tells the others, who wait for an agreement, that it won't come."""
+        """Tells the waiting workers that a hook of this worker failed."""
         self._all(tf.constant(_FAILED))
 
     @staticmethod
@@ -138,9 +140,10 @@ class Workers:
 
 
 def _sum_over_workers(strategy: tf.distribute.Strategy) -> Any:
-    """Returns a traced function of a vote, one for each strategy.
+    """Returns the traced function that adds up the votes of all workers.
 
-    TensorFlow never lets go of a function that a strategy runs in.
+    There is one for each strategy, because TensorFlow never releases a
+    function that runs in a strategy.
     """
     kept = vars(strategy)
     if _KEPT not in kept:
@@ -153,7 +156,7 @@ def _sum(
 ) -> Any:
     def of_replica() -> Any:
         context = tf.distribute.get_replica_context()
-        # A tensor from outside of the replica has no device in a graph.
+        # A tensor from outside the replica has no device in a graph.
         here = tf.identity(vote)
         return context.all_reduce(
             tf.distribute.ReduceOp.SUM, here, options=options

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Wrapping the methods of Keras objects, for a while."""
+"""Wraps methods of Keras objects temporarily."""
 
 from __future__ import annotations
 
@@ -13,23 +13,23 @@ import tensorflow as tf
 
 _Method = TypeVar("_Method", bound=Callable[..., Any])
 
-# An object, the name of its method, and what makes a wrapper of the method.
+# An object, the name of its method, and a function that wraps the method.
 Place = tuple[Any, str, Callable[[Any], Any]]
 
 _MISSING = object()
 
 
 def unconverted(method: _Method) -> _Method:
-    """Keeps autograph of Keras 2 out of what is ours."""
+    """Keeps autograph, which Keras 2 uses, from converting our functions."""
     return cast(_Method, tf.autograph.experimental.do_not_convert(method))
 
 
 class Wrappers:
-    """Puts wrappers on methods of instances, again and again at little cost.
+    """A set of method wrappers that are put on repeatedly, at little cost.
 
     Args:
         places: Iterable of triples: an object, the name of its method, and a
-            function from the method to what stands in for it.
+            function from the method to the wrapper that replaces it.
     """
 
     def __init__(self, places: Iterable[Place]) -> None:
@@ -50,10 +50,10 @@ class Wrappers:
             take_off(before)
 
     def put_on(self) -> list[tuple[Any, str, Any]]:
-        """Sets the wrappers, past the tracking of Keras.
+        """Sets the wrappers, bypassing the attribute tracking of Keras.
 
         Returns:
-            What `take_off` needs to set all back.
+            The argument with which `take_off` restores the methods.
         """
         before: list[tuple[Any, str, Any]] = []
         try:
@@ -61,7 +61,7 @@ class Wrappers:
                 own: Any = vars(owner)
                 instead = own.get(name, _MISSING)
                 wrapped, wrapper = self._made[index]
-                # A wrapper lasts as long as what it was made for.
+                # A wrapper is reused until the method it wraps is replaced.
                 if wrapped is not instead:
                     wrapper = wrap(getattr(owner, name))
                     self._made[index] = instead, wrapper
@@ -74,7 +74,7 @@ class Wrappers:
 
 
 def take_off(before: list[tuple[Any, str, Any]]) -> None:
-    """Sets everything back, the last first."""
+    """Restores all wrapped methods, in reverse order."""
     for own, name, instead in reversed(before):
         if instead is _MISSING:
             own.pop(name, None)

@@ -160,7 +160,7 @@ class StepFunction:
 
     @property
     def stands(self) -> bool:
-        """Whether Keras still calls this: not if it was compiled anew."""
+        """Whether Keras still calls this; it does not after a new compile."""
         return self._own.get(self._name) is self
 
     def __call__(self, data: Any) -> Any:

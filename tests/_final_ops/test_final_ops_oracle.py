@@ -42,7 +42,7 @@ class Pair(NamedTuple):
 
 @dataclasses.dataclass(frozen=True)
 class Leaf:
-    """What a leaf is built from, in a graph or eagerly."""
+    """The recipe of a leaf, built in a graph or eagerly."""
 
     kind: str
     dtype: Any
@@ -63,7 +63,7 @@ class Leaf:
 
 @dataclasses.dataclass(frozen=True)
 class Node:
-    """What a container is built from; equal leaves are one op."""
+    """The recipe of a container; equal leaves are one op."""
 
     container: str
     keys: tuple[Any, ...]
@@ -153,7 +153,7 @@ structures = st.recursive(leaves, nodes, max_leaves=8)
 
 
 def agree(structure: Leaf | Node) -> bool:
-    """Says whether the callback gives what the hook gives."""
+    """Returns whether the callback gives what the hook gives."""
     expected = original.final_ops_hook(structure.build)
     actual = models.finish(FinalOpsCallback(structure.build()))
     return original.is_same(expected, actual)

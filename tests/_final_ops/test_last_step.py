@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Leaves of FinalOpsCallback that name what the last step has computed."""
+"""Leaves of FinalOpsCallback may name values of the last step."""
 
 from types import ModuleType
 from typing import Any
@@ -132,7 +132,7 @@ def test_gradients(model: Any) -> None:
 
 
 def test_the_model_is_left_as_it_was(model: Any) -> None:
-    """The functions of before are there again, and none of ours."""
+    """The model has its previous functions again, and none of ours."""
     fit(model)
     evaluate(model)
     before = functions_of(model)
@@ -146,7 +146,7 @@ def test_the_model_is_left_as_it_was(model: Any) -> None:
 
 
 def test_the_model_is_left_when_nobody_evaluates(model: Any) -> None:
-    """What waits for an evaluate is gone with a fit that has none."""
+    """After a fit without an evaluate, nothing waits for one."""
     fit(model)
     before = functions_of(model)
     fit(model, FinalOpsCallback("hidden", on=("test", "validation")))
@@ -182,7 +182,7 @@ def test_the_model_is_left_after_an_error(model: Any) -> None:
 
 
 def test_who_asks_for_logs_touches_nothing(model: Any) -> None:
-    """The names of logs and metrics leave the functions alone."""
+    """The names of logs and metrics don't change the functions."""
     fit(model)
     standing = model.train_function
     during = []
@@ -217,7 +217,7 @@ def test_an_unknown_name_says_the_nearest(model: Any) -> None:
 
 
 def test_a_layer_that_is_not_called() -> None:
-    """A step of the user's own that computes no such layer says so."""
+    """A user-defined step that does not call the layer is an error."""
 
     class Own(keras.Model):
         def __init__(self) -> None:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What each kind of leaf is worth, and what no leaf can be."""
+"""Each kind of leaf has its value, and anything else is refused."""
 
 import collections
 import functools
@@ -33,7 +33,7 @@ class Pair(NamedTuple):
 
 
 class Case(NamedTuple):
-    """A leaf, what it is fed, and its value by other means."""
+    """A leaf, its feeds, and its expected value."""
 
     leaf: Any
     feeds: dict[Any, Any]
@@ -237,7 +237,7 @@ def test_a_leaf_alone_is_a_structure(make: Any, evaluated: Any) -> None:
 
 @pytest.mark.parametrize("shape", [(2,), (2, 1), (2, 1, 1)])
 def test_a_symbolic_feed_fits_as_keras_fits_it(shape: Any) -> None:
-    """What Keras takes for an input of one feature can be fed to it."""
+    """Every shape that Keras takes for an input of one feature can be fed."""
     inputs = keras.Input((1,), batch_size=4, name="x")
     model = keras.Model(inputs, inputs * 2)
     batch = np.ones(shape, "float32")
@@ -263,7 +263,7 @@ def test_a_symbolic_feed_may_be_a_reference() -> None:
     ids=["list", "float64"],
 )
 def test_a_symbolic_feed_converts_to_the_input(model: Any, feeds: Any) -> None:
-    """What is fed takes the dtype of the symbolic input."""
+    """A fed value takes the dtype of the symbolic input."""
     values = models.finish(FinalOpsCallback(model.output, feeds), model)
 
     assert original.is_same(model(BATCH, training=False).numpy(), values)
@@ -293,7 +293,7 @@ def test_equal_leaves_are_not_one_op() -> None:
 
 
 def test_leaves_that_live_for_a_moment_are_told_apart() -> None:
-    """A mapping may make its leaves anew each time that it is read."""
+    """A mapping may make new leaves each time that it is read."""
 
     class Lazy(dict):
         def items(self) -> Any:
@@ -350,7 +350,7 @@ def test_symbolic_leaves_run_in_inference_mode(layer: Any) -> None:
 def test_a_path_is_written_for_an_error_alone(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """Many leaves cost no paths as Python, so their time is linear."""
+    """Paths are written only for errors, so the time of leaves is linear."""
     calls: list[Any] = []
     monkeypatch.setattr(
         _structure, "as_expression", lambda *call: calls.append(call)
@@ -364,7 +364,7 @@ def test_a_path_is_written_for_an_error_alone(
 
 
 def warnings_of(ops: Any, model: Any, caplog: Any) -> list[str]:
-    """What is logged while a callback finishes."""
+    """Returns what is logged while a callback finishes."""
     caplog.set_level(logging.WARNING, "final_ops_callback")
     models.finish(FinalOpsCallback(ops), model, LOGS)
     return [r.getMessage() for r in caplog.records]
@@ -463,7 +463,7 @@ def test_a_result_with_a_graph_tensor_is_an_error() -> None:
 
 @pytest.mark.parametrize("make", [lambda a: a, lambda a: lambda: {"a": [a]}])
 def test_an_array_is_a_copy(make: Any) -> None:
-    """What is written into an array later does not reach the values."""
+    """A later write into an array does not change the values."""
     array = np.array([1.0, 2.0])
     before = array.copy()
     values = models.finish(FinalOpsCallback({"a": make(array)}))
@@ -489,7 +489,7 @@ def test_leaves_are_evaluated_in_the_order_written() -> None:
 
 
 def test_nothing_happens_without_final_ops(tmp_path: Any) -> None:
-    """`None` as the whole of it evaluates and writes nothing."""
+    """If `final_ops` is `None`, nothing is evaluated or written."""
     callback = FinalOpsCallback(
         None, {"x": 1}, filepath=tmp_path / "values.json", verbose=1
     )
@@ -520,7 +520,7 @@ def graph_elements() -> dict[str, Any]:
 
 @pytest.mark.parametrize("kind", graph_elements())
 def test_a_graph_element_is_refused(kind: str) -> None:
-    """A tensor, operation or variable of a v1 graph is no final op."""
+    """A tensor, operation or variable of a v1 graph is not a final op."""
     ops = {"auc": [graph_elements()[kind]]}
 
     with pytest.raises(
@@ -593,17 +593,17 @@ BAD_ARGUMENTS: dict[str, tuple[Any, type[Exception], str]] = {
     "unknown phase": (
         lambda: FinalOpsCallback(1, on="fit"),
         errors.ArgumentError,
-        r"'fit' is no phase \(at on='fit'\)\. Use .*'validation'",
+        r"'fit' is not a phase \(at on='fit'\)\. Use .*'validation'",
     ),
     "unknown phase among others": (
         lambda: FinalOpsCallback(1, on=("train", "eval")),
         errors.ArgumentError,
-        "'eval' is no phase",
+        "'eval' is not a phase",
     ),
     "no phases": (
         lambda: FinalOpsCallback(1, on=None),
         errors.ArgumentError,
-        "None is no phase",
+        "None is not a phase",
     ),
     "none of the phases": (
         lambda: FinalOpsCallback(1, on=()),
@@ -665,7 +665,7 @@ def test_a_bad_argument_is_refused_at_once(
 
 
 def test_an_unknown_name_lists_what_there_is(evaluated: Any) -> None:
-    """A string that is no log and no metric names those that there are."""
+    """The error for an unknown string lists the logs and metrics."""
     callback = FinalOpsCallback(["recall"])
 
     with pytest.raises(
@@ -699,7 +699,7 @@ def test_an_op_that_wants_input_gets_the_advice_of_v1(
 def test_an_exception_names_the_leaf(
     model: Any, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """What a leaf raises keeps its type and gets a note with its path."""
+    """An exception of a leaf keeps its type and gets a note with its path."""
     caplog.set_level(logging.WARNING)
     callback = FinalOpsCallback({"a": [1, lambda: 1 / 0]})
 
@@ -729,7 +729,7 @@ def test_a_structure_that_has_changed_is_an_error(
 def test_a_leaf_is_classified_once(
     monkeypatch: pytest.MonkeyPatch, evaluated: Any
 ) -> None:
-    """A run asks no leaf again what kind it is."""
+    """A run does not determine the kind of a leaf again."""
     callback = FinalOpsCallback({"a": ["loss", 1]})
     monkeypatch.setattr(leaf_kinds, "KINDS", ())
 

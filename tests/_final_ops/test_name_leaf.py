@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A leaf that is a name means something of the run that has ended."""
+"""A leaf that is a name refers to the run that has ended."""
 
 import contextlib
 import json
@@ -62,7 +62,7 @@ def refused_at_once(match: str) -> Iterator[Steps]:
 def test_the_name_of_a_metric_in_predict(
     model: Any, name: str, before: str
 ) -> None:
-    """What a metric holds of an earlier run is an error, with two ways out."""
+    """A metric of an earlier run is an error, with two ways out."""
     final = FinalOpsCallback({"a": [name]})
     if before == "fit":
         fit(model, final)
@@ -79,7 +79,7 @@ def test_the_name_of_a_metric_in_predict(
 
 
 def test_a_metric_object_in_predict_keeps_its_result(model: Any) -> None:
-    """An object is what the user wishes, and is not refused."""
+    """A metric object may hold an older result, and is not refused."""
     fit(model)
     (metric,) = [
         m
@@ -119,7 +119,7 @@ def test_a_metric_that_a_layer_updates_in_predict() -> None:
 
 
 def test_a_metric_that_a_layer_does_not_update_in_predict() -> None:
-    """Whether a layer updates its metric is known at the end alone."""
+    """Only the end of a run shows whether a layer updates its metric."""
 
     class Idle(Counts):
         def call(self, inputs: Any) -> Any:
@@ -223,7 +223,7 @@ def test_a_validation_that_never_comes_costs_no_other_value(
 
 
 def test_the_last_epoch_decides(model: Any) -> None:
-    """A `validation_freq` that leaves the last epoch out is said."""
+    """A `validation_freq` that leaves the last epoch out is an error."""
     final = FinalOpsCallback("val_loss")
 
     with pytest.raises(errors.LeafError, match=r"last epoch.*validation_freq"):
@@ -234,7 +234,7 @@ def test_the_last_epoch_decides(model: Any) -> None:
 
 
 def test_an_error_of_another_leaf_costs_all_values(model: Any) -> None:
-    """What a function raises ends it, as in v1."""
+    """An exception of a function ends the evaluation, as in v1."""
     final = FinalOpsCallback(["val_loss", lambda: 1 / 0])
 
     with pytest.raises(ZeroDivisionError):
@@ -244,7 +244,7 @@ def test_an_error_of_another_leaf_costs_all_values(model: Any) -> None:
 
 
 def own(method: str) -> Any:
-    """Returns a model that logs in a way of its own."""
+    """Returns a model with a user-defined log."""
 
     class Own(keras.Model):
         def train_step(self, data: Any) -> Any:
@@ -263,7 +263,7 @@ def own(method: str) -> Any:
 
 @pytest.mark.parametrize("method", ["train_step", "get_metrics_result"])
 def test_a_log_of_a_step_of_ones_own(method: str) -> None:
-    """What a model may log by itself is not refused when fit begins."""
+    """A name that a model may log by itself is not refused at the start."""
     model = own(method)
     final = FinalOpsCallback("extra")
 
@@ -273,7 +273,7 @@ def test_a_log_of_a_step_of_ones_own(method: str) -> None:
 
 
 def test_a_bad_name_where_the_step_may_log_anything() -> None:
-    """It is found at the end, and lists what there is."""
+    """A bad name is found at the end, and the error lists the known ones."""
     final = FinalOpsCallback({"a": "extr", "loss": "loss"})
 
     with pytest.raises(
@@ -332,7 +332,7 @@ def test_every_log_of_keras_may_be_asked_for(
 
 
 def test_a_model_that_is_not_built_is_not_asked() -> None:
-    """Of such a model no name is known, and its first step makes them."""
+    """The names of an unbuilt model are not known before its first step."""
     model = keras.Sequential([keras.layers.Dense(1, name="out")])
     model.compile("sgd", "mse", metrics=["mae"])
     final = FinalOpsCallback(["mae", "loss"])
@@ -385,7 +385,7 @@ def test_a_metric_of_the_model_that_no_step_updates(
 @pytest.mark.parametrize("metric", ["a/b", "out/loss", "out/0", "hidden/x"])
 @pytest.mark.parametrize("prefix", ["", "val_", "logs/", "logs/val_"])
 def test_a_log_with_a_slash_is_a_leaf(metric: str, prefix: str) -> None:
-    """It is the log, also where a layer is called as the part before it."""
+    """Such a leaf is the log, even if the part before it names a layer."""
     inputs = keras.Input((3,))
     hidden = keras.layers.Dense(2, name="hidden")(inputs)
     model = keras.Model(inputs, keras.layers.Dense(1, name="out")(hidden))
@@ -416,7 +416,7 @@ class Fetches(v1.train.SessionRunHook):
 
 @pytest.mark.parametrize("metric", ["a/b", "out/loss"])
 def test_a_log_with_a_slash_is_fetched(metric: str) -> None:
-    """A hook fetches it under `logs/`."""
+    """A hook fetches such a log under `logs/`."""
     inputs = keras.Input((3,))
     model = keras.Model(inputs, keras.layers.Dense(1, name="out")(inputs))
     model.compile(
@@ -430,7 +430,7 @@ def test_a_log_with_a_slash_is_fetched(metric: str) -> None:
 
 
 def test_a_log_with_a_slash_alone_says_its_name(model: Any) -> None:
-    """A bare path is no log: the error says under what name logs are."""
+    """A bare path is not a log: the error shows the names of the logs."""
     with pytest.raises(ValueError, match=r"'a/b'.*'logs/a/b:0'"):
         fit(model, SessionRunHookCallback(Fetches("a/b:0")))
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Symbolic leaves whose graphs have layers of the same name."""
+"""Symbolic leaves may have graphs with layers of the same name."""
 
 from types import ModuleType
 from typing import Any
@@ -49,7 +49,7 @@ def test_two_models_with_a_layer_of_one_name() -> None:
 
 
 def test_two_models_with_an_input_of_one_name() -> None:
-    """One feed by name is for both, and one by the input for that alone."""
+    """A feed by name is for both inputs, a feed by tensor only for its own."""
     first, second = net("x"), net("x")
     leaves = [first.output, second.output]
 
@@ -64,7 +64,7 @@ def test_two_models_with_an_input_of_one_name() -> None:
 
 
 def test_two_layers_of_one_name_on_one_input() -> None:
-    """Branches that no one model can hold are computed apart."""
+    """Branches that one model can't hold are computed separately."""
     inputs = keras.Input((3,), name="x")
     branches = [keras.layers.Dense(n, name="dense")(inputs) for n in (1, 2)]
 
@@ -85,7 +85,7 @@ def test_leaves_of_two_flavors() -> None:
 
 
 def test_one_graph_with_two_layers_of_one_name() -> None:
-    """What no Keras model can hold is refused in the constructor."""
+    """A graph that no Keras model can hold is refused in the constructor."""
     inputs = keras.Input((3,), name="x")
     hidden = keras.layers.Dense(3, name="dense")(inputs)
     twice = keras.layers.Dense(2, name="dense")(hidden)
@@ -98,7 +98,7 @@ def test_one_graph_with_two_layers_of_one_name() -> None:
 
 
 def test_the_way_out_of_such_a_graph() -> None:
-    """A function computes it."""
+    """A function computes the value that the leaf can't have."""
     first, second = (keras.layers.Dense(n, name="dense") for n in (3, 2))
 
     value = values_of(lambda x: second(first(x)), {"x": X})
@@ -107,7 +107,7 @@ def test_the_way_out_of_such_a_graph() -> None:
 
 
 def test_keras_counts_no_model_of_ours() -> None:
-    """The next model has the name that it has without the callback."""
+    """The next model has the same name as without the callback."""
 
     def next_name(*, is_evaluated: bool) -> str:
         keras.backend.clear_session()

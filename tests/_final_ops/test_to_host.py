@@ -68,7 +68,7 @@ def test_a_keras_variable_is_worth_its_tensorflow_variable() -> None:
 
 @pytest.mark.parametrize("value", [None, 1, "a", [tf.constant(1)], object()])
 def test_anything_else_stays_itself(value: Any) -> None:
-    """What is no tensor comes back as the same object."""
+    """A value that is not a tensor comes back as the same object."""
     assert to_host.to_host(value) is value
 
 
@@ -104,7 +104,7 @@ def test_a_type_of_numpy_is_not_widened(name: str) -> None:
 
 
 def test_a_structured_array_is_not_widened() -> None:
-    """A record array is no number type without a name."""
+    """A record array is not widened, unlike a number type without a name."""
     array = np.zeros(2, [("a", "i4")])
 
     assert to_host.widened(array) is array

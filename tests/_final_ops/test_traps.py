@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""One test for each trap, and a twin without the handling, that falls in."""
+"""Each trap has a test, and a twin that fails without the handling."""
 
 import contextlib
 import copy
@@ -71,7 +71,7 @@ def with_putting_back_always(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def without_knowing_fit(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Takes each evaluate for one of its own."""
+    """Treats each evaluate as a separate one."""
     never = property(lambda _: False, lambda *_: None)
     monkeypatch.setattr(
         callback_base.Callback, "_inside_fit", never, raising=False
@@ -206,7 +206,7 @@ class EvaluateAgain(keras.callbacks.Callback):
 def test_a_later_evaluate_does_not_reach_the_training_value(
     reading: str, model: Any
 ) -> None:
-    """What another callback evaluates after validation is a leftover."""
+    """An evaluate of another callback after validation changes no values."""
     callback = FinalOpsCallback(READINGS[reading](model))
 
     history = models.fit(model, EvaluateAgain(), callback, validate=True)
@@ -256,14 +256,14 @@ def own_metric_in_fit(after_validation: Any) -> tuple[Any, Any]:
 
 
 def test_a_metric_that_keras_does_not_know_has_its_training_value() -> None:
-    """A metric of one's own that validation fills is that of training."""
+    """A user-defined metric that validation fills is that of training."""
     _, value = own_metric_in_fit(lambda _: None)
 
     assert value == 3.0
 
 
 def test_a_metric_is_put_back_whole_or_not_at_all() -> None:
-    """A metric of one's own that someone fills later keeps its value."""
+    """A user-defined metric that is filled later keeps its value."""
 
     def refill(metric: Any) -> None:
         metric.reset_state()
@@ -431,7 +431,7 @@ def evaluate_after_a_failed_fit(model: Any) -> FinalOpsCallback:
 
 
 def test_an_evaluate_after_a_failed_fit_is_test(model: Any) -> None:
-    """A fit that failed is over: an evaluate of its own is a `test`."""
+    """A fit that failed is over: a separate evaluate is a `test`."""
     callback = evaluate_after_a_failed_fit(model)
 
     assert list(callback.final_ops_values_by_phase) == ["test"]
@@ -465,7 +465,7 @@ def test_a_run_inside_fit_does_not_end_fit(run: str, model: Any) -> None:
             self.on_epoch_end(epoch)
             self.on_epoch_end = lambda *_: None
 
-    # After ours, because Keras tells ours first that an epoch begins.
+    # After ours, because Keras calls `on_epoch_begin` of ours first.
     history = models.fit(
         model, callback, Early(callback, run=run), validate=True
     )
@@ -578,7 +578,7 @@ def test_a_run_inside_fit_that_never_began(model: Any) -> None:
 
 
 def test_a_leaf_that_fails_leaves_none(model: Any) -> None:
-    """Values of a run of which one leaf failed are not there."""
+    """A run in which a leaf failed has no values."""
     results = iter([1.0])
     callback = FinalOpsCallback([2.0, lambda: next(results)])
     models.fit(model, callback)
@@ -590,7 +590,7 @@ def test_a_leaf_that_fails_leaves_none(model: Any) -> None:
 
 
 def test_a_phase_that_is_not_evaluated_keeps_the_values(model: Any) -> None:
-    """A run of a phase that nobody asked for forgets nothing."""
+    """A run of a phase that was not chosen keeps the values."""
     callback = FinalOpsCallback("loss", on="train")
     history = models.fit(model, callback)
 
@@ -610,7 +610,7 @@ def reuse(model: Any, **second: Any) -> tuple[FinalOpsCallback, Any]:
 def test_a_reused_callback_has_the_latest_values(
     validate: bool, model: Any
 ) -> None:
-    """The second fit of a callback knows nothing of the first."""
+    """The second fit of a callback does not depend on the first."""
     callback, history = reuse(model, validate=validate)
 
     assert callback.final_ops_values == pytest.approx(history["mae"][-1])
@@ -671,7 +671,7 @@ def test_averaged_weights_would_be_missed() -> None:
 
 
 def values_after_more_training(model: Any) -> tuple[Any, Any]:
-    """What the leaves were worth at the end of fit, and later the values."""
+    """The values of the leaves at the end of fit, and the values later."""
     variables = [model.layers[-1].kernel, mae_of(model), tf.Variable([1.0])]
     callback = FinalOpsCallback(variables)
     models.fit(model, callback)
@@ -714,7 +714,7 @@ def pickled(model: Any) -> Any:
 
 
 def test_values_can_be_pickled(model: Any) -> None:
-    """What pickle gives back is the same as the values."""
+    """Pickled values come back the same."""
     values, copied = pickled(model)
 
     assert original.is_same(values, copied)
@@ -723,7 +723,7 @@ def test_values_can_be_pickled(model: Any) -> None:
 def test_pickled_values_would_be_no_numpy(
     model: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Without the handling, what comes back from pickle is no NumPy."""
+    """Without the handling, pickle does not give back NumPy values."""
     without_copies(monkeypatch)
 
     _, copied = pickled(model)
@@ -732,7 +732,7 @@ def test_pickled_values_would_be_no_numpy(
 
 
 def copied_callback(model: Any) -> tuple[Any, Any]:
-    """A callback that never ran, and its deep copy, that did."""
+    """A callback that never ran, and its deep copy, which did."""
     callback = FinalOpsCallback([mae_of(model), model.layers[-1].kernel])
     duplicate = copy.deepcopy({"first": [callback]})["first"][0]
     models.fit(model, duplicate, validate=True)
@@ -755,7 +755,7 @@ def test_a_deep_copy_watches_the_same_model(model: Any) -> None:
 
 
 def test_a_deep_copy_leaves_the_first_one_alone(model: Any) -> None:
-    """Values of the copy are none of the callback that was copied."""
+    """The values of a copy don't reach the callback that was copied."""
     callback, _ = copied_callback(model)
 
     assert callback.final_ops_values is None
@@ -814,7 +814,7 @@ def test_a_deep_copy_inside_fit_knows_no_training_state(model: Any) -> None:
 
 
 def test_the_values_of_each_phase_are_a_dict_of_your_own(model: Any) -> None:
-    """What is written into the dict does not reach the callback."""
+    """A write into the dict does not reach the callback."""
     callback = FinalOpsCallback("loss")
     models.fit(model, callback)
 
@@ -870,7 +870,7 @@ def test_something_would_go_into_the_logs(model: Any) -> None:
 
 
 def batch_methods(callback: Any) -> list[str]:
-    """The batch methods that a callback defines anew."""
+    """The batch methods that a callback overrides."""
     kind, plain = type(callback), KERAS_BASE
     return [
         name
@@ -915,7 +915,7 @@ def test_a_batch_method_would_be_found() -> None:
 
 @pytest.mark.parametrize("chief", [True, False])
 def test_the_chief_is_who_saves_checkpoints(chief: bool) -> None:
-    """The chief is known from the strategy; without one, it is everyone."""
+    """The strategy determines the chief; without one, every process is it."""
     extended = types.SimpleNamespace(should_checkpoint=chief)
     strategy = types.SimpleNamespace(extended=extended)
     model = types.SimpleNamespace(distribute_strategy=strategy)

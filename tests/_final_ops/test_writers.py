@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Where final values go: the console, TensorBoard, a JSON or npz file."""
+"""Final values go to the console, TensorBoard, a JSON or an npz file."""
 
 import errno
 import json
@@ -155,7 +155,7 @@ def test_the_console_prints_an_empty_structure(
 
 
 def events(folder: Path) -> dict[str, Any]:
-    """What a reader of v1 finds: the value and step of each tag."""
+    """Returns what a reader of v1 finds: the value and step of each tag."""
     found = {}
     for file in sorted(folder.iterdir()):
         for event in tf.compat.v1.train.summary_iterator(str(file)):
@@ -198,7 +198,7 @@ def test_an_array_becomes_a_histogram(name: str, tmp_path: Path) -> None:
 
 
 def test_a_serialized_summary_becomes_itself(tmp_path: Path) -> None:
-    """What a v1 summary op gives is written as it is."""
+    """A summary that a v1 summary op gives is written as it is."""
     serialized = in_session(
         lambda: tf.compat.v1.summary.scalar("tag", tf.constant(0.5))
     )
@@ -233,7 +233,7 @@ def test_two_values_under_one_tag_are_an_error(tmp_path: Path) -> None:
 
 
 def test_a_masked_array_is_a_histogram_of_what_is_there(tmp_path: Path) -> None:
-    """What is masked is no part of the histogram."""
+    """Masked values are not part of the histogram."""
     masked = np.ma.array([1.0, 2.0, 100.0], mask=[False, False, True])
 
     summary, _ = written(tmp_path, {"a": masked})["a"]
@@ -292,7 +292,7 @@ def saved(folder: Path, suffix: str, final: Any) -> Path:
 
 
 def as_json(folder: Path, final: Any) -> Any:
-    """What a strict reader of JSON finds of some values."""
+    """Returns some values as a strict reader of JSON finds them."""
 
     def refuse(constant: str) -> None:
         raise ValueError(constant)
@@ -302,7 +302,7 @@ def as_json(folder: Path, final: Any) -> Any:
 
 
 def as_npz(folder: Path, final: Any) -> dict[str, np.ndarray]:
-    """What NumPy finds of some values, without pickle."""
+    """Returns some values as NumPy loads them, without pickle."""
     with np.load(saved(folder, ".npz", final), allow_pickle=False) as file:
         return dict(file)
 
@@ -366,7 +366,7 @@ def test_json_holds_every_value(name: str, tmp_path: Path) -> None:
 
 
 def test_json_holds_bytes_as_text(tmp_path: Path) -> None:
-    """Bytes are decoded; what is no text is escaped."""
+    """Bytes are decoded; those that are not text are escaped."""
     read = as_json(tmp_path, [values()["bytes"], b"\xff", values()["strings"]])
 
     text = values()["bytes"].decode()
@@ -439,7 +439,7 @@ def test_npz_holds_the_parts_of_sparse_and_ragged_values(
 
 
 def test_npz_holds_any_name(tmp_path: Path) -> None:
-    """A value may be called as a parameter of `np.savez` is."""
+    """A value may have the name of a parameter of `np.savez`."""
     names = ("file", "args", "kwds", "allow_pickle")
     final = {name: np.ones(2) for name in names}
 
@@ -480,7 +480,7 @@ if hasattr(np.dtypes, "StringDType"):  # of NumPy 2
 
 @pytest.mark.parametrize("name", NO_ARRAYS)
 def test_npz_refuses_what_is_no_array(name: str, tmp_path: Path) -> None:
-    """What NumPy would pickle or lose is an error that names the value."""
+    """A value that NumPy would pickle or lose is an error that names it."""
     with pytest.raises(
         errors.WriterError, match=r"can't be kept.*'a/b'\)\. (Use|Fill|Return)"
     ):
@@ -517,7 +517,7 @@ def test_the_file_names_phase_and_step(model: Any, tmp_path: Path) -> None:
 
 
 def test_the_file_has_the_permissions_of_any_new_file(tmp_path: Path) -> None:
-    """The file can be read by whom the umask lets read."""
+    """The permissions of the file follow the umask."""
     plain = tmp_path / "plain"
     plain.touch()
 
@@ -662,7 +662,7 @@ def test_a_failure_keeps_what_the_system_says(tmp_path: Path) -> None:
 
 
 def test_an_error_of_ours_has_no_errno(tmp_path: Path) -> None:
-    """Without a cause there is no number and no file."""
+    """Without a cause, the error has no number and no file."""
     with pytest.raises(errors.WriterError) as caught:
         FinalOpsCallback("loss", filepath=tmp_path / "missing" / "a.json")
 

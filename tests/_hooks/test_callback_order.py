@@ -22,7 +22,7 @@ STEPS_SAVED = 4
 
 
 class Seen(NamedTuple):
-    """The global step at moments of a run that goes on."""
+    """The global step at several moments of a resumed run."""
 
     created: int
     first: int
@@ -78,7 +78,7 @@ def original(folder: Path) -> Seen:
 
 
 class Preempted(keras.callbacks.Callback):
-    """Ends the training where nobody expects it."""
+    """Ends the training with an unexpected exception."""
 
     def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
         if epoch == 2:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Hooks that stop after a number of evaluations, whoever has written them."""
+"""Hooks of any package may stop after a number of evaluations."""
 
 from collections.abc import Callable
 from typing import Any
@@ -129,7 +129,7 @@ def test_two_hooks_count_one_evaluation_each() -> None:
 
 
 def test_fit_tells_no_evaluations() -> None:
-    """As in v1, training counts none: the hook was told nothing."""
+    """As in v1, training counts no evaluations, and the hook gets no tensor."""
     hook = Copied(1)
 
     with pytest.raises(TypeError, match="None"):

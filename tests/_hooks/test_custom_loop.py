@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""HookRunner in a loop of one's own: hooks see what they see under `fit`."""
+"""HookRunner in a custom loop shows hooks what they see under `fit`."""
 
 from collections.abc import Callable
 from typing import Any
@@ -149,7 +149,7 @@ def one_step(runner: HookRunner, deliver: Callable[[], Any]) -> None:
 
 
 def test_an_exception_of_the_loop_ends_the_hooks_without_end() -> None:
-    """What the loop raises goes on, and `end` is not called."""
+    """An exception of the loop is raised, and `end` is not called."""
     hook = RecordingHook()
     runner = HookRunner(hook)
 
@@ -195,7 +195,7 @@ def test_a_runner_that_has_not_begun(name: str) -> None:
 
 @pytest.mark.parametrize("name", ["before_run", "after_run", "session"])
 def test_a_runner_whose_run_is_over(name: str) -> None:
-    """What needs a run says that it is over."""
+    """Methods that need a run raise an error that says that it is over."""
     runner = HookRunner(RecordingHook())
     with runner:
         pass
@@ -244,7 +244,7 @@ def test_a_step_that_was_not_begun() -> None:
 
 
 def test_begin_adds_no_attribute() -> None:
-    """What a runner has is there from the start, and so for what it began."""
+    """A runner has all its attributes from the start, and so has its run."""
     runner = HookRunner(RecordingHook())
     before = set(vars(runner))
 

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What a hook gets from its session when the steps are over.
+"""A hook gets values from its session when the steps are over.
 
-In v1 `end(session)` could still ask for anything. Metrics are compared with
-those of Keras, what a step delivers with what a hook saw in the last step.
+In v1, `end(session)` could still fetch anything. Metrics are compared with
+those of Keras, step tensors with what a hook saw in the last step.
 """
 
 from typing import Any
@@ -33,7 +33,7 @@ class Last(v1.train.SessionRunHook):
 
 
 class AtEnd(v1.train.SessionRunHook):
-    """Runs fetches in `end`, and says what it got."""
+    """Runs fetches in `end`, and keeps the results."""
 
     def __init__(self, fetches: Any) -> None:
         self.fetches, self.values = fetches, None
@@ -122,7 +122,7 @@ def test_a_merged_summary_of_a_metric(model: Any) -> None:
 def test_what_the_last_step_delivered(
     model: Any, method: str, names: list[str]
 ) -> None:
-    """In `end`, a step tensor is worth what it was in the last step."""
+    """In `end`, a step tensor has the value of the last step."""
     fetches = [f"{name}:0" for name in names]
     last, at_end = Last(fetches), AtEnd(fetches)
     declared = {"labels": tf.TensorSpec([None, 1], "float32")}
@@ -133,7 +133,7 @@ def test_what_the_last_step_delivered(
 
 
 def test_hooks_with_nothing_but_an_end(model: Any) -> None:
-    """The values are there, too, if no hook has a method for the steps."""
+    """The values are available even if no hook has a method for the steps."""
     at_end = AtEnd(["loss:0", "out:0", "logs/loss:0"])
     loss, _ = run(model, "evaluate", at_end)
     x, y, _ = models.tiny_data()
@@ -170,14 +170,14 @@ def test_v1_metrics_on_predictions_and_labels(model: Any) -> None:
 
 
 def test_a_name_that_nobody_could_know_of(model: Any) -> None:
-    """What was not taken out of the last step is an error with the way out."""
+    """A value not taken out of the last step is an error with a way out."""
 
     class Spells(AtEnd):
         def end(self, session: Any) -> None:
             session.run(":".join(["predictions", "0"]))
 
     with pytest.raises(
-        errors.StepTensorError, match="nobody asked the last step"
+        errors.StepTensorError, match="the last step was not asked"
     ) as caught:
         run(model, "fit", Spells(None))
     way_out = caught.value.way_out

@@ -86,7 +86,7 @@ def test_it_stops_when_it_did(name: str, tmp_path: Path) -> None:
 
 
 def test_some_stop_and_some_do_not(tmp_path: Path) -> None:
-    """The comparison is about something: the family decides both ways."""
+    """The comparison can fail: some hooks of the family stop, some don't."""
     estimator = an_estimator(tmp_path / "estimator")
     steps = {
         drivers.run_keras(

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A hook that holds tensors of another graph is told which, and what to do."""
+"""The error for a tensor of another graph names it, and what to do."""
 
 from collections.abc import Callable
 from typing import Any
@@ -31,7 +31,7 @@ class Hook(train.SessionRunHook):
 
 
 class Old:
-    """What a script of TensorFlow 1 has made before the hooks."""
+    """The objects that a TensorFlow 1 script made before the hooks."""
 
     def __init__(self) -> None:
         with tf.Graph().as_default():
@@ -156,7 +156,7 @@ class BuildsOnce(train.SessionRunHook):
 
 @pytest.mark.parametrize("use", ["begin", "before_run"])
 def test_a_tensor_of_an_earlier_run(use: str) -> None:
-    """A hook that builds once is told so in its second run."""
+    """A hook that builds only once gets an error in its second run."""
     model = models.tiny_model()
     callback = SessionRunHookCallback(BuildsOnce(use))
     models.fit(model, callback)
@@ -166,7 +166,7 @@ def test_a_tensor_of_an_earlier_run(use: str) -> None:
 
 
 def test_an_operation_added_too_late_is_no_stale_one() -> None:
-    """Building in `after_run` of the first run is told to build in begin."""
+    """The error for building in `after_run` says to build in begin."""
     callback = SessionRunHookCallback(BuildsOnce("after_run"))
 
     with pytest.raises(
@@ -189,7 +189,7 @@ def test_an_operation_added_too_late_is_no_stale_one() -> None:
     ids=["symbolic", "variable", "eager"],
 )
 def test_what_is_of_no_graph(make: Callable[[Any], Any], match: str) -> None:
-    """A fetch of what Keras has made says what stands for it in the graph."""
+    """The error for a fetched object of Keras names its twin or name."""
     model = models.tiny_model()
     made = make(model)
     hook = Hook(before_run=lambda context: Args(made))
@@ -199,7 +199,7 @@ def test_what_is_of_no_graph(make: Callable[[Any], Any], match: str) -> None:
 
 
 def test_a_symbolic_tensor_that_a_stock_hook_logs() -> None:
-    """LoggingTensorHook of a Keras output says to take the name."""
+    """The error for logging a Keras output says to use its name."""
     model = models.tiny_model()
     hook = train.LoggingTensorHook({"out": model.output}, 1)
 
@@ -211,7 +211,7 @@ def test_a_symbolic_tensor_that_a_stock_hook_logs() -> None:
 
 @pytest.mark.parametrize("argument", ["init_op", "local_init_op", "ready_op"])
 def test_a_scaffold_of_the_old_graph(argument: str) -> None:
-    """A scaffold with operations of another graph is made in a function."""
+    """The error for a scaffold of another graph says to use a function."""
     scaffold = train.Scaffold(**{argument: Old().operation})
     callback = SessionRunHookCallback(Hook(), scaffold=scaffold)
 
@@ -223,7 +223,7 @@ def test_a_scaffold_of_the_old_graph(argument: str) -> None:
 
 
 def test_what_is_not_found_is_said_all_the_same() -> None:
-    """Where nothing shows what the hook holds, v1's words have a way out."""
+    """If the tensor is not found, v1's message still gets a way out."""
     held = Old().loss.ref()
     hook = Hook(
         after_run=lambda context, values: context.session.run(held.deref())
@@ -237,7 +237,7 @@ def test_what_is_not_found_is_said_all_the_same() -> None:
 
 
 def test_a_fetch_of_no_kind_keeps_the_error_of_v1() -> None:
-    """What is no tensor at all is v1's error, with a note of the hook."""
+    """Fetching what is not a tensor is v1's error, with a note of the hook."""
     hook = Hook(before_run=lambda context: Args(3))
 
     with pytest.raises(TypeError, match="has invalid type") as caught:

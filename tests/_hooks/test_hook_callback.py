@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Where and how often hooks run under Keras."""
+"""Hooks run where and as often as they should under Keras."""
 
 from typing import Any
 from unittest import mock
@@ -79,7 +79,7 @@ def test_fit_runs_over_epochs_as_one_session(model: keras.Model) -> None:
 
 
 def test_hooks_of_fit_do_not_see_validation(model: keras.Model) -> None:
-    """Validation inside fit is no business of a training hook."""
+    """A training hook does not run in the validation inside fit."""
     hook = Steps()
     callback = SessionRunHookCallback(hook)
     call(model, "fit", callback, epochs=2, validation_data=data(4))
@@ -197,7 +197,7 @@ def test_steps_per_execution_is_steps_per_run(jit_compile: bool) -> None:
 
 @pytest.mark.parametrize("epochs", [1, 2])
 def test_data_of_unknown_length(model: keras.Model, epochs: int) -> None:
-    """The step that finds the end of the data is no step."""
+    """The step that finds the end of the data does not count."""
     x, y = data()
     dataset = tf.data.Dataset.from_tensor_slices((x, y)).batch(2)
     dataset = dataset.filter(lambda *_: True)
@@ -370,7 +370,7 @@ def test_hooks_run_on_a_model_of_keras_2() -> None:
 @pytest.mark.filterwarnings("ignore:Your input ran out of data")
 @pytest.mark.parametrize("call", ["fit", "evaluate", "predict"])
 def test_the_step_that_finds_no_data(call: str) -> None:
-    """Where only the data says that it ends, one more step begins, as in v1."""
+    """If only the data shows its end, one more step begins, as in v1."""
 
     class Counts(v1.train.SessionRunHook):
         def __init__(self) -> None:

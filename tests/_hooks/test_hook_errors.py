@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What goes wrong with a hook is said in three parts, and leaves no trace."""
+"""The error of a hook has three parts, and it leaves nothing behind."""
 
 import gc
 from collections.abc import Callable
@@ -117,7 +117,7 @@ def test_two_hooks_that_feed_one_tensor(model: keras.Model) -> None:
     ],
 )
 def test_a_hook_that_is_none(hook: Any) -> None:
-    """What is no hook is refused in the constructor, with its place."""
+    """An object that is not a hook is refused in the constructor."""
     good = v1.train.StopAtStepHook(1)
 
     with pytest.raises(errors.NotAHookError, match=r"hooks\[1\].*derive it"):
@@ -125,22 +125,22 @@ def test_a_hook_that_is_none(hook: Any) -> None:
 
 
 def test_a_function_that_returns_no_hook(model: keras.Model) -> None:
-    """What the function returns is checked before any hook begins."""
-    with pytest.raises(errors.NotAHookError, match=r"3 is no.*hooks\[0\]"):
+    """The hooks that a function returns are checked before any hook begins."""
+    with pytest.raises(errors.NotAHookError, match=r"3 is not a S.*hooks\[0\]"):
         models.fit(model, SessionRunHookCallback(lambda: 3))
 
 
 @pytest.mark.parametrize(
     ("on", "match"),
     [
-        ("eval", r"'eval' is no phase.*on="),
-        (("train", "validation"), r"'validation' is no phase"),
+        ("eval", r"'eval' is not a phase.*on="),
+        (("train", "validation"), r"'validation' is not a phase"),
         ((), r"there is no phase"),
-        (3, r"3 is no phase"),
+        (3, r"3 is not a phase"),
     ],
 )
 def test_a_wrong_phase(on: Any, match: str) -> None:
-    """A phase that there is not is refused in the constructor."""
+    """An unknown phase is refused in the constructor."""
     with pytest.raises(errors.ArgumentError, match=match):
         SessionRunHookCallback(v1.train.StopAtStepHook(1), on=on)
 
@@ -155,7 +155,7 @@ def test_a_wrong_phase(on: Any, match: str) -> None:
 def test_wrong_variable_names(
     model: keras.Model, names: Any, match: str
 ) -> None:
-    """A path that the model has not, or a name given twice, is refused."""
+    """An unknown path, or a name given twice, is refused."""
     if names == "twice":
         names = {path_of(weight): "w" for weight in model.weights[:2]}
 
@@ -180,7 +180,7 @@ FLOAT = tf.TensorSpec([], "float32")
     ids=str,
 )
 def test_wrong_step_tensors(declared: Any, match: str) -> None:
-    """What declares no step tensor is refused with the line to write."""
+    """A wrong declaration is refused, with the line to write."""
     hook = v1.train.StopAtStepHook(1)
 
     with pytest.raises(errors.ArgumentError, match=match):
@@ -298,7 +298,7 @@ def barrier() -> Any:
 def test_what_only_a_v1_session_can_run(
     make: Callable[[], Any], match: str
 ) -> None:
-    """What keeps its state in one kernel is refused with a way out."""
+    """An operation with state in one kernel is refused, with a way out."""
     with tf.Graph().as_default(), EagerSession() as session:
         fetch = make()
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Corners of v1 that are easy to get silently wrong."""
+"""Details of v1 that are easy to get silently wrong are right."""
 
 import gc
 from collections.abc import Callable
@@ -135,7 +135,7 @@ def test_a_run_is_traced_on_demand() -> None:
 def test_gradients_of_the_loss_are_refused(
     model: keras.Model, build: Callable[[], Any]
 ) -> None:
-    """What would silently be zero is an error that says so."""
+    """Gradients that would silently be zero are an error that says so."""
     with pytest.raises(errors.HookUsageError, match=r"gradient of 'loss'"):
         models.fit(model, SessionRunHookCallback(Fetches(build)))
 
@@ -194,7 +194,7 @@ def test_a_variable_of_a_hook_keeps_its_name(model: keras.Model) -> None:
 def test_a_loop_over_weights_and_loss_sees_the_weights_of_before(
     model: keras.Model,
 ) -> None:
-    """Tensor lists made for a later loop are made of earlier values."""
+    """A loop that needs the step still gets the values before the step."""
 
     def build() -> Any:
         kernel = v1.trainable_variables()[0]
@@ -233,7 +233,7 @@ def unknown_length() -> tf.data.Dataset:
 
 
 def test_what_changes_between_epochs_is_seen(model: keras.Model) -> None:
-    """The first step of an epoch is fetched anew, if its run was early."""
+    """The first step of an epoch is fetched again, if it was too early."""
     hook = Fetches(
         lambda: [v for v in v1.global_variables() if "bias" in v.name]
     )
@@ -252,7 +252,7 @@ def test_what_changes_between_epochs_is_seen(model: keras.Model) -> None:
 
 
 def test_a_fed_rate_is_there_for_its_step_alone(model: keras.Model) -> None:
-    """Whoever looks outside of the step finds the rate of the optimizer."""
+    """Outside the step, the rate is that of the optimizer."""
     rates: list[float] = []
 
     class Looks(keras.callbacks.Callback):
@@ -278,7 +278,7 @@ def test_a_fed_rate_is_there_for_its_step_alone(model: keras.Model) -> None:
 
 
 def test_a_loss_of_two_parts_is_not_guessed() -> None:
-    """A train step that computes two losses has no one loss."""
+    """A train step that computes two losses has no single loss."""
 
     class Two(keras.Sequential):
         def train_step(self, data: Any) -> dict[str, Any]:
@@ -306,7 +306,7 @@ def test_two_callbacks_on_an_unbuilt_model() -> None:
 def test_a_model_that_can_not_be_called(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    """Hooks run on the variables that are there, with a warning."""
+    """Hooks run on the variables that exist, with a warning."""
 
     class Pair(keras.Model):
         def __init__(self) -> None:
@@ -360,7 +360,7 @@ def test_two_profilers_in_one_step(model: keras.Model, tmp_path: Any) -> None:
 
 
 def test_an_evaluate_inside_of_fit(model: keras.Model) -> None:
-    """The run of fit goes on when somebody evaluates with its callback."""
+    """The run of fit continues after an evaluate with its callback."""
     made: list[Steps] = []
 
     def make() -> Steps:
@@ -380,7 +380,7 @@ def test_an_evaluate_inside_of_fit(model: keras.Model) -> None:
 
 
 def test_a_fit_after_another_callback_failed(model: keras.Model) -> None:
-    """A step that was armed and never came is not in the way of the next."""
+    """A step that was prepared but never ran does not affect the next fit."""
 
     class Fails(keras.callbacks.Callback):
         def on_train_batch_begin(self, batch: int, logs: Any = None) -> None:
@@ -400,7 +400,7 @@ def test_a_fit_after_another_callback_failed(model: keras.Model) -> None:
 
 
 def test_a_fetch_that_fails_names_its_hook(model: keras.Model) -> None:
-    """What TensorFlow says of a failed fetch gets the name of the hook."""
+    """The error of TensorFlow for a failed fetch gets the name of the hook."""
     hook = Fetches(lambda: v1.placeholder(tf.float32, [], name="empty"))
 
     with pytest.raises(tf.errors.InvalidArgumentError, match="empty") as caught:
@@ -426,7 +426,7 @@ def test_names_of_the_inside_are_not_there(
 
 
 def test_a_metric_with_a_space_in_its_name() -> None:
-    """A log is found by its name, whatever a graph thinks of it."""
+    """A log is found by its name, even if a graph would not allow it."""
     model = models.tiny_model()
     metric = keras.metrics.MeanAbsoluteError(name="my error")
     model.compile("sgd", "mse", metrics=[metric], jit_compile=False)
@@ -439,7 +439,7 @@ def test_a_metric_with_a_space_in_its_name() -> None:
 
 
 def test_the_place_of_an_error_survives_pickling(model: keras.Model) -> None:
-    """What an error says, its arguments say too."""
+    """The arguments of an error contain everything that it says."""
     hook = Hook(end=lambda session: session.run("predictions:0"))
     with pytest.raises(errors.StepTensorError) as caught:
         models.fit(model, SessionRunHookCallback(hook))

@@ -147,7 +147,7 @@ def _paths(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.parametrize("call", CALLS)
 def test_begin(old: str, call: str) -> None:
-    """What `begin` asks for is there before the first step, as in v1."""
+    """Values that `begin` restores are set before the first step, as in v1."""
     made = model()
     weights = made.get_weights()
     hook = Calls(lambda: CALLS[call](old))
@@ -238,7 +238,7 @@ def test_a_plain_initializer_does_nothing(old: str) -> None:
 
 
 def test_another_checkpoint_is_an_error(old: str) -> None:
-    """A name that the checkpoint lacks is v1's own error, and nothing moves."""
+    """A name that the checkpoint lacks is v1's own error; nothing changes."""
     made = model()
     weights = made.get_weights()
     hook = Calls(lambda: v1.train.init_from_checkpoint(old, {"none/": "new/"}))

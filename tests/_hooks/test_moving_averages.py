@@ -85,7 +85,7 @@ SETTERS: dict[str, Callable[[], list[Any]]] = {
 def test_averages_begin_with_the_weights_that_train(
     setter: str, eager: bool
 ) -> None:
-    """Nothing is left in them of weights that were replaced."""
+    """The averages contain nothing of weights that were replaced."""
     model = model_of(eager)
     set_weights(model)
     expected = fit(model)

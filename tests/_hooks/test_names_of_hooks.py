@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Names in the hook graph: those of the model, and those of hooks.
+"""The hook graph keeps the names of the model and of hooks apart.
 
 The oracle for what a hook makes is the same hook in an empty v1 graph.
 """
@@ -103,7 +103,7 @@ class Fetches(v1.train.SessionRunHook):
 def test_the_name_of_the_model_comes_first(
     name: str, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """Another hook finds what the model has, not what a hook called so."""
+    """By a name of the model, a hook finds the model's, not a hook's."""
     model = models.tiny_model()
     model.compile("sgd", "mse", metrics=["mae", "accuracy"], jit_compile=False)
 
@@ -129,7 +129,7 @@ def test_the_name_of_the_model_comes_first(
 
 
 def test_a_name_that_the_model_has_not_is_that_of_the_hook(model: Any) -> None:
-    """A hook finds its own operations by their names."""
+    """A hook finds its own operations by names that the model lacks."""
 
     def make() -> Any:
         tf.constant(3.0, name="cross_entropy")
@@ -143,7 +143,7 @@ def test_a_name_that_the_model_has_not_is_that_of_the_hook(model: Any) -> None:
 
 @pytest.mark.parametrize("name", ["learning_rate", "loss"])
 def test_a_feed_of_a_name_that_two_have(name: str) -> None:
-    """Either may be meant: the feed is an error that says so."""
+    """A feed of a name that two tensors have is an error that says so."""
     model = models.tiny_model()
 
     def make() -> Any:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Variables of which some dimensions are open have twins, too."""
+"""Variables with unknown dimensions have twins, too."""
 
 import numpy as np
 import pytest
@@ -39,7 +39,7 @@ class Sees(v1.train.SessionRunHook):
 
 @pytest.mark.parametrize("shape", [[None, 2], None])
 def test_a_variable_that_changes_its_shape(shape, tmp_path):
-    """A twin has the open shape, and each step the value of that moment."""
+    """A twin has the unknown dimensions, and in each step the current value."""
     rows = tf.Variable(
         np.ones((1, 2), "f"), shape=tf.TensorShape(shape), name="rows"
     )

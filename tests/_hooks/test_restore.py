@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A saver that finds no slots in an old checkpoint says how to go on."""
+"""A saver that finds no slots in an old checkpoint shows the way out."""
 
 import pickle
 from collections.abc import Callable
@@ -74,7 +74,7 @@ MATCH = (
 def test_a_hook_that_restores_what_has_no_slots(
     make_saver: Callable[[], Any], tmp_path: Path
 ) -> None:
-    """All that is missing is listed, with the saver to write."""
+    """The error lists all missing variables, with the saver to write."""
     model = make()
     hook = Restores(old_checkpoint(model, tmp_path), make_saver)
 
@@ -86,7 +86,7 @@ def test_a_hook_that_restores_what_has_no_slots(
 
 
 def test_an_init_fn_that_restores_what_has_no_slots(tmp_path: Path) -> None:
-    """The scaffold's own restore says the same."""
+    """The error of the scaffold's own restore is the same."""
     model = make()
     path = old_checkpoint(model, tmp_path)
 
@@ -127,7 +127,7 @@ def test_the_way_out_restores_what_there_is(tmp_path: Path) -> None:
 
 
 def test_a_long_list_is_cut(tmp_path: Path) -> None:
-    """Of many missing variables the first are named, and the others counted."""
+    """The error names the first missing variables, and counts the others."""
 
     class Makes(Restores):
         def begin(self) -> None:
@@ -143,7 +143,7 @@ def test_a_long_list_is_cut(tmp_path: Path) -> None:
 
 
 def test_another_error_of_a_restore_is_that_of_v1(tmp_path: Path) -> None:
-    """A checkpoint that is not there is v1's own error."""
+    """A missing checkpoint is v1's own error."""
     hook = Restores(str(tmp_path / "none"), default)
 
     with pytest.raises(ValueError, match="not a valid checkpoint"):

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The same hook objects in a fit, and in a run inside of it.
 
-v1 gave each session hooks of its own. The oracle for the outer run is the
+Under v1, each session had its own hooks. The oracle for the outer run is the
 same fit without the inner one.
 """
 
@@ -65,7 +65,7 @@ def test_a_validation_leaves_the_hooks_of_fit_as_they_were() -> None:
 
 
 def test_a_result_of_the_inner_run_stays() -> None:
-    """What only the inner run sets is there when the outer one goes on."""
+    """An attribute that only the inner run sets stays for the outer run."""
 
     class Counts(v1.train.SessionRunHook):
         def __init__(self) -> None:

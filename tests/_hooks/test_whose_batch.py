@@ -101,7 +101,7 @@ def test_the_last_step_is_that_of_fit(model: Any) -> None:
 
 
 def test_a_model_that_is_compiled_in_mid_fit() -> None:
-    """Hooks would follow an optimizer that trains nothing: an error."""
+    """An error, because hooks would follow an optimizer that is not used."""
 
     class Compiles(keras.callbacks.Callback):
         def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
@@ -110,10 +110,10 @@ def test_a_model_that_is_compiled_in_mid_fit() -> None:
 
     model = models.tiny_model()
     hook = v1.train.StopAtStepHook(last_step=9)
-    with pytest.raises(errors.HookUsageError, match="was compiled anew"):
+    with pytest.raises(errors.HookUsageError, match="was recompiled"):
         models.fit(model, SessionRunHookCallback(hook), Compiles(), epochs=3)
 
-    # Between two calls it is no error.
+    # Between two calls it is not an error.
     models.fit(model, SessionRunHookCallback(hook))
     assert int(model.optimizer.iterations.numpy()) == 2
 

@@ -236,7 +236,7 @@ def test_replicas_are_read_together(package: str) -> None:
 def test_a_list_of_callbacks_without_parameters(
     model: Any, phase: str, kind: Any, flavor: Any
 ) -> None:
-    """A loop of one's own may give no parameters to its callbacks."""
+    """A custom loop may give no parameters to its callbacks."""
     stop = tf.compat.v1.train.StopAtStepHook(last_step=9)
     callback = kind([1]) if kind is FinalOpsCallback else kind(stop)
     callbacks = flavor.callbacks.CallbackList([callback], model=model)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Models whose step updates with optimizers of its own.
+"""Hooks run on models whose step updates with its own optimizers.
 
 The oracle is plain Keras for what is trained, and the number of steps that ran
 for the global step.
@@ -101,7 +101,7 @@ def counted(first: int, last: int) -> list[tuple[int, int]]:
 
 
 def test_the_step_counts_the_steps_that_ran() -> None:
-    """Hooks count the steps, also where compile's optimizer does not move."""
+    """Hooks count the steps, even if compile's optimizer is not used."""
     model, steps = gan(), Steps()
     train(model, steps)
 
@@ -195,12 +195,12 @@ def test_a_restored_checkpoint_goes_on(tmp_path: Path) -> None:
 def test_an_optimizer_that_never_moves_is_said(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    """Once, and not for a model whose optimizer trains it."""
+    """The warning comes once, and not if compile's optimizer trains."""
     model = gan()
     with caplog.at_level(logging.WARNING, "final_ops_callback"):
         train(model, Steps())
         train(model, Steps())
-    text = "did not move the step of the optimizer that compile was given"
+    text = "did not increase the step of the optimizer that compile was given"
     assert caplog.text.count(text) == 1
     caplog.clear()
 
@@ -254,7 +254,7 @@ def test_another_compile_starts_anew() -> None:
 
 
 def test_an_evaluate_before_it_hides_no_slots() -> None:
-    """Slots are there in fit, also if hooks have run in an evaluate before."""
+    """Slots exist in fit, even if hooks have run in an evaluate before."""
 
     class Tested(Gan):
         def test_step(self, data: Any) -> dict[str, Any]:
@@ -308,7 +308,7 @@ def test_updates_without_any_optimizer_count() -> None:
 
 
 def test_an_update_that_a_loss_scale_skips_is_none() -> None:
-    """Whether a step counts whose update was skipped, Keras says."""
+    """Keras decides whether a step with a skipped update counts."""
 
     def skip(*callbacks: Any) -> int:
         inputs = keras.Input((3,))
@@ -409,7 +409,7 @@ class Own(keras.Model):
 
     Args:
         others: List of pairs: an optimizer, and every how many steps it moves.
-        is_hidden: Boolean. Whether the model has them out of sight.
+        is_hidden: Boolean. Whether they are not attributes of the model.
     """
 
     def __init__(self, others: Any, is_hidden: bool = False) -> None:
@@ -475,7 +475,7 @@ def test_steps_before_the_first_hooks_are_counted() -> None:
 
 @pytest.mark.parametrize("every", [(1, 3), (3, 1), (3,)])
 def test_an_optimizer_that_waits_for_some_steps(every: tuple[int, ...]) -> None:
-    """Each step counts, also one in which an optimizer does not move."""
+    """Each step counts, even one in which an optimizer is not used."""
     model, steps = own_model(*every), Steps()
     train(model, steps, v1.train.StopAtStepHook(num_steps=9))
 
@@ -484,7 +484,7 @@ def test_an_optimizer_that_waits_for_some_steps(every: tuple[int, ...]) -> None:
 
 
 def test_a_plain_fit_between_of_optimizers_that_wait() -> None:
-    """The steps of a fit without hooks are those of the one that moves most."""
+    """A fit without hooks counts by the optimizer that is used most."""
     model, steps = own_model(3, 1), Steps()
     train(model, steps, epochs=1)
     train(model, epochs=1)

@@ -296,7 +296,7 @@ def test_a_rate_of_zero_is_said(
     with caplog.at_level(logging.WARNING, "final_ops_callback"):
         ours(pair, 1, first=3, restore=prefix)
 
-    assert "kept of the momentum: it is lost" in caplog.text
+    assert "multiplied by it: the momentum is lost" in caplog.text
 
 
 class Rate(keras.callbacks.Callback):
@@ -307,7 +307,7 @@ class Rate(keras.callbacks.Callback):
 
 
 def test_a_scheduler_may_set_the_rate_after_the_restore(tmp_path: Path) -> None:
-    """The momentum is worth the rate of the step, not that of the restore."""
+    """Momentum is converted by the rate of the step, not of the restore."""
     pair, prefix = PAIRS["momentum"], str(tmp_path / "model.ckpt")
     original(pair.original, 3, save=prefix)
     whole = original(pair.original, STEPS)
@@ -364,7 +364,7 @@ def test_what_is_read_and_written_in_a_step() -> None:
 
 @pytest.mark.skipif(IS_KERAS_3, reason="Keras 3 has no legacy optimizers")
 def test_the_momentum_of_a_rate_that_decays() -> None:
-    """What a hook writes is worth the decayed rate of the step that comes."""
+    """Momentum that a hook writes is converted by the decayed rate."""
     x = np.random.default_rng(0).random((4, 3)).astype("f")
     accumulated = np.full_like(KERNEL, 2.0)
     with tf.Graph().as_default(), v1.Session() as session:

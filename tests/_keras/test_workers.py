@@ -20,7 +20,7 @@ SECONDS = 150  # whoever takes longer hangs, and is killed
 
 
 def free_ports(count: int) -> list[int]:
-    """Returns ports that nobody listens at."""
+    """Returns free ports."""
     sockets = [socket.socket() for _ in range(count)]
     for one in sockets:
         one.bind(("127.0.0.1", 0))
@@ -75,7 +75,7 @@ def run(
 
 
 def test_workers_agree(tmp_path: Path) -> None:
-    """Values are equal, the chief alone writes, a stop of one is one of all."""
+    """Values are equal, the chief alone writes, a stop of one stops all."""
     chief, other = run("agree", tmp_path)
 
     assert "values" in chief, chief
@@ -117,7 +117,7 @@ def test_a_failure_of_one_is_told_to_all(
 
 
 def test_a_callback_on_one_worker_alone(tmp_path: Path) -> None:
-    """It is an error of both in the end, and ours says what to do."""
+    """Both workers fail in the end, and our error says what to do."""
     _, alone = run("only_one", tmp_path)
 
     assert alone["error"] == "WorkerError", alone

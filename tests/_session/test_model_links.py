@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What a graph knows of a live model."""
+"""A graph may have links to a live model."""
 
 import importlib
 
@@ -38,7 +38,7 @@ def test_a_hook_graph_is_found_from_the_graph_alone() -> None:
 
 
 def test_the_links_are_not_exported() -> None:
-    """A meta graph, as each checkpoint has one, holds nothing of them."""
+    """A meta graph, as each checkpoint has one, contains no links."""
     graph = HookGraph([LiveVariable("weight", tf.Variable(3.0))])
 
     with graph.as_default():

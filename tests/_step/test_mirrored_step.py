@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What is inside of a step on two replicas: one batch, one loss."""
+"""A step on two replicas delivers one batch and one loss."""
 
 import subprocess
 import sys

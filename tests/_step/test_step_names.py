@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Step tensors of models that are less plain: names, specs, gradients."""
+"""Less simple models have step tensors, too: names, specs, gradients."""
 
 from collections.abc import Iterable
 from collections.abc import Mapping
@@ -107,7 +107,7 @@ def test_a_scaled_loss_is_scaled_back(flavor: ModuleType) -> None:
 
 
 def test_the_dense_gradient_of_an_embedding(flavor: ModuleType) -> None:
-    """Slices of a gradient come as the whole of it."""
+    """A gradient of slices comes as a dense tensor."""
     model = flavor.Sequential(
         [
             flavor.Input((2,), dtype="int32"),
@@ -133,7 +133,7 @@ def test_the_dense_gradient_of_an_embedding(flavor: ModuleType) -> None:
 def test_labels_declared_as_something_else(
     flavor: ModuleType, spec: tf.TensorSpec
 ) -> None:
-    """A wrong shape, or a dtype that would lose, shows the right one."""
+    """The error for a wrong shape or a narrow dtype shows the right one."""
     with pytest.raises(
         errors.StepTensorError, match=r'tf.TensorSpec\(\[None, 1\], "float32"'
     ):
@@ -153,7 +153,7 @@ def test_a_model_that_is_not_built_knows_its_batch(
 
 
 def test_a_model_with_a_call_of_its_own(flavor: ModuleType) -> None:
-    """What it does not know has to be declared, layers too."""
+    """Tensors that the model does not know have to be declared, layers too."""
 
     class Own(flavor.Model):  # type: ignore[name-defined,misc]
         def __init__(self) -> None:
@@ -173,7 +173,7 @@ def test_a_model_with_a_call_of_its_own(flavor: ModuleType) -> None:
 
 
 def test_what_is_computed_in_a_loop(flavor: ModuleType) -> None:
-    """It can't leave the loop, and the error says so."""
+    """A tensor in a loop can't be fetched, and the error says so."""
 
     class Loop(flavor.layers.Layer):  # type: ignore[name-defined,misc]
         def __init__(self, **options: Any) -> None:
@@ -198,7 +198,7 @@ def test_what_is_computed_in_a_loop(flavor: ModuleType) -> None:
 
 
 def test_a_layer_that_is_called_twice(flavor: ModuleType) -> None:
-    """Its last output counts."""
+    """The value of a layer that is called twice is its last output."""
     shared = flavor.layers.Dense(2, name="shared")
     inputs = flavor.Input((2,))
     first = shared(inputs)

@@ -166,7 +166,7 @@ def test_labels_have_to_be_declared(model: Any) -> None:
 
 
 def test_the_line_of_the_error_works(model: Any) -> None:
-    """What the error shows, pasted, lets the hook run."""
+    """The line that the error shows, pasted, lets the hook run."""
     with pytest.raises(errors.StepTensorError) as caught:
         fit(model, Sees("labels"), step_tensors={})
     text = str(caught.value)
@@ -187,7 +187,7 @@ def test_the_line_of_the_error_works(model: Any) -> None:
 
 @pytest.mark.parametrize("name", ["hidden/Relu", "hiden/Relu", "gradients/x"])
 def test_a_path_that_is_not_there(model: Any, name: str) -> None:
-    """It is an error at begin, which lists what there is."""
+    """An unknown path is an error at begin, which lists the known ones."""
     weights = model.get_weights()
     with pytest.raises(errors.UnknownNameError) as caught:
         fit(model, Sees(name))
@@ -203,7 +203,7 @@ def test_a_path_that_is_not_there(model: Any, name: str) -> None:
 
 
 def test_a_misspelled_layer_in_predict(model: Any) -> None:
-    """There a plain name can be no log: it is an error at begin."""
+    """In predict a name can't be a log: an unknown one is an error at begin."""
     with pytest.raises(errors.UnknownNameError) as caught:
         predict(model, Sees("hiden"))
 
@@ -214,7 +214,7 @@ def test_a_misspelled_layer_in_predict(model: Any) -> None:
 
 
 def test_a_misspelled_layer_that_may_be_a_log(model: Any) -> None:
-    """It is an error at the first step, which lists what there is."""
+    """Such a name is an error at the first step, which lists the others."""
     hook = Sees("hiden")
     with pytest.raises(errors.StepTensorError) as caught:
         fit(model, hook)
@@ -253,7 +253,7 @@ def without_loss(flavor: ModuleType) -> Any:
 def test_a_step_that_computes_its_loss_by_itself(
     flavor: ModuleType, run_eagerly: bool, name: str
 ) -> None:
-    """Nothing knows it outside: an error, in a trace before any update."""
+    """Such a loss is unknown: an error, in a trace before any update."""
     kind = without_loss(flavor)
     model = built(flavor, kind, run_eagerly=run_eagerly)
     weights = model.get_weights()
@@ -275,7 +275,7 @@ def test_the_rest_of_such_a_step_is_there(flavor: ModuleType) -> None:
     assert len(hook.all(KERNELS[0])) == 4
 
 
-# What Keras has and v1 had not
+# Features that Keras has and v1 did not have
 
 
 def test_steps_per_execution(flavor: ModuleType) -> None:
@@ -294,7 +294,7 @@ def test_steps_per_execution(flavor: ModuleType) -> None:
 
 
 def test_steps_per_execution_in_predict(flavor: ModuleType) -> None:
-    """The batches of an execution are there one after the other."""
+    """The batches of an execution are concatenated."""
     model = built(flavor, steps_per_execution=2)
     hook = Sees("features", "predictions", "hidden")
     predictions = predict(model, hook)
@@ -400,7 +400,7 @@ def test_a_part_that_is_not_there(flavor: ModuleType) -> None:
 
 
 def test_sample_weight(model: Any) -> None:
-    """It is that of the batch."""
+    """The sample weight is that of the batch."""
     weights = np.arange(8, dtype="float32")
     hook = Sees("sample_weight", "loss", "predictions")
     fit(model, hook, sample_weight=weights)
@@ -413,7 +413,7 @@ def test_sample_weight(model: Any) -> None:
 
 
 def test_no_sample_weight(model: Any) -> None:
-    """Data that has none is an error of the first step, before any update."""
+    """Data without weights is an error of the first step, before any update."""
     weights = model.get_weights()
     with pytest.raises(errors.StepTensorError, match="sample_weight"):
         fit(model, Sees("sample_weight"))
@@ -450,7 +450,7 @@ def test_dropout_is_that_of_the_step(
 
 
 def test_a_layer_inside_of_a_layer(flavor: ModuleType) -> None:
-    """It is found by its path."""
+    """A layer inside a layer is found by its path."""
     layers = flavor.layers
     inner = flavor.Sequential(
         [flavor.Input((3,)), layers.Dense(4, name="inner")], name="outer"
@@ -466,7 +466,7 @@ def test_a_layer_inside_of_a_layer(flavor: ModuleType) -> None:
 
 
 def test_names_in_evaluate(model: Any) -> None:
-    """All but the gradients."""
+    """In evaluate, all names but the gradients exist."""
     names = ["features", "image", "labels", "predictions", "hidden", "out"]
     hook = Sees(*names, "loss")
     evaluate(model, hook)
@@ -485,7 +485,7 @@ def test_names_in_evaluate(model: Any) -> None:
 
 
 def test_names_in_predict(model: Any) -> None:
-    """The features, what the model makes of them, and the layers."""
+    """In predict, the features, the predictions and the layers exist."""
     hook = Sees("features", "image", "predictions", "hidden", "out")
     predictions = predict(model, hook)
 
@@ -588,7 +588,7 @@ def test_replicas_are_joined(package: str) -> None:
 
 
 def callables(model: Any) -> dict[str, Any]:
-    """Returns what is callable among the attributes of a model's parts."""
+    """Returns the callable attributes of a model's parts."""
     parts = {"model": model, "optimizer": model.optimizer}
     parts |= {layer.name: layer for layer in model.layers}
     return {
@@ -617,7 +617,7 @@ def assert_left_alone(model: Any, before: dict[str, Any]) -> None:
 
 
 def test_nothing_is_left_on_the_model(model: Any) -> None:
-    """No attribute more, and the same function."""
+    """The model has no new attribute, and the same function."""
     fit(model)
     before = callables(model)
     hook = Sees(*ALL, "gradients/global_norm")
@@ -639,7 +639,7 @@ def test_nothing_is_left_by_a_first_fit(flavor: ModuleType) -> None:
 
 @pytest.mark.parametrize("method", ["before_run", "after_run"])
 def test_nothing_is_left_by_a_hook_that_raises(model: Any, method: str) -> None:
-    """Also in the middle of a fit."""
+    """The model is left alone even by an error in the middle of a fit."""
     fit(model)
     before = callables(model)
     hook = Raises(method, *ALL)
@@ -653,7 +653,7 @@ def test_nothing_is_left_by_a_hook_that_raises(model: Any, method: str) -> None:
 def test_nothing_is_left_by_a_step_that_is_refused(
     flavor: ModuleType,
 ) -> None:
-    """The trace failed, and the model's own function is there."""
+    """After a failed trace, the model has its own function."""
     model = built(flavor, without_loss(flavor))
     fit(model)
     before = callables(model)
@@ -664,7 +664,7 @@ def test_nothing_is_left_by_a_step_that_is_refused(
 
 
 def test_nothing_is_left_by_evaluate_and_predict(model: Any) -> None:
-    """No attribute more than without hooks."""
+    """The model has no more attributes than without hooks."""
     evaluate(model, Sees("hidden"))
     predict(model, Sees("hidden"))
     before = callables(model)
@@ -718,7 +718,7 @@ def tapped(monkeypatch: pytest.MonkeyPatch) -> list[set[str]]:
 def test_who_fetches_nothing_gets_the_plain_function(
     model: Any, tapped: list[set[str]]
 ) -> None:
-    """Steps in which nobody asks run the model's own function."""
+    """Steps without a fetch run the model's own function."""
     fit(model)
     own = model.train_function
     hook = Sees("hidden", "loss", every=3)
@@ -732,7 +732,7 @@ def test_who_fetches_nothing_gets_the_plain_function(
 def test_what_needs_no_step_gets_the_plain_function(
     model: Any, tapped: list[set[str]]
 ) -> None:
-    """Variables, the step and the logs are there without extra outputs."""
+    """Variables, the step and the logs need no extra outputs."""
     hook = Sees("global_step", "learning_rate", "logs/loss")
     fit(model, hook)
 
@@ -764,7 +764,7 @@ def test_one_trace_serves_all_steps(flavor: ModuleType) -> None:
 def test_many_traces_are_said_once(
     model: Any, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """A step that is compiled again and again is said, with the way out."""
+    """A step that is compiled again and again is warned of, with a way out."""
 
     class Changes(v1.train.SessionRunHook):
         names = ("loss", "features", "predictions", "labels", "hidden")
@@ -833,7 +833,7 @@ def test_gradients_of_layers_of_the_same_path(flavor: ModuleType) -> None:
 
 
 def test_a_layer_that_is_called_like_a_metric(flavor: ModuleType) -> None:
-    """The name is that of the metric; the layer has its path."""
+    """The name refers to the metric; the layer is found by its path."""
     inputs = flavor.Input((3,))
     hidden = flavor.layers.Dense(2, name="mae")(inputs)
     model = flavor.Model(inputs, flavor.layers.Dense(1)(hidden))

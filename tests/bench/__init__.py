@@ -1,2 +1,2 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What the callbacks cost; `python -m tests.bench` prints it."""
+"""Measures the cost of the callbacks: `python -m tests.bench` prints it."""

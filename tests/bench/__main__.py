@@ -4,7 +4,7 @@
     python -m tests.bench                     # ten minutes
     python -m tests.bench --rounds 1 --steps 10 --quick
 
-No figure is checked here: what is quoted names its machine and its day.
+No figure is checked here; quoted figures name their machine and day.
 """
 
 import argparse
@@ -49,7 +49,7 @@ def _text(cost: steps.Cost | None) -> str:
 
 
 def per_step(rounds: int, count: int) -> rich.table.Table:
-    """Measures what each job adds to a step, by whom."""
+    """Measures the time that each job adds to a step, by implementation."""
     found = steps.of_jobs(rounds, count, epochs=3)
     table = _table(
         "Added per step, us: the median (and the quartiles)",
@@ -67,7 +67,7 @@ def per_step(rounds: int, count: int) -> rich.table.Table:
 
 
 def paid_once(rounds: int, count: int, quick: bool) -> rich.table.Table:
-    """Measures what is paid once, and whether a step costs more with time."""
+    """Measures one-time costs, and whether steps become slower over time."""
     table = _table("Once, and growth", "what", "measured", "goal")
     for variables in (10, 300) if quick else (10, 300, 1200):
         table.add_row(
@@ -108,7 +108,7 @@ def paid_once(rounds: int, count: int, quick: bool) -> rich.table.Table:
 
 
 def main() -> None:
-    """Measures everything, and prints where and when."""
+    """Measures everything, and prints the machine and the date."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rounds", type=int, default=9)
     parser.add_argument("--steps", type=int, default=300)

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The jobs that are measured: as v1 hooks, and as written by hand for Keras.
+"""Defines the measured jobs: as v1 hooks, and by hand for Keras.
 
-By hand is what a careful person writes with TensorFlow's migration guide: a
+"By hand" is what a careful user writes after TensorFlow's migration guide: a
 Keras callback with one method, at the end of the batch.
 """
 
@@ -54,7 +54,7 @@ def summary_hook() -> Any:
 
 
 def six_hooks() -> list[Any]:
-    """What an ordinary training script has."""
+    """Returns the hooks of an ordinary training script."""
     folder = tempfile.mkdtemp()
     return [
         v1.train.LoggingTensorHook(["loss:0"], every_n_iter=100),
@@ -80,7 +80,7 @@ class ByHand(keras.callbacks.Callback):
 
 
 def nothing(model: Any, step: int, logs: Any) -> None:
-    """Is called, and that is all."""
+    """Does nothing."""
 
 
 def log(model: Any, step: int, logs: Any) -> None:
@@ -118,7 +118,7 @@ def six() -> Hand:
 
 
 def count_steps() -> Hand:
-    """Writes how fast it goes, as StepCounterHook does."""
+    """Writes the steps per second, as StepCounterHook does."""
     writer = tf.summary.create_file_writer(tempfile.mkdtemp())
     last = [0.0]
 

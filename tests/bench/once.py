@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What is paid once: start-up, memory, final ops; and what must not grow."""
+"""Measures one-time costs (start-up, memory, final ops) and their growth."""
 
 import concurrent.futures
 import multiprocessing
@@ -71,7 +71,7 @@ def _big_model(megabytes: int, trainable: bool) -> Any:
 
 
 def _rise(run: Callable[[], Any]) -> float:
-    """Returns by how many MB the peak of a run is above what was there."""
+    """Returns by how many MB the peak of a run exceeds what was used before."""
     status = Path("/proc/self/status")
     # Linux forgets the peak of the process.
     Path("/proc/self/clear_refs").write_text("5")
@@ -109,7 +109,7 @@ def _memory_of_a_leaf() -> float:
 
 
 def alone(measure: Callable[[], float]) -> float:
-    """Measures in a process of its own, whose peak is nobody else's."""
+    """Measures in a separate process, which has its own memory peak."""
     with concurrent.futures.ProcessPoolExecutor(
         1, multiprocessing.get_context("spawn")
     ) as pool:
@@ -117,7 +117,7 @@ def alone(measure: Callable[[], float]) -> float:
 
 
 def memory() -> dict[str, float]:
-    """Returns what the peak of the memory rises by, in MB."""
+    """Returns by how many MB the peak of the memory rises."""
     return {
         "hooks": alone(_memory_of_hooks),
         "leaf": alone(_memory_of_a_leaf),
@@ -155,10 +155,10 @@ def final_ops(times: int = 15) -> tuple[float, float]:
 
 
 def growth_in_steps() -> tuple[float, float]:
-    """Returns the microseconds of the first and of the last of ten thousand.
+    """Returns the cost of early and of late steps in a long fit.
 
-    What a fit with StopAtStepHook adds in its first and in its last thousand
-    steps.
+    It is the time in microseconds that StopAtStepHook adds to a step, in the
+    first and in the last thousand of ten thousand steps.
     """
     with_hook = steps.keras_run([stop_hook()], 1000, 10)()
     bare = steps.keras_run([], 1000, 10)()

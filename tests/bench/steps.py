@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What each peer adds to a step, in steady state.
+"""Measures what each peer adds to a step, in steady state.
 
-A step is timed inside of an epoch, so that start-up, tracing and what Keras
-does between epochs are not in it. Each peer is timed between two runs of its
-floor, in rounds of another order each: what is quoted is the median of the
-differences, because a shared machine is faster and slower by the minute.
+A step is timed inside an epoch, which excludes start-up, tracing and the work
+of Keras between epochs. Each peer is timed between two runs of its floor, in
+rounds of different order: the quoted figure is the median of the differences,
+because the speed of a shared machine changes by the minute.
 """
 
 import dataclasses
@@ -74,7 +74,7 @@ def dense_model(layers: int = 1, optimizer: str = "sgd") -> Any:
 def keras_run(
     callbacks: list[Any], steps: int, epochs: int, model: Any = None
 ) -> Run:
-    """Returns what trains a model with callbacks.
+    """Returns a function that trains a model with callbacks.
 
     Args:
         callbacks: List of callbacks.
@@ -103,7 +103,7 @@ def keras_run(
 
 
 def v1_run(make_hooks: Any, steps: int, epochs: int) -> Run:
-    """Returns what trains the same model under the real MonitoredSession."""
+    """Returns a function that trains the same model under v1's session."""
     with tf.Graph().as_default():
         v1.set_random_seed(0)
         data = tf.data.Dataset.from_tensors((X, Y)).repeat()
@@ -161,7 +161,7 @@ def _cost(values: list[float]) -> Cost:
 
 
 def of_jobs(rounds: int, steps: int, epochs: int) -> dict[Any, Cost]:
-    """Measures what all jobs add, by whom.
+    """Measures the time that all jobs add to a step, by implementation.
 
     Args:
         rounds: Integer. How often each is measured.

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""All citizens: a factory for every stock hook, and the shelf."""
+"""Collects the hooks under test, "citizens": stock hooks and legacy hooks."""
 
 import inspect
 

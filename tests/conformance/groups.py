@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Citizens by the shelf they stand on, to run a whole shelf at once."""
+"""Groups the hooks under test by their origin, to run a group at once."""
 
 from tests import legacy_hooks
 from tests.conformance import citizens

@@ -15,7 +15,7 @@ from tests.contract.suite import disagreements
 
 @pytest.mark.parametrize("name", groups.GROUPS)
 def test_same_trace_under_evaluate(name, tmp_path):
-    """A shelf of hooks leaves the trace of an evaluation in v1."""
+    """A group of hooks leaves the trace of an evaluation in v1."""
     found = disagreements(
         lambda env: groups.hooks_of(name), {"mode": "evaluate"}, tmp_path
     )
@@ -25,7 +25,7 @@ def test_same_trace_under_evaluate(name, tmp_path):
 
 @pytest.mark.parametrize("mode", ["evaluate", "predict"])
 def test_model_stays_as_it_was(mode, tmp_path):
-    """A hook that only looks leaves no mark on weights, slots and model."""
+    """A hook that only reads changes no weights, slots or model attributes."""
     from tests.contract.drivers import Trace
     from tests.legacy_hooks.logs import MemoryLogger
     from tests.legacy_hooks.weights import WeightHistory

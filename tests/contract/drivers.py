@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The original and ours behind one signature: hooks go in, a trace comes out.
+"""Runs hooks under the original and under this package, and traces both.
 
 Both drivers train the same small model on the same batches from the same
 start values. `run_v1` does it in a graph under `MonitoredSession`, which is
@@ -52,17 +52,17 @@ VARIANTS = (
 
 @dataclasses.dataclass(frozen=True)
 class Options:
-    """What a case may ask of both drivers.
+    """The options of a case, for both drivers.
 
     Args:
         mode: `"train"`, `"evaluate"` or `"predict"`.
         epochs: Passes over the three batches.
         batch: Rows of a batch.
         start_step: The global step at the start.
-        learning_rate: That of the model's own optimizer.
+        learning_rate: The rate of the model's own optimizer.
         optimizer: `"momentum"` or `"adam"`.
-        metrics: Whether `mae` and the running `logs/loss` are there; for one
-            epoch, as Keras starts them anew each epoch.
+        metrics: Whether `mae` and the running `logs/loss` exist; for one
+            epoch only, because Keras resets them in each epoch.
         nan_at: The batch whose labels are NaN, or `None`.
         unknown_length: Whether only the end of the data ends the run.
         scaffold: Builds the `Scaffold`, outside any graph.
@@ -93,13 +93,13 @@ class Options:
 
     @property
     def steps(self):
-        """How many steps the data is good for."""
+        """The number of steps that the data lasts for."""
         return self.epochs * math.ceil(len(FEATURES) / self.batch)
 
 
 @dataclasses.dataclass
 class Trace:
-    """What a run showed: to its hooks, on disk, in the log, at the end."""
+    """The traces of a run: seen by hooks, on disk, in the log, at the end."""
 
     events: list = dataclasses.field(default_factory=list)
     logs: list = dataclasses.field(default_factory=list)
@@ -114,7 +114,7 @@ class Trace:
 
 
 class Env:
-    """What a case is handed: a place for notes, and the scaffold."""
+    """The argument of a case: a place for notes, and the scaffold."""
 
     def __init__(self, trace, scaffold):
         self.trace = trace
@@ -197,7 +197,7 @@ def run_keras(case, root, **options):
 
 
 def state_of(model, names, rate):
-    """Read the fields of a `Trace` that tell how a model is left.
+    """Read the fields of a `Trace` that describe a model after a run.
 
     Args:
         model: What `keras_model` built.
@@ -229,7 +229,7 @@ def state_of(model, names, rate):
 
 
 def has_its_own_name(variable, optimizer):
-    """Tell whether the graph names a variable not by its path."""
+    """Return whether a variable's name in the graph differs from its path."""
     return variable is optimizer.learning_rate or (
         variable is optimizer.iterations
     )
@@ -239,7 +239,7 @@ _COVERED_BY_KERAS = ("build", "quantize", "loss")
 
 
 def marks_on(model):
-    """Find the methods of a model that are covered up on the instance.
+    """Find the methods of a model that its instance overrides.
 
     Args:
         model: A Keras model.
@@ -311,7 +311,7 @@ def keras_model(options=None):
 
 
 class _TrainStep(keras.Sequential):
-    """A model with a train step of its own."""
+    """A model with a user-defined train step."""
 
     def train_step(self, data):
         x, y = data
@@ -491,9 +491,9 @@ def _pause():
 def _momentum(base, weight, gradient, rate, step, variable):
     """Apply the update of `keras.optimizers.SGD`, and keep v1's slots.
 
-    While the rate is what it was at first, it is that of v1's
-    `MomentumOptimizer`, too. Where a hook changes the rate, Keras applies it
-    to the gradients that come, v1 also to those that were.
+    While the rate does not change, this is also the update of v1's
+    `MomentumOptimizer`. If a hook changes the rate, Keras applies it only to
+    later gradients, v1 to earlier ones, too.
     """
     del step
     zeros = np.zeros(weight.shape, "float32")
@@ -594,7 +594,7 @@ _V1_LOOPS = {
 
 @contextlib.contextmanager
 def workplace(root, trace):
-    """Work in a folder of the run's own; collect what is left there."""
+    """Work in a separate folder, and collect the files that are left there."""
     root = pathlib.Path(root)
     root.mkdir(parents=True, exist_ok=True)
     v1.summary.FileWriterCache.clear()
@@ -685,7 +685,7 @@ def _checkpoints():
 
 
 def watch(hooks, trace):
-    """Have each call of a hook's methods recorded in the trace.
+    """Record each call of the hooks' methods in the trace.
 
     Only methods that the hook's class overrides are watched; the class stays
     as it is.

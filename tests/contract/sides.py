@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The same v1 script on the session of TensorFlow and on ours."""
+"""Runs the same v1 script on the session of TensorFlow and on ours."""
 
 import numpy as np
 import tensorflow as tf
@@ -10,14 +10,14 @@ SESSIONS = (tf.compat.v1.Session, EagerSession)
 
 
 class Failed(Exception):
-    """What a script raised: the type and text, to compare."""
+    """The type and text of an exception of a script, to compare."""
 
 
 def of_both(script):
     """Run a script on both sessions, each time in a graph of its own.
 
     Args:
-        script: Called with what builds a session.
+        script: Called with a function that builds a session.
 
     Returns:
         A list of two: what the script returned, or a `Failed`.
@@ -33,7 +33,7 @@ def of_both(script):
 
 
 def assert_same(script, *, text=True):
-    """Fail if a script leads to something else on our session.
+    """Fail if a script has a different outcome on our session.
 
     Args:
         script: As in `of_both`.

@@ -47,7 +47,7 @@ def step():
 
 
 class Suite(dict):
-    """Cases by name: pairs of what makes the hooks and the options."""
+    """Cases by name: pairs of a function that makes the hooks and options."""
 
     def case(self, name=None, **options):
         """Register the decorated `make(env)` as a case.

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 
-"""A hook of one's own sees what it does under the original."""
+"""A user-defined hook sees the same as under the original."""
 
 import collections
 import threading
@@ -47,7 +47,7 @@ def all_variables():
 
 
 def step_from(variable):
-    """Build what counts up a variable, as an operation."""
+    """Build an operation that increments a variable."""
     return tf.group(variable.assign_add(1.0))
 
 
@@ -881,7 +881,7 @@ def hook_that_does_nothing(env):
 
 @pytest.mark.parametrize("name", suite)
 def test_same_as_the_original(name, tmp_path):
-    """A hook of one's own leaves the same trace under both drivers."""
+    """A user-defined hook leaves the same trace under both drivers."""
     make, options = suite[name]
 
     found = disagreements(make, options, tmp_path)

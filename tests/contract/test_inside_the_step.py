@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What a hook fetches from the inside of a step is what it fetched in v1.
+"""A hook fetches the same values from inside a step as it did in v1.
 
 A model of two layers trains twice from the same start on the same batches:
 as a v1 graph under `MonitoredSession`, whose tensors have names, and under
@@ -285,7 +285,7 @@ def confusion():
 
 
 def mixed():
-    """Build an op of a step tensor and a variable of before the step."""
+    """Build an op of a step tensor and a variable's value before the step."""
     kernel = weight("hidden/kernel")
     return tf.norm(tensor("hidden:0")) * tf.norm(kernel)
 
@@ -335,7 +335,7 @@ MODES = {}
 
 
 def case(name, modes):
-    """Register a case that is good for these modes."""
+    """Register a case that works in these modes."""
     MODES[name] = modes
     return suite.case(name)
 
@@ -419,7 +419,7 @@ def nan_guard(env):
 
 
 def together(mode):
-    """Make one case of all that are good for a mode."""
+    """Make one case of all that work in a mode."""
 
     def make(env):
         return [
@@ -467,7 +467,7 @@ def test_all_together_in_every_way(way, flavor, tmp_path):
 
 
 def test_the_event_files_hold_every_step(tmp_path):
-    """The histograms that are compared are there, one a step, and differ."""
+    """Each step has a histogram to compare, and the histograms differ."""
     _, trace = found_by(summary_saver, tmp_path, keras, PLAIN)
 
     (events,) = trace.summaries.values()
@@ -477,7 +477,7 @@ def test_the_event_files_hold_every_step(tmp_path):
 
 
 def test_a_kernel_of_after_the_step_is_noticed(tmp_path):
-    """The values before and after an update are not equal to a comparison."""
+    """A comparison tells the values before and after an update apart."""
 
     class After(Fetches):
         def before_run(self, run_context):

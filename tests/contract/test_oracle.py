@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The two drivers train the same, so what differs is the hooks' side."""
+"""Both drivers train the same, so a difference comes from the hooks."""
 
 import pytest
 
@@ -50,7 +50,7 @@ def test_keras_and_v1_end_with_the_same_variables(name, tmp_path):
 
 
 def test_keras_counts_a_step_too_many():
-    """Uncompiled, Keras counts the step that finds no data any more."""
+    """With `run_eagerly`, Keras counts the step that finds no more data."""
     actual = trained({"unknown_length": True, "epochs": 1})
 
     assert actual.step == 4

@@ -47,7 +47,7 @@ ACTIONS = ("look", "write", "stop", *ERRORS)
 
 @dataclasses.dataclass(frozen=True)
 class Behaviour:
-    """What a drawn hook does.
+    """The behavior of a drawn hook.
 
     Args:
         methods: Those that it overrides.

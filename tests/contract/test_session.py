@@ -71,7 +71,7 @@ def test_same_values(name):
 
 
 def fails(session_of, action):
-    """Give the type of what an action on a session raises."""
+    """Give the type of the exception that an action on a session raises."""
     with tf.Graph().as_default():
         graph_parts()
         v1.placeholder(tf.float32, [2], name="fed")
@@ -121,7 +121,7 @@ def _of_another_graph(build):
 
 @pytest.mark.parametrize("name", MISUSES)
 def test_same_kind_of_error(name):
-    """What the original refuses is refused with an error of its kind."""
+    """A run that the original refuses is refused with an error of its kind."""
     expected, actual = (
         fails(make, MISUSES[name]) for make in SESSIONS.values()
     )

@@ -165,7 +165,7 @@ def training_through_a_loop(session_of):
 
 @script
 def a_stack_lives_within_a_run(session_of):
-    """What one run pushes, the same run pops."""
+    """A run pops only the values that it has pushed."""
     stack = tf.raw_ops.StackV2(max_size=5, elem_type=tf.float32)
     push = tf.raw_ops.StackPushV2(handle=stack, elem=tf.constant(2.0))
     with tf.control_dependencies([push]):
@@ -189,7 +189,7 @@ def branches_that_write_and_read(session_of):
 
 @script
 def dead_branch_fetched(session_of):
-    """What is on the side of a switch that was not taken has no value."""
+    """A tensor on the side of a switch that was not taken has no value."""
     which = v1.placeholder(tf.bool, [])
     _, taken = control_flow_ops.switch(tf.constant(1.0), which)
     doubled = taken * 2.0
@@ -208,7 +208,7 @@ def dead_output_of_a_switch_fetched(session_of):
 
 @script
 def dead_operation_run(session_of):
-    """To run what is on the side not taken does nothing."""
+    """Running an operation on the side that was not taken does nothing."""
     v, which = variable(0.0), v1.placeholder(tf.bool, [])
     _, taken = control_flow_ops.switch(tf.constant(1.0), which)
     with tf.control_dependencies([tf.identity(taken)]):
@@ -253,7 +253,7 @@ def fed_where_others_wait(session_of):
 
 @script
 def fed_placeholder_that_others_wait_for(session_of):
-    """What waits for a placeholder waits for its value."""
+    """An operation that waits for a placeholder waits for its value."""
     x = v1.placeholder(tf.float32, [])
     with tf.control_dependencies([x]):
         after = tf.constant(5.0)
@@ -263,7 +263,7 @@ def fed_placeholder_that_others_wait_for(session_of):
 
 @script
 def functions_by_decorator(session_of):
-    """A Defun, one inside of another, one that captures: with gradients."""
+    """A Defun, a nested one and one that captures have gradients."""
     captured = tf.constant(5.0)
 
     @function.Defun(tf.float32, noinline=True)
@@ -286,7 +286,7 @@ def functions_by_decorator(session_of):
 
 @script
 def function_with_a_gradient_of_its_own(session_of):
-    """The gradient that a Defun was given is the one that is taken."""
+    """The gradient that a Defun was given is the one that is used."""
 
     @function.Defun(tf.float32, tf.float32)
     def seven_times(x, dy):
@@ -343,12 +343,12 @@ def one_name_for_two_functions(session_of):
 @pytest.mark.parametrize("name", SCRIPTS)
 @pytest.mark.usefixtures("_control_flow")
 def test_same_outcome(name):
-    """A script with control flow leads to the same on both sessions."""
+    """A script with control flow has the same outcome on both sessions."""
     assert_same(SCRIPTS[name])
 
 
 def test_a_dead_branch_is_an_error():
-    """What has no value is an error that says so."""
+    """Fetching a tensor without a value is an error that says so."""
     with tf.Graph().as_default(), EagerSession() as session:
         switch = control_flow_ops.switch(tf.constant(1.0), tf.constant(True))
 
@@ -387,7 +387,7 @@ def test_a_read_by_a_function_comes_before_a_write():
 
 
 def test_a_gradient_that_would_be_another_is_refused():
-    """A gradient given by hand is not lost inside of another function."""
+    """A gradient given by hand is not lost inside another function."""
 
     def nested(session_of):
         @function.Defun(tf.float32, tf.float32)
@@ -511,12 +511,12 @@ def an_operation_that_waits_for_the_step():
     ],
 )
 def test_control_flow_of_a_hook_that_needs_the_step(build, expected):
-    """A loop or branch with a step tensor sees the weight of before."""
+    """A loop or branch with a step tensor sees the weight before the step."""
     assert seen_by(build) == [expected]
 
 
 def test_a_write_in_a_branch_that_needs_the_step_is_refused():
-    """What would be written twice, before and after the step, is refused."""
+    """A write that would happen both before and after the step is refused."""
 
     def build():
         loss, _ = loss_and_weight()
@@ -533,7 +533,7 @@ def test_a_write_in_a_branch_that_needs_the_step_is_refused():
 
 
 def test_functions_of_a_graph_are_freed_with_its_session() -> None:
-    """What a loop of v2 is made of does not stay in the process."""
+    """The functions of a v2 loop are freed with the session."""
 
     def run() -> None:
         with tf.Graph().as_default(), EagerSession() as session:

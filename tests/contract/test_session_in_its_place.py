@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""EagerSession put in the place of tf.compat.v1.Session, and its options."""
+"""EagerSession replaces tf.compat.v1.Session, with the same options."""
 
 import gc
 import weakref
@@ -25,13 +25,13 @@ V1_INTERACTIVE = v1.InteractiveSession
 
 @pytest.fixture
 def _in_its_place(monkeypatch):
-    """What a script that is migrated begins with."""
+    """Replaces the session classes, as a migrated script does."""
     monkeypatch.setattr(v1, "Session", EagerSession)
     monkeypatch.setattr(v1, "InteractiveSession", EagerInteractiveSession)
 
 
 def migrated(session_of):
-    """A script that knows no session but `tf.compat.v1.Session`."""
+    """A script that uses only `tf.compat.v1.Session`."""
     x = v1.placeholder(tf.float32, [])
     v = v1.get_variable("v", initializer=2.0)
     y = v * x
@@ -58,7 +58,7 @@ def test_a_script_is_migrated_by_one_assignment(monkeypatch):
 
 @pytest.mark.usefixtures("_in_its_place")
 def test_sessions_of_v1_still_run():
-    """MonitoredSession trains beside the class that was put in place."""
+    """MonitoredSession still trains when the class has been replaced."""
     with tf.Graph().as_default():
         step = v1.train.get_or_create_global_step()
         train_op = step.assign_add(1)
@@ -71,7 +71,7 @@ def test_sessions_of_v1_still_run():
 
 
 def interactive(session_of):
-    """Sessions that are the default one without `with`."""
+    """A script whose sessions are the default one without `with`."""
     kind = {V1_SESSION: V1_INTERACTIVE, EagerSession: EagerInteractiveSession}
     constant = tf.constant(1.0)
     one = kind[session_of]()
@@ -139,7 +139,7 @@ def test_reset_closes_all_sessions():
 
 
 def test_reset_of_another_process_is_refused():
-    """There is no other process whose sessions could be closed."""
+    """Closing the sessions of another process is refused."""
     with pytest.raises(ArgumentError, match="no other process"):
         EagerSession.reset("grpc://localhost:1")
 
@@ -250,7 +250,7 @@ def test_partition_graphs_without_metadata_are_asked_in_vain():
 
 
 class Traced(v1.train.SessionRunHook):
-    """Asks for the partition graphs of what it fetches."""
+    """Asks for the partition graphs of its fetches."""
 
     def begin(self):
         twin = v1.global_variables("w")[0]
@@ -265,7 +265,7 @@ class Traced(v1.train.SessionRunHook):
 
 
 def test_partition_graphs_of_a_step():
-    """What a hook asks of its step comes in the metadata of the step."""
+    """The graphs that a hook asks for come in the metadata of the step."""
     hook = Traced()
     with HookRunner(hook, {"w": tf.Variable(1.0)}) as runner:
         runner.before_run()
@@ -284,7 +284,7 @@ def test_partition_graphs_of_a_step():
     ],
 )
 def test_the_names_of_devices_in_a_trace(plane, device):
-    """A plane of the profiler is the device that v1 named."""
+    """A plane of the profiler gets the name that its device had in v1."""
     assert _device(plane).endswith(f"/task:0/device:{device}")
 
 
@@ -327,7 +327,7 @@ def test_the_error_is_that_of_the_original():
 
 
 def test_an_error_inside_of_a_function():
-    """Of an error inside of a function the type and reason are told."""
+    """An error inside a function keeps its type and its reason."""
 
     def inside(session_of):
         function = tf.function(lambda x: tf.debugging.check_numerics(x, "bad"))
@@ -358,7 +358,7 @@ def test_a_graph_is_let_go():
 
 
 class Fails(v1.train.SessionRunHook):
-    """Fetches what fails."""
+    """Fetches an operation that fails."""
 
     def begin(self):
         nan = tf.math.log(v1.global_variables("w")[0] * -1.0)
@@ -369,7 +369,7 @@ class Fails(v1.train.SessionRunHook):
 
 
 def test_an_error_of_a_hook_names_its_operation():
-    """The error of what a hook fetches has the operation of the hook graph."""
+    """The error of a hook's fetch has the operation of the hook graph."""
     hook = Fails()
     with (
         pytest.raises(tf.errors.InvalidArgumentError, match="in begin") as info,

@@ -45,7 +45,7 @@ def test_same_trace_on_both_sessions(name, tmp_path):
 
 
 def test_the_original_takes_the_session(tmp_path):
-    """The session that is put in place is the one that hooks are given."""
+    """Hooks are given the session that replaced the original."""
     seen = []
 
     class Sees(tf.compat.v1.train.SessionRunHook):

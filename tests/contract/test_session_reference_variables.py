@@ -27,7 +27,7 @@ def script(function):
 
 @pytest.fixture(autouse=True)
 def _reference_variables():
-    """What a code base of TensorFlow 1 sets."""
+    """Turns reference variables on, as a TensorFlow 1 code base does."""
     v1.disable_resource_variables()
     yield
     v1.enable_resource_variables()
@@ -192,7 +192,7 @@ def fetches_and_feeds(session_of):
 
 @script
 def initial_values_of_others(session_of):
-    """Whether a variable has a value can be asked, before and after."""
+    """A script asks whether variables have values, before and after."""
     v = variable([1.0, 2.0])
     is_there = v1.is_variable_initialized(v)
     with session_of() as session:
@@ -272,7 +272,7 @@ def imported_meta_graph(session_of):
 
 @pytest.mark.parametrize("name", SCRIPTS)
 def test_same_outcome(name):
-    """A script with reference variables leads to the same on both sessions."""
+    """A script with reference variables has the same outcome on both."""
     assert_same(SCRIPTS[name])
 
 
@@ -305,7 +305,7 @@ def test_control_flow(kind):
 
 
 def test_checkpoints_are_the_same(folder):
-    """What one session saves, the other restores and trains on from."""
+    """A checkpoint of one session is restored and trained by the other."""
 
     def saved_by(first, second):
         with tf.Graph().as_default():
@@ -357,7 +357,7 @@ def test_partitioned_variables(folder):
 
 
 def test_the_session_manager_and_monitored_session(folder, monkeypatch):
-    """What v1 builds its training on restores and trains the same."""
+    """The session manager and monitored sessions restore and train the same."""
 
     def monitored(session_of):
         monkeypatch.setattr(v1_session, "Session", session_of)
@@ -385,7 +385,7 @@ def test_the_session_manager_and_monitored_session(folder, monkeypatch):
 
 
 def test_closing_frees_the_memory():
-    """Of the variables of a closed session no elements are left."""
+    """Closing a session frees the elements of its variables."""
     with tf.Graph().as_default():
         v = variable(np.ones(1000, "f"))
         session = session_with(EagerSession)

@@ -4,7 +4,7 @@
 python -m tests.endurance.measure JOB HOOKS COUNT
 
 HOOKS is `ours`, `bare` (the same job of Keras alone) or `leaky` (ours, and a
-callback that lets go of nothing). Printed is a JSON list: at each twentieth of
+callback that frees nothing). The output is a JSON list: at each twentieth of
 the job, the bytes of the process, the objects of Python, and those of
 TensorFlow.
 """
@@ -94,7 +94,7 @@ def make_callbacks(model: Any, folder: str) -> list[Any]:
 
 
 class Leak(keras.callbacks.Callback):
-    """Lets go of nothing: what the measurements have to notice."""
+    """Frees nothing, which the measurements have to notice."""
 
     kept: ClassVar[list[Any]] = []
 
@@ -117,7 +117,7 @@ class Measurements:
         self.taken: list[dict[str, Any]] = []
 
     def at(self, index: int) -> None:
-        """Measures, if it is time.
+        """Measures at each twentieth of the job.
 
         Args:
             index: Integer. How much of the job is done.

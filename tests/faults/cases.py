@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The cases of the grid, and what each of them is checked for."""
+"""Defines the cases of the grid, and the checks of each case."""
 
 import contextlib
 import dataclasses
@@ -80,7 +80,7 @@ def text_of(error: BaseException) -> str:
 
 
 def outcome(action: Callable[[], Any], fault: world.Fault) -> Outcome:
-    """Does something, and tells how it ended; the exception is gone."""
+    """Calls a function, and returns how it ended, without the exception."""
     fault.armed = True
     try:
         action()
@@ -133,16 +133,16 @@ def expected(case: Case, folder: pathlib.Path) -> Outcome:
 
 @dataclasses.dataclass(frozen=True)
 class Aftermath:
-    """What there is after a run in which a fault struck.
+    """The state after a run with a fault.
 
     Attributes:
         ended: How it ended.
-        raised: Whether the fault struck.
+        raised: Whether the fault occurred.
         values: The final values.
         by_phase: The final values of each phase.
         parts: The names of files that are half-written.
-        marks: What of this package is on a model that is the case's own.
-        seen: What is seen of that model when it trains on.
+        marks: The objects of this package on the case's own model.
+        seen: What a later training of that model shows.
     """
 
     ended: Outcome
@@ -169,7 +169,7 @@ def aftermath(case: Case, folder: pathlib.Path) -> Aftermath:
 
 
 def hurt(case: Case, folder: pathlib.Path) -> tuple[Any, Outcome, Any, Any]:
-    """Runs a case; the callbacks go with this frame, and all it knew."""
+    """Runs a case; its callbacks and their objects are freed on return."""
     scene = scene_of(case, folder)
     hooks, final = scene.ours()
     if case.place.primed:
@@ -185,7 +185,7 @@ def hurt(case: Case, folder: pathlib.Path) -> tuple[Any, Outcome, Any, Any]:
 
 @contextlib.contextmanager
 def warm() -> Iterator[None]:
-    """Makes all that all cases share, and lets it out of the count."""
+    """Makes everything that cases share, and excludes it from the count."""
     for flavor in world.FLAVORS:
         places.metric_of(flavor)
         for eager in (False, True):

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Has the checks that the tests share say what they compared."""
+"""Lets pytest explain the failed asserts of the shared checks."""
 
 import pytest
 

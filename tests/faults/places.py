@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Where a fault may strike: each place sets the scene for it."""
+"""Lists the places where a fault may occur, each with a run to disturb."""
 
 import contextlib
 import dataclasses
@@ -25,12 +25,12 @@ MIDDLE, LAST = world.STEPS // 2, world.STEPS - 1
 
 @dataclasses.dataclass
 class Scene:
-    """What a run is made of, before and after a fault is put in.
+    """The parts of a run, with or without a fault.
 
     Attributes:
         flavor: The Keras package.
         phase: `"train"`, `"test"` or `"predict"`.
-        fault: What raises.
+        fault: The callable that raises.
         folder: An empty folder.
         model: The model.
         data: A data set, or `None`: the usual one.
@@ -41,7 +41,7 @@ class Scene:
         after: Callbacks that are listed after ours.
         last_step: Whether the final ops hold something of the last step.
         override: Whether `on_final_ops_values` is the fault.
-        around: What is in place while the run goes on.
+        around: Function that returns the context of the run.
         alone: What does the same without any callback of ours, or `None`:
             the run itself.
         prepare: What has to be done once a run has gone well.
@@ -108,7 +108,7 @@ class Place:
         in_step: Whether a step does not run, if what it raises ends the data.
         primed: Whether a run that goes well may come first.
         early: Whether it comes before ours know which phase begins.
-        untold: Whether it comes before ours know that a run begins.
+        untold: Whether it comes before ours are told that a run begins.
     """
 
     name: str

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A disk that refuses: a clear error, the values kept, nothing half-written."""
+"""A disk fails: the error is clear, values stay, no file is half-written."""
 
 import builtins
 import contextlib
@@ -87,7 +87,7 @@ def small_disk(folder: pathlib.Path) -> Iterator[None]:
 
 @contextlib.contextmanager
 def no_space(folder: pathlib.Path) -> Iterator[None]:
-    """Fails when a file is brought to the disk."""
+    """Fails when a file is flushed to the disk."""
     full = OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
     with mock.patch.object(os, "fsync", side_effect=full):
         yield
@@ -184,7 +184,7 @@ def test_a_folder_below_a_file_is_refused_before_the_run(
 def test_a_folder_of_logs_that_can_not_be_made_later(
     tmp_path: pathlib.Path,
 ) -> None:
-    """A file that came into the way costs the summaries alone."""
+    """A file that is in the way later prevents only the summaries."""
     final = FinalOpsCallback({"large": LARGE}, log_dir=tmp_path / "a file")
     path = in_the_way(tmp_path)
 
@@ -201,7 +201,7 @@ def test_a_folder_of_logs_that_can_not_be_made_later(
 def test_a_folder_that_is_gone_costs_the_file_alone(
     name: str, tmp_path: pathlib.Path
 ) -> None:
-    """The folder of a file may go while the model trains."""
+    """If the folder of a file is removed in training, only the file is lost."""
     folder = tmp_path / "folder"
     folder.mkdir()
     final = FinalOpsCallback({"large": LARGE}, filepath=folder / name)
@@ -227,7 +227,7 @@ def becomes_a_folder(path: pathlib.Path) -> None:
 def test_a_folder_in_the_place_of_the_file_stays(
     name: str, tmp_path: pathlib.Path
 ) -> None:
-    """A folder that came where the file goes is left as it is."""
+    """A folder that was made at the path of the file is left as it is."""
     path = tmp_path / name
     final = FinalOpsCallback({"large": LARGE}, filepath=path)
     becomes_a_folder(path)
@@ -250,7 +250,7 @@ def refuse(*paths: Any) -> None:
 def test_a_file_that_can_not_be_replaced_stays(
     name: str, call: str, tmp_path: pathlib.Path
 ) -> None:
-    """Where the system forbids it, the old file stays and no part is left."""
+    """If the system forbids it, the old file stays and no part is left."""
     path = tmp_path / name
     path.write_bytes(OLD)
 
@@ -283,7 +283,7 @@ def no_new_file() -> Iterator[None]:
 
 
 def test_a_half_written_file_is_noticed(tmp_path: pathlib.Path) -> None:
-    """What writes in place leaves half a file on a full disk."""
+    """A writer that writes in place leaves half a file on a full disk."""
     path = tmp_path / "in_place.npy"
 
     with small_files(tmp_path), pytest.raises(OSError, match="written"):

@@ -32,7 +32,7 @@ def _warm() -> Iterator[None]:
 def test_the_exception_escapes_and_nothing_stays(
     case: cases.Case, tmp_path: pathlib.Path
 ) -> None:
-    """What escapes is the original, the model trains on, all else is gone."""
+    """The original exception escapes, the model trains on, all else is gone."""
     cases.check(case, tmp_path)
 
 
@@ -72,7 +72,7 @@ LEAKS: dict[str, tuple[Callable[[Any], Any], str]] = {
 @pytest.mark.parametrize("leak", LEAKS)
 @pytest.mark.parametrize("flavor", world.FLAVORS)
 def test_what_stays_is_noticed(flavor: str, leak: str) -> None:
-    """A callback that leaves something behind changes the count of it."""
+    """A callback that leaves something behind changes the counts."""
     model = world.model_of(flavor)
     before = world.all_that_lives()
     make, kind = LEAKS[leak]
@@ -89,7 +89,7 @@ def test_what_stays_is_noticed(flavor: str, leak: str) -> None:
 
 @pytest.mark.parametrize("flavor", world.FLAVORS)
 def test_what_stays_on_a_model_is_noticed(flavor: str) -> None:
-    """A callback that is still there is seen on the model, until it goes."""
+    """A callback that stays on the model is found, until it is removed."""
     model = world.model_of(flavor)
 
     with contextlib.suppress(ValueError):
@@ -104,7 +104,7 @@ def test_what_stays_on_a_model_is_noticed(flavor: str) -> None:
 
 @pytest.mark.parametrize("flavor", world.FLAVORS)
 def test_a_hurt_model_is_noticed(flavor: str) -> None:
-    """Of a model that is not what it was, other things are seen."""
+    """A model that has changed shows other values."""
     model = world.new_model(flavor)
     model.optimizer.learning_rate.assign(0.2)
 

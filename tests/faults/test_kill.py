@@ -59,7 +59,7 @@ class Trainings:
 
 @pytest.fixture(scope="module")
 def trainings() -> Iterator[Trainings]:
-    """What begins a training."""
+    """The object that begins trainings."""
     one = Trainings()
     yield one
     one.close()
@@ -125,7 +125,7 @@ def wait_for_a_file(folder: pathlib.Path, name: str) -> None:
 def test_files_are_whole_or_absent_after_a_kill(
     trainings: Trainings, tmp_path: pathlib.Path
 ) -> None:
-    """After each of 50 kills all that is there can be read."""
+    """After each of 50 kills, all existing files can be read."""
     print(f"seed {SEED}")  # shown when it fails
     generator = random.Random(SEED)
     counts = {"before": 0, "after": 0, "within": 0, "checkpoints": 0}

@@ -11,11 +11,11 @@ from tests.faults import cases
 MENDED = (
     # The values of the run before were still there.
     "keras-fit-begin-0-ValueError",
-    # What stood for the step function stayed, and the next run had no values.
+    # The replacement of the step function stayed: the next run had no values.
     "keras-fit-batch_begin_of_a_callback_after_ours-1-ValueError",
     # The tensors of the step that failed stayed.
     "keras-fit-step-1-OutOfRangeError",
-    # What stood for the function of evaluate stayed.
+    # The replacement of the function of evaluate stayed.
     "tf_keras-fit-begin_of_a_callback_after_ours-0-ValueError",
     # A stop ended the loop, and neither `end` nor the threads.
     "tf_keras-evaluate-after_run-1-StopIteration",

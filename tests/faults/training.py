@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Trains without end, and leaves files: to be killed, or refused the disk.
+"""Trains endlessly and writes files, to be killed or denied the disk.
 
 The program imports TensorFlow, and forks for each line on its input (a
 folder) before TensorFlow runs anything: the child trains there, its id goes to
-the output. The import takes longer than a life of the child.
+the output. The import takes longer than the child lives.
 """
 
 import os

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A small world to hurt: models, data, and a count of all that stays."""
+"""Provides models and data for faults, and counts what is left behind."""
 
 import functools
 import gc
@@ -31,7 +31,7 @@ FETCHES = {"train": "loss:0", "test": "loss:0", "predict": "predictions:0"}
 
 
 def nothing() -> None:
-    """Does no harm."""
+    """Does nothing."""
     return  # autograph wants a statement
 
 
@@ -98,7 +98,7 @@ def new_model(flavor: str, eager: bool = False, built: bool = True) -> Any:
 
 @functools.cache
 def model_of(flavor: str, eager: bool = False) -> Any:
-    """Returns the one model that all cases hurt, and that has trained."""
+    """Returns the trained model that all cases share."""
     model = new_model(flavor, eager)
     for phase in CALLS:
         run(model, phase)
@@ -132,7 +132,7 @@ def run(model: Any, phase: str, callbacks: Any = (), data: Any = None) -> None:
 
 
 class Watcher(v1.train.SessionRunHook):
-    """Looks on in every moment, has a thread, and notes what it saw."""
+    """Notes what it sees in every method, and has a thread."""
 
     def __init__(self, fetch: str) -> None:
         self.fetch = fetch
@@ -158,7 +158,7 @@ class Watcher(v1.train.SessionRunHook):
 
 
 def seen_by_fresh(model: Any, flavor: str, data: Any = None) -> Any:
-    """Fits with callbacks of its own, from the start state.
+    """Fits with new callbacks, from the start state.
 
     Args:
         model: The model, built.
@@ -180,12 +180,12 @@ def seen_by_fresh(model: Any, flavor: str, data: Any = None) -> Any:
 
 @functools.cache
 def seen_unhurt(flavor: str, eager: bool = False) -> Any:
-    """Returns what is seen of a model that was never hurt."""
+    """Returns what a model without any fault shows."""
     return seen_by_fresh(new_model(flavor, eager), flavor)
 
 
 def ours_on(model: Any) -> list[str]:
-    """Lists what of this package stands on a model or on a part of it."""
+    """Lists the objects of this package on a model or on a part of it."""
     parts = [model, *model.layers, model.optimizer, *model.metrics]
     return [
         f"{type(part).__name__}.{name}"

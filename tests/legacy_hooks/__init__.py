@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A shelf of hooks in the style of the wild: code of the TensorFlow 1 era.
+"""Collects hooks in the style of real code of the TensorFlow 1 era.
 
-None of them knows of Keras or of this package. `CITIZENS` has a zero-argument
+None of them refers to Keras or to this package. `CITIZENS` has a zero-argument
 factory for each; it is called with the hook graph as the default graph, and
 what a hook writes goes below the working folder.
 """

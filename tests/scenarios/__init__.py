@@ -1,2 +1,2 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Crossed features, drawn by seed: models, optimizers, hooks, data, phases."""
+"""Tests combined features, drawn by seed: models, hooks, data, phases."""

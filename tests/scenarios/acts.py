@@ -43,7 +43,7 @@ class AsksToStop(Hook):
 
 
 class StopsBefore(Hook):
-    """Stops the training before a run, which does not come."""
+    """Stops the training before a run, which is then left out."""
 
     def __init__(self, runs: int) -> None:
         self.left = runs
@@ -72,12 +72,12 @@ class Rates(Callback):
 
 
 def rate_at(batch: int) -> float:
-    """Gives the rate of a batch."""
+    """Returns the rate of a batch."""
     return (0.1, 0.02, 0.0, 0.05)[batch % 4]
 
 
 def feeds_rates() -> Any:
-    """Makes the hook that does the same."""
+    """Makes the hook that sets the same rates."""
     rates = map(rate_at, range(1000))
     return train.FeedFnHook(lambda: {"learning_rate:0": next(rates)})
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What is inside of each step, computed again in eager TensorFlow.
+"""Computes the values inside each step again, in eager TensorFlow.
 
 A copy of the model gets the weights that plain Keras showed a callback before
 the step, and computes the step of that batch with a `GradientTape`.
@@ -32,7 +32,7 @@ Values = dict[str, np.ndarray]
 
 
 def steps_by_hand(one: Scenario, rows: list[Row], phase: str) -> list[Values]:
-    """Computes what is inside of the steps of a phase.
+    """Computes the values inside the steps of a phase.
 
     Args:
         one: The scenario.
@@ -41,7 +41,7 @@ def steps_by_hand(one: Scenario, rows: list[Row], phase: str) -> list[Values]:
 
     Returns:
         For each step, the values by their names; without those of the model
-        where it draws numbers that nobody can draw again, or is not built.
+        if it draws numbers that can't be drawn again, or is not built.
     """
     batches = batches_of(one)
     if phase != "train":
@@ -67,7 +67,7 @@ def steps_by_hand(one: Scenario, rows: list[Row], phase: str) -> list[Values]:
 
 
 def is_unknown(one: Scenario, phase: str) -> bool:
-    """Says whether nobody can compute the steps of a phase again."""
+    """Returns whether the steps of a phase can't be computed again."""
     if one.has("adversaries") or one.has("own random"):
         return True
     if one.data == "shuffled" and phase == "train":

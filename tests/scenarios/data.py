@@ -37,7 +37,7 @@ def batches_of(one: Scenario) -> list[tuple[Any, ...]]:
 
 
 def steps_of_epoch(one: Scenario) -> int:
-    """Returns how many batches a pass over the data has that hooks see."""
+    """Returns how many batches of a pass over the data hooks see."""
     is_steady = one.data == "generator" and one.plan == "seen validation"
     is_three = is_steady or one.data == "steps per epoch"
     return 3 if is_three else len(batches_of(one))
@@ -61,7 +61,7 @@ class _Batches(_BASE):
 def data_of(
     one: Scenario, phase: str
 ) -> tuple[tuple[Any, ...], dict[str, Any]]:
-    """Returns what a call of Keras gets: arguments, and those by name."""
+    """Returns the positional and the keyword arguments of a call of Keras."""
     data, batches = arrays_of(one), batches_of(one)
     if phase == "predict":
         data, batches = data[:1], [batch[:1] for batch in batches]

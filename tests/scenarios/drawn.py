@@ -71,7 +71,7 @@ FEATURES: dict[str, tuple[Any, ...]] = {
 
 @dataclasses.dataclass(frozen=True)
 class Scenario:
-    """One of each feature; `FEATURES` and the tables name the values."""
+    """One value of each feature; `FEATURES` and the tables list the values."""
 
     model: str
     optimizer: str
@@ -102,16 +102,16 @@ class Scenario:
 
     @property
     def kind(self) -> Kind:
-        """What the model is."""
+        """The kind of the model."""
         return ZOO[self.model]
 
     def has(self, trait: str) -> bool:
-        """Says whether the model has a trait."""
+        """Returns whether the model has a trait."""
         return trait in self.kind.traits
 
 
 def fitting(one: Scenario) -> Scenario:
-    """Takes back what can't go together."""
+    """Replaces the values that can't be combined."""
     changes: dict[str, Any] = {}
     traits = one.kind.traits
     of_arrays = one.data in ("arrays", "shuffled", "sequence", "generator")
@@ -171,7 +171,7 @@ def drawn(count: int, seed: int) -> list[Scenario]:
 
 
 def plain_fit(model: str, optimizer: str, **more: Any) -> Scenario:
-    """Returns a scenario with dull values where none are given."""
+    """Returns a scenario with plain values where none are given."""
     dull: dict[str, Any] = {
         "plan": "fit",
         "data": "arrays",

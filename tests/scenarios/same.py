@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Comparing two trainings, bit for bit."""
+"""Compares two trainings, bit for bit."""
 
 import itertools
 from typing import Any
@@ -12,7 +12,7 @@ from tests.scenarios.training import Outcome
 
 
 def same_training(one: Scenario, plain: Outcome, hooked: Outcome) -> list[str]:
-    """Lists what is not bit for bit what it is without hooks."""
+    """Lists the values that are not, bit for bit, those without hooks."""
     found = []
     for what in ("returned", "state"):
         if bits(getattr(plain, what)) != bits(getattr(hooked, what)):
@@ -37,5 +37,5 @@ def same_training(one: Scenario, plain: Outcome, hooked: Outcome) -> list[str]:
 
 
 def bits(value: Any) -> Any:
-    """Returns a structure of arrays with their bytes in their place."""
+    """Returns a structure with the bytes of arrays in place of the arrays."""
     return tf.nest.map_structure(lambda leaf: np.asarray(leaf).tobytes(), value)

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Hooks that act do to a model what a callback of plain Keras would do.
 
-Also: hooks in one of two calls of Keras leave the other as it is, and what a
+Hooks in one of two calls of Keras leave the other as it is, and what a
 v1 `Saver` has kept of a training goes on in a new model.
 """
 
@@ -121,7 +121,7 @@ def calls_with_hooks_in_one() -> list[Any]:
 
 
 def draws(model: str) -> bool:
-    """Says whether the random state of a model is that of its function."""
+    """Returns whether the random state of a model is in its function."""
     return "own random" in ZOO[model].traits or (
         not IS_KERAS_3 and model == "dropout"
     )
@@ -185,7 +185,7 @@ class Restores(train.SessionRunHook):
 def test_a_training_goes_on(
     optimizer: str, tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """What a v1 Saver kept of one model goes on in another."""
+    """A training that a v1 Saver saved continues in another model."""
     monkeypatch.chdir(tmp_path)
     models = ("functional", "convolution", "classifier", "attention")
     model = models[list(STEPPERS).index(optimizer) % len(models)]

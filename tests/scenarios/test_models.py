@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Hooks that look see what is there, and leave the training alone.
+"""Hooks that only read see correct values and don't change the training.
 
 The oracles: plain Keras with the same seed, what it shows a callback, and
 the steps computed again by hand.
@@ -47,7 +47,7 @@ SCENARIOS = drawn(75, SEED)
 def test_scenario(
     one: Scenario, tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Everything that hooks saw was so, and the training is the same."""
+    """Everything that hooks saw is correct, and the training is the same."""
     monkeypatch.chdir(tmp_path)
     plain = run_plain(one)
     asked = Asked(one, plain)
@@ -59,7 +59,7 @@ def test_scenario(
 
 
 def test_what_is_not_so_is_noticed() -> None:
-    """A loss, a slot and a value at the end that differ are told."""
+    """A wrong loss, slot or value at the end is reported."""
     one = plain_fit("functional", "adam", seen="all", written="tensors")
     plain = run_plain(one)
     asked = Asked(one, plain)
@@ -107,7 +107,7 @@ def test_what_leaves_the_step_costs_the_last_bit_at_most(
 
 
 class Asked:
-    """What hooks are asked to see in a scenario, and what they have to."""
+    """The fetches of hooks in a scenario, and the values they have to see."""
 
     def __init__(self, one: Scenario, plain: Outcome) -> None:
         self._one, self._plain = one, plain
@@ -179,7 +179,7 @@ class Asked:
         return self._one.has("opaque") and "gradients" not in name
 
     def prepare(self, phase: str) -> None:
-        """Tells the hook what to fetch in the call that comes."""
+        """Tells the hook what to fetch in the next call."""
         phase = self._seen_phase(phase)
         self._phases.append(phase)
         values = self.expected.get(phase) or [{}]
@@ -196,7 +196,7 @@ class Asked:
             self._sees.at_end = []
 
     def lies(self) -> list[str]:
-        """Lists what the hook saw and was not so."""
+        """Lists the wrong values that the hook saw."""
         found: list[str] = []
         if self._one.plan == "seen validation":
             self._phases = ["test"] * len(self._sees.seen)
@@ -253,7 +253,7 @@ def executions(
 
 
 def in_one_execution(steps: list[Values], phase: str) -> Values:
-    """Returns what an execution of several steps is worth, as README says."""
+    """Returns the values of an execution of several steps, as in README."""
     if phase != "predict":
         return dict(steps[-1])
     return {
@@ -266,7 +266,7 @@ def in_one_execution(steps: list[Values], phase: str) -> Values:
 def differences(
     one: Scenario, expected: Values, actual: dict[str, Any], where: str
 ) -> list[str]:
-    """Lists what differs of the names that both have."""
+    """Lists the differences in the names that both have."""
     tolerance = 1e-4
     if any(trait.startswith("mixed") for trait in one.kind.traits):
         tolerance = 3e-2

@@ -25,7 +25,7 @@ Make = Callable[[Any, random.Random, str], Any]
 
 
 def norm() -> tf.Tensor:
-    """Builds something of the hook's own."""
+    """Builds an operation that belongs to the hook."""
     return tf.norm(kernel(), name="norm")
 
 

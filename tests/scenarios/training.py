@@ -28,7 +28,7 @@ from tests.scenarios.steppers import STEPPERS
 
 @dataclasses.dataclass
 class Row:
-    """What plain Keras shows a callback of one batch (or one execution)."""
+    """The data that plain Keras shows a callback of a batch (or execution)."""
 
     call: int
     phase: str
@@ -53,7 +53,7 @@ def variables_in(model: Any) -> list[Any]:
 
 
 def rate_of(optimizer: Any) -> Any:
-    """Returns the learning rate of the step that comes next."""
+    """Returns the learning rate of the next step."""
     rate = optimizer.learning_rate
     return to_numpy(rate(optimizer.iterations) if callable(rate) else rate)
 
@@ -61,7 +61,7 @@ def rate_of(optimizer: Any) -> Any:
 def slots_of(optimizer: Any) -> dict[str, np.ndarray]:
     """Returns the slots by their paths.
 
-    Not those of which v1 kept another value, and not those that share a path.
+    Slots whose values differ in v1, and those that share a path, are left out.
     """
     of_updates = ("sgd", "rms_prop", "rm_sprop", "rmsprop")
     variables = variables_of(optimizer)
@@ -117,9 +117,9 @@ class Witness(keras.callbacks.Callback):
 
 
 class Uncounts(keras.callbacks.Callback):
-    """Takes back the step that Keras counts where it finds no data any more.
+    """Undoes the step that Keras counts when it finds no more data.
 
-    Hooks take it back, too: README names what differs by that.
+    Hooks undo it, too: README describes the effect.
     """
 
     def __init__(self) -> None:
@@ -152,7 +152,7 @@ class Uncounts(keras.callbacks.Callback):
 
 @dataclasses.dataclass
 class Outcome:
-    """What a run leaves: bit for bit, with hooks and without."""
+    """The result of a run, bit for bit the same with hooks and without."""
 
     rows: list[Row]
     returned: list[Any]
@@ -169,7 +169,7 @@ def run_plain(one: Scenario, steps: int | None = None) -> Outcome:
 
 @contextlib.contextmanager
 def policy_of(one: Scenario) -> Iterator[None]:
-    """Computes in half precision, if the model does."""
+    """Enters the half-precision policy of a model, if it has one."""
     policy = next((t for t in one.kind.traits if t.startswith("mixed")), None)
     if policy is None:
         yield

@@ -22,7 +22,7 @@ class Sees(train.SessionRunHook):
         one: The scenario: which steps, and how names are written.
 
     Attributes:
-        names: What it fetches in the call that comes.
+        names: What it fetches in the next call.
         seen: For each call of Keras, a dict from the number of a step to a
             dict of what was fetched in it, and one of what the session gave
             after it.
@@ -142,7 +142,7 @@ STOCK: dict[str, Callable[[], Any]] = {
 
 
 def stock_hooks(one: Scenario) -> Callable[[], list[Any]] | None:
-    """Returns what makes the stock hooks of a scenario, if it has some."""
+    """Returns a function that makes the stock hooks of a scenario, if any."""
     names = [name for name in one.other if name in STOCK]
     if one.has("adversaries") or one.plan == "predict":
         names = [name for name in names if name != "nan"]
@@ -154,7 +154,7 @@ def stock_hooks(one: Scenario) -> Callable[[], list[Any]] | None:
 
 
 def chosen(one: Scenario, names: Iterable[str]) -> list[str]:
-    """Returns what of the names a scenario asks for."""
+    """Returns those of the names that a scenario asks for."""
     # A gradient that leaves the step may differ in its last bit, and a large
     # model that is not trained makes much of it.
     is_large = one.has("slow")
