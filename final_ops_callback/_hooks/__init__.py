@@ -25,7 +25,8 @@ Which file to open:
 - `calls`: calls a hook, and names the one that failed.
 - `model_variables`: the model's variables with the names of their twins.
 - `counters`: the variables that stock hooks count by, beside the global step.
-- `asking`: the names that hooks may ask for later, as far as they are known.
+- `taken`: the step tensors that a run takes out of each step; `asking`: the
+  names that hooks may ask for later, as far as they are known.
 - `values_now`: the value of a step tensor between two steps.
 - `hook_state`, `as_made`: the attributes of hooks, in nested runs and copies.
 - `foreign`, `restore`: errors about tensors of another graph, and about a

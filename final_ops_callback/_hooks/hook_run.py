@@ -7,7 +7,6 @@ import contextlib
 import functools
 import logging
 from collections.abc import Callable
-from collections.abc import Collection
 from collections.abc import Iterator
 from collections.abc import Mapping
 from typing import Any
@@ -15,31 +14,25 @@ from typing import Any
 import tensorflow as tf
 
 from final_ops_callback._eager import value_now
-from final_ops_callback._hooks.asking import may_ask_at_the_end
-from final_ops_callback._hooks.asking import may_ask_late
-from final_ops_callback._hooks.asking import names_written
 from final_ops_callback._hooks.model_variables import live_variables
 from final_ops_callback._hooks.runner import END_OF_INPUT
 from final_ops_callback._hooks.runner import HookRunner
+from final_ops_callback._hooks.taken import TakenTensors
 from final_ops_callback._hooks.values_now import ValuesNow
 from final_ops_callback._keras import compat
 from final_ops_callback._keras import model_info
 from final_ops_callback._keras import optimizers
 from final_ops_callback._keras.first_trace import FirstTrace
 from final_ops_callback._keras.optimizers import Momentum
-from final_ops_callback._keras.randomness import may_be_random
 from final_ops_callback._keras.step_count import StepCount
 from final_ops_callback._keras.step_count import made_counter
 from final_ops_callback._keras.workers import Workers
 from final_ops_callback._keras.workers import is_multi_worker
-from final_ops_callback._keras.workers import refuse_inside
 from final_ops_callback._names import LEARNING_RATE
 from final_ops_callback._names import LOSS
 from final_ops_callback._names import StepSpecs
 from final_ops_callback._session.live_variable import LiveVariable
 from final_ops_callback._step.instrumented import InstrumentedStep
-from final_ops_callback._step.kind import TakenTensor
-from final_ops_callback._step.kinds import ALWAYS_THERE
 from final_ops_callback._step.names import StepNames
 from final_ops_callback._step.step_function import NO_CONTEXT
 from final_ops_callback._step.step_function import StepFunction
@@ -103,7 +96,7 @@ class HookRun:
         self._workers = Workers(model) if is_multi_worker(model) else None
         self._phase = phase
         self._names = StepNames(model, phase, step_tensors, variable_names)
-        self._declared = tuple(step_tensors)
+        self._taken = TakenTensors(model, self._names, step_tensors)
         self._values_now = ValuesNow(model, phase, self._names)
         self._steps: StepCount | None = None
         self._is_counting = True
@@ -146,16 +139,7 @@ class HookRun:
         self._stopping = False
         # Whether Keras has outputs of a step, without which its loop fails.
         self._has_outputs = False
-        # What is taken out of every step, if the step delivers it.
-        self._watched: Mapping[str, TakenTensor] = {}
         self._last_values: Mapping[str, Any] = {}
-        # What hooks want of the step, and all that is taken out of it.
-        self._wanted_names: list[str] = []
-        self._wanted: Mapping[str, TakenTensor] = {}
-        self._to_take: Mapping[str, TakenTensor] = {}
-        self._may_lack: Collection[str] = ()
-        # Whether the step keeps one function for the whole run.
-        self._is_pinned = False
 
     def begin(self) -> None:
         """Begins the hooks, if the model has its variables.
@@ -213,9 +197,8 @@ class HookRun:
         if self._steps is not None and not self._steps.is_known:
             self._steps.before_step()
         if self._is_idle:
-            return StepRequest(
-                self._watched, self._watched.keys(), self._around()
-            )
+            taken = self._taken
+            return StepRequest(taken.to_take, taken.may_lack, self._around())
         if self._ends_the_loop and self._has_outputs:
             return None
         if not self._stopping and runner.should_stop():
@@ -231,7 +214,8 @@ class HookRun:
         trace = None
         if requests is not None and requests.wants_trace:
             trace = requests.run_metadata
-        return StepRequest(self._to_take, self._may_lack, self._around(), trace)
+        taken = self._taken
+        return StepRequest(taken.to_take, taken.may_lack, self._around(), trace)
 
     def _told(self, call: Callable[..., Any], *args: Any) -> Any:
         """Calls a function, and reports its failure before re-raising it."""
@@ -260,44 +244,13 @@ class HookRun:
             "Compile between two calls of fit, not during one.",
         )
 
-    def _note_wanted(self, names: list[str]) -> None:
-        """Notes what the hooks want of the step that comes.
-
-        That seldom changes from step to step.
-        """
-        self._wanted_names = list(names)
-        self._wanted = self._names.taken(names)
-        if self._workers is not None:
-            refuse_inside(self._model, self._wanted)
-        if self._is_pinned:
-            self._pin(self._wanted)
-        self._note_watched()
-
-    def _note_watched(self) -> None:
-        self._to_take = {**self._watched, **self._wanted}
-        self._may_lack = self._watched.keys() - self._wanted.keys()
-
-    def _pin(self, tensors: Mapping[str, TakenTensor]) -> None:
-        """Takes values out of every step from now on, in one function."""
-        new = tensors.keys() - self._watched.keys()
-        if new and self._values_now.has_run:
-            logger.warning(
-                "A hook asks for %s after the first step. The step of %r, "
-                "which may draw random numbers, is recompiled, and its "
-                "random operations start over: the training differs from one "
-                "without hooks. Look up the names in begin, or declare them "
-                "in step_tensors.",
-                sorted(new),
-                self._model.name,
-            )
-        self._watched = {**self._watched, **tensors}
-
     def _ask(self) -> None:
         """Asks the hooks what they want of the step that comes."""
         self._before_run()
         requests = self._runner.requests
-        if requests is not None and requests.step_names != self._wanted_names:
-            self._note_wanted(requests.step_names)
+        if requests is None or requests.step_names == self._taken.fetched:
+            return  # they seldom change from step to step
+        self._taken.fetch(requests.step_names, self._values_now.has_run)
 
     def _before_run(self) -> None:
         runner = self._runner
@@ -361,7 +314,7 @@ class HookRun:
 
     def _after_run(self, taken: Mapping[str, Any]) -> None:
         values = taken
-        if self._wanted_names and len(self._wanted) < len(self._wanted_names):
+        if not self._taken.all_inside:
             values = {**self._beside_the_step(), **taken}
         self._values_now.has_run = True
         if self._values_now.kept:
@@ -493,48 +446,13 @@ class HookRun:
             return
         if not self._counts_too_many:
             self._is_idle = self._runner.is_idle
-        self._watch()
-
-    def _watch(self) -> None:
-        """Chooses the values to take out of each step, for later fetches.
-
-        A fetch in `end` needs the value of the last step, and a step does not
-        show that it is the last. If a model draws random numbers, its step has
-        only one function, which has to return from the start whatever hooks
-        may fetch later.
-        """
-        hooks = self._runner.hooks
-        written = names_written(hooks, self._names.known())
-        looked_up = [*self._runner.looked_up, *self._declared, *written]
-        kept: list[str] = []
-        if may_ask_at_the_end(hooks):
-            kept = looked_up
-        asked: list[str] = []
-        is_random = may_be_random(self._model)
-        self._is_pinned = is_random and not self._is_idle
-        if self._is_pinned and may_ask_late(hooks):
-            asked = [*looked_up, *ALWAYS_THERE]
-        elif self._is_pinned:
-            asked = looked_up
-        self._values_now.kept = self._names.taken(kept)
-        watched = {**self._values_now.kept, **self._names.taken(asked)}
-        refuse_inside(self._model, watched)
-        self._watched = watched
-        self._note_watched()
-        own = StepFunction.of(self._model, self._phase).function
-        if (
-            watched
-            and is_random
-            and self.instrumented.was_compiled_without(own)
-        ):
-            logger.warning(
-                "The step of %r, which may draw random numbers, was compiled "
-                "before hooks asked for %s. It is recompiled, and its "
-                "random operations start over: the training differs from one "
-                "without hooks. Use the hooks from the first fit on.",
-                self._model.name,
-                sorted(watched),
-            )
+        self._values_now.kept = self._taken.begin(
+            self._runner.hooks,
+            self._runner.looked_up,
+            self._is_idle,
+            self.instrumented,
+            StepFunction.of(self._model, self._phase).function,
+        )
 
     def _original_fetches(self) -> Any:
         """Returns what v1's loop fetched: the predictions, or an operation."""
