@@ -505,7 +505,7 @@ MIRRORED = """
     import numpy as np
     import tensorflow as tf
     import {package} as flavor
-    from tests import test_step_tensors as tests
+    from tests._step import test_step_tensors as tests
 
     (cpu,) = tf.config.list_physical_devices("CPU")
     tf.config.set_logical_device_configuration(
