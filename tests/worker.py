@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""One worker of a training by several, as a process: `_keras/test_workers` runs it.
+"""One worker of a training by several, as a process of `_keras/test_workers`.
 
 python -m tests.worker KERAS INDEX PORTS SCENARIO FOLDER
 """
