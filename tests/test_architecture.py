@@ -386,6 +386,99 @@ def test_the_manual_of_a_package_names_its_files(home: str) -> None:
         assert name in files
 
 
+def has_logic(source: str) -> bool:
+    """Returns whether a module defines a function or a class."""
+    kinds = (ast.FunctionDef, ast.ClassDef)
+    return any(isinstance(node, kinds) for node in ast.parse(source).body)
+
+
+def imported_directly(tests: Modules, modules: Modules) -> set[str]:
+    """Returns the modules that a test imports which stands where they do.
+
+    Args:
+        tests: Dict from the dotted name of a test in `tests/` to its text.
+        modules: As `sources` returns it.
+    """
+    face = importlib.import_module(PACKAGE)
+    found = set()
+    for test, source in tests.items():
+        folder = test.rpartition(".")[0]
+        for node in ast.walk(ast.parse(source)):
+            if not isinstance(node, ast.ImportFrom):
+                continue
+            for alias in node.names:
+                module = _module(f"{node.module}.{alias.name}", modules)
+                if module == "__init__":  # a name of the face is at home there
+                    module = face._HOMES.get(alias.name, module)
+                if module.rpartition(".")[0] == folder:
+                    found.add(module)
+    return found
+
+
+def without_a_test(tests: Modules, modules: Modules) -> list[str]:
+    """Returns the private modules with logic that no test imports."""
+    private = {
+        name
+        for name, source in modules.items()
+        if name[0] == "_" and "__" not in name and has_logic(source)
+    }
+    return sorted(private - imported_directly(tests, modules))
+
+
+def all_tests() -> Modules:
+    """Returns the text of each file of tests by its dotted name."""
+    here = Path(__file__).parent
+    return {
+        ".".join(path.relative_to(here).with_suffix("").parts): path.read_text(
+            encoding="utf-8"
+        )
+        for path in here.rglob("test_*.py")
+    }
+
+
+def test_each_module_has_a_direct_test() -> None:
+    """A private module with logic is imported by a test in its folder."""
+    assert without_a_test(all_tests(), sources()) == []
+
+
+@pytest.mark.parametrize(
+    "module", ["_structure", "_keras.phases", "_hooks.callback"]
+)
+def test_a_module_without_a_direct_test_would_be_found(module: str) -> None:
+    """Neither a test elsewhere nor one of another module counts."""
+    package, _, name = module.rpartition(".")
+    names = (name, "SessionRunHookCallback")
+    tests = {
+        test: ""
+        if test.rpartition(".")[0] == package
+        and any(re.search(rf"\b{one}\b", source) for one in names)
+        else source
+        for test, source in all_tests().items()
+    }
+    tests["contract.test_new"] = f"from {PACKAGE}.{module} import some"
+
+    assert module in without_a_test(tests, sources())
+
+
+def test_a_new_module_would_need_a_test() -> None:
+    """One that has a function does; one of names alone does not."""
+    modules = sources()
+    tests = all_tests()
+
+    assert without_a_test(
+        tests, modules | {"_keras.new": "def f(): ...", "_keras.bare": "A = 1"}
+    ) == ["_keras.new"]
+
+
+@pytest.mark.parametrize("home", [name for name in ARROWS if name[0] == "_"])
+def test_the_tests_of_a_package_stand_in_its_folder(home: str) -> None:
+    """`tests/` has a folder for each package, with tests."""
+    folder = Path(__file__).parent / home
+
+    assert (folder / "__init__.py").exists()
+    assert list(folder.glob("test_*.py"))
+
+
 def test_the_face_has_all_its_names() -> None:
     """Each public name is there, and a wrong one is an AttributeError."""
     face = importlib.import_module(PACKAGE)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Runs one of several workers as a process, for `test_workers`.
+"""Runs one of several workers as a process, for `_keras/test_workers`.
 
 python -m tests.worker KERAS INDEX PORTS SCENARIO FOLDER
 """

@@ -49,7 +49,7 @@ def _parts(model: Any) -> Iterator[Any]:
         *tf.nest.flatten(getattr(model, "loss", None)),
         *compat.compiled_metrics_of(model),
     ):
-        yield part
+        yield _function_of(part)
         yield from _called_by(part)
 
 
@@ -58,11 +58,16 @@ def _called_by(part: Any) -> Iterator[Any]:
     values = list(getattr(part, "__dict__", {}).values())
     # A legacy optimizer of Keras 2 has its schedule in a dict.
     values += [v for one in values if type(one) is dict for v in one.values()]
-    for value in values:
-        while isinstance(value, functools.partial):
-            value = value.func
+    for value in map(_function_of, values):
         if callable(value) and not isinstance(value, type):
             yield value
+
+
+def _function_of(value: Any) -> Any:
+    """Returns the function that a partial calls; else the value."""
+    while isinstance(value, functools.partial):
+        value = value.func
+    return value
 
 
 def _optimizers(model: Any) -> Iterator[Any]:

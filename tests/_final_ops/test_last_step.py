@@ -11,6 +11,10 @@ import tensorflow as tf
 from final_ops_callback import FinalOpsCallback
 from final_ops_callback import SessionRunHookCallback
 from final_ops_callback import errors
+from final_ops_callback._final_ops.last_step import LastStep
+from final_ops_callback._keras import compat
+from final_ops_callback._keras.callback_base import Callback
+from tests import models
 from tests.flavors import FLAVORS
 from tests.flavors import keras
 
@@ -256,3 +260,73 @@ def test_what_was_refused_is_not_asked_for_again(model: Any) -> None:
     fit(model, callback)
 
     assert seen == [(4, 3), (2, 3)]
+
+
+class Watching(Callback):
+    """Watches the steps of a call, and lets go after it if it should."""
+
+    def __init__(self, *names: str, phase: str = "train") -> None:
+        super().__init__()
+        self.last = LastStep(names, phase)
+        self.found: dict[str, Any] = {}
+        self.names = names
+
+    def _begin_phase(self, phase: Any) -> None:
+        self.last.begin(self.model)
+
+    def _end_phase(self, phase: Any, logs: Any) -> None:
+        self.found = {n: self.last.value(n, lambda: "here") for n in self.names}
+        self.is_known = self.last.is_known
+        self.known = self.last.known
+        self.last.end()
+
+
+@pytest.mark.parametrize("flavor", FLAVORS.values(), ids=FLAVORS)
+def test_values_are_those_of_the_last_step(flavor: Any) -> None:
+    """A log is none of them, and neither is an unknown name."""
+    model = models.tiny_model(flavor)
+    watching = Watching("predictions", "loss", "nothing", "features:0")
+    models.fit(model, watching)
+
+    np.testing.assert_array_equal(
+        watching.found["features:0"], models.tiny_data().x[4:]
+    )
+    assert watching.found["predictions"].shape == (4, 1)
+    assert watching.found["loss"] is None
+    assert watching.found["nothing"] is None
+    assert watching.is_known
+    assert "predictions" in watching.known
+
+
+def test_a_run_without_a_step_has_no_value() -> None:
+    """The error says where the name stands."""
+    last = LastStep(["predictions"], "train")
+    last.begin(models.tiny_model())
+    with pytest.raises(errors.LeafError, match="no step has run") as caught:
+        last.value("predictions", lambda: "final_ops[0]")
+    last.end()
+
+    assert "final_ops[0]" in str(caught.value)
+    assert last.value("predictions", lambda: "") is None
+    assert last.known == ()
+
+
+def test_a_validation_has_the_steps_of_an_evaluate() -> None:
+    """It is an evaluate to Keras."""
+    assert LastStep([], "validation").mode == "test"
+    assert LastStep([], "train").mode == "train"
+
+
+def test_a_metric_of_predict_may_be_left_over() -> None:
+    """It is, if predict has left it as it was."""
+    model = models.tiny_model()
+    models.fit(model)
+    (mae,) = [m for m in compat.metrics_of(model) if m.name == "mae"]
+    last = LastStep(["mae"], "predict")
+    last.begin(model)
+    assert not last.may_have_updated(mae)
+    mae.update_state([1.0], [3.0])
+    assert last.may_have_updated(mae)
+    last.end()
+
+    assert last.may_have_updated(mae)  # of other runs nothing is known

@@ -16,6 +16,10 @@ import tensorflow as tf
 from final_ops_callback import FinalOpsCallback
 from final_ops_callback import SessionRunHookCallback
 from final_ops_callback import errors
+from final_ops_callback._final_ops.feeds import Feeds
+from final_ops_callback._final_ops.leaf_kind import EvaluationContext
+from final_ops_callback._final_ops.leaf_kind import Leaf
+from final_ops_callback._final_ops.name_leaf import Name
 from tests import models
 from tests.flavors import keras
 
@@ -445,3 +449,37 @@ def test_a_leaf_of_the_logs_by_the_name_that_hooks_use(model: Any) -> None:
     assert log == same == history["loss"][-1]
     assert mae == history["mae"][-1]
     assert last != log
+
+
+def leaf_value(name: str, model: Any, logs: dict[str, Any]) -> Any:
+    """Returns what a name is worth, in a run that nobody watched."""
+    context = EvaluationContext(model, logs, Feeds(None), [])
+    return Name().value(Leaf((), Name(), name, name), context)
+
+
+def test_a_name_is_a_text_of_python() -> None:
+    """A text of NumPy is a value, as it was in v1."""
+    assert Name().accepts("loss")
+    assert not Name().accepts(np.str_("loss"))
+    assert not Name().accepts(b"loss")
+
+
+def test_a_log_comes_before_the_metric() -> None:
+    """With the prefix and the suffix of hooks, too."""
+    model = models.tiny_model()
+    models.fit(model)
+
+    for name in ("mae", "logs/mae", "logs/mae:0"):
+        assert leaf_value(name, model, {"mae": 7.0}) == 7.0
+    assert leaf_value("mae", model, {}) != 7.0
+
+
+def test_a_name_of_nothing_lists_what_there_is() -> None:
+    """The nearest of it first."""
+    model = models.tiny_model()
+    with pytest.raises(errors.LeafError, match="'accuracy'") as caught:
+        leaf_value("acuracy", model, {"accuracy": 1.0})
+    with pytest.raises(errors.LeafError, match="has logged no 'val_loss'"):
+        leaf_value("val_loss", model, {"loss": 1.0})
+
+    assert "Did you mean 'accuracy'?" in str(caught.value)

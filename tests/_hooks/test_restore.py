@@ -12,6 +12,7 @@ import tensorflow as tf
 
 from final_ops_callback import SessionRunHookCallback
 from final_ops_callback import errors
+from final_ops_callback._hooks.restore import explain
 from tests import models
 from tests.flavors import keras
 from tests.flavors import path_of
@@ -171,3 +172,27 @@ def test_it_is_the_error_of_v1_too() -> None:
     assert str(error) == "what (at where). way out"
     assert (error.op, error.node_def) == (None, None)
     assert str(pickle.loads(pickle.dumps(error))) == str(error)
+
+
+def test_only_a_failed_restore_is_explained() -> None:
+    """Another error, or one that no saver raised, stays as it is."""
+    explain(ValueError("else"), "begin of Hook")
+    explain(tf.errors.NotFoundError(None, None, "no file"), "begin of Hook")
+
+
+def test_what_the_checkpoint_lacks_is_listed(tmp_path: Path) -> None:
+    """The names are those of the saver that failed; many are cut short."""
+    with tf.Graph().as_default(), v1.Session() as session:
+        there = v1.get_variable("there", [])
+        session.run(there.initializer)
+        path = v1.train.Saver().save(session, str(tmp_path / "a"))
+        for index in range(25):
+            v1.get_variable(f"lacks_{index:02}", [])
+        with pytest.raises(tf.errors.NotFoundError) as caught:
+            v1.train.Saver().restore(session, path)
+        with pytest.raises(errors.CheckpointError, match="and 5 more") as told:
+            explain(caught.value, "begin of Hook")
+
+    assert "lacks 25 of the 26 variables" in str(told.value)
+    assert "'lacks_00'" in str(told.value)
+    assert "'there'" not in str(told.value)

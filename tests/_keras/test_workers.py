@@ -12,6 +12,10 @@ from typing import Any
 import pytest
 import tensorflow as tf
 
+from final_ops_callback._keras import workers
+from final_ops_callback.errors import StepTensorError
+from final_ops_callback.errors import StrategyError
+from tests import models
 from tests.flavors import IS_KERAS_3
 from tests.flavors import KERAS_2
 
@@ -146,3 +150,56 @@ def test_keras_3_does_not_run_on_several_workers(tmp_path: Path) -> None:
 
     assert [one.get("ours") for one in found] == [False, False], found
     assert "PerReplica" in found[0]["text"]
+
+
+def test_one_process_is_no_several_workers() -> None:
+    """A model in this process trains alone, and gives all of its step."""
+    with tf.distribute.OneDeviceStrategy("cpu:0").scope():
+        under_strategy = models.tiny_model()
+    for model in (models.tiny_model(), under_strategy, object()):
+        assert not workers.is_multi_worker(model)
+        workers.refuse_inside(model, ["loss"])
+        workers.refuse_servers(model)
+
+
+class Elsewhere:
+    """Stands for a model whose strategy has replicas in other processes."""
+
+    class distribute_strategy:
+        num_replicas_in_sync = 2
+
+        class extended:
+            worker_devices = ("cpu:0",)
+
+
+def test_parts_of_a_step_are_refused_on_several_workers() -> None:
+    """The error names them; nothing that is wanted is no error."""
+    assert workers.is_multi_worker(Elsewhere())
+    workers.refuse_inside(Elsewhere(), [])
+    with pytest.raises(StepTensorError, match=r"\['a', 'b'\] on several"):
+        workers.refuse_inside(Elsewhere(), {"b": 1, "a": 2})
+
+
+def test_servers_are_refused() -> None:
+    """The error says what to use instead."""
+
+    class Model:
+        distribute_strategy = object.__new__(
+            tf.distribute.ParameterServerStrategy
+        )
+
+    with pytest.raises(StrategyError, match="MultiWorkerMirroredStrategy"):
+        workers.refuse_servers(Model())
+
+
+def test_workers_agree_in_one_process_too() -> None:
+    """A strategy of one replica is asked in the same way."""
+
+    class Model:
+        distribute_strategy = tf.distribute.OneDeviceStrategy("cpu:0")
+
+    agreement = workers.Workers(Model())
+    agreement.meet()
+
+    assert not agreement.anyone_stops(False)
+    assert agreement.anyone_stops(True)

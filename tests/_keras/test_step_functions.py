@@ -1,0 +1,76 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Where Keras keeps the step functions of a model, and how it makes another."""
+
+from types import ModuleType
+
+import pytest
+
+from final_ops_callback._keras import step_functions
+from tests import models
+from tests.flavors import FLAVORS
+
+PHASES = ("train", "test", "predict")
+
+
+@pytest.fixture(params=FLAVORS.values(), ids=FLAVORS.keys())
+def flavor(request: pytest.FixtureRequest) -> ModuleType:
+    return request.param
+
+
+@pytest.mark.parametrize("phase", PHASES)
+def test_the_names_are_those_of_a_model(flavor: ModuleType, phase: str) -> None:
+    """A model has the method, the attribute and the callers of each phase."""
+    model = models.tiny_model(flavor)
+
+    assert callable(getattr(model, step_functions.maker_of(phase)))
+    assert hasattr(model, step_functions.attribute_of(phase))
+    for name in step_functions.CALLERS[phase]:
+        assert callable(getattr(model, name))
+
+
+@pytest.mark.parametrize("phase", PHASES)
+def test_another_function_leaves_the_first_in_its_place(
+    flavor: ModuleType, phase: str
+) -> None:
+    """The model is as it was, and the new function is another one."""
+    model = models.tiny_model(flavor)
+    getattr(model, step_functions.maker_of(phase))()
+    before = dict(vars(model))
+    made = step_functions.make_another(model, phase)
+
+    assert made is not before[step_functions.attribute_of(phase)]
+    assert vars(model).keys() == before.keys()
+    assert all(vars(model)[name] is value for name, value in before.items())
+
+
+def test_a_failure_leaves_the_first_in_its_place(flavor: ModuleType) -> None:
+    """A model whose method raises keeps the function that it had."""
+
+    class Fails(flavor.Model):  # type: ignore[name-defined,misc]
+        def make_test_function(self, force: bool = False) -> None:
+            self.test_function = None
+            raise KeyError("no function")
+
+    model = Fails()
+    model.test_function = own = len
+    with pytest.raises(KeyError, match="no function"):
+        step_functions.make_another(model, "test")
+
+    assert model.test_function is own
+
+
+def test_whether_a_function_was_traced(flavor: ModuleType) -> None:
+    """A function that is no step function was never traced."""
+    model = models.tiny_model(flavor)
+    models.fit(model)
+
+    assert step_functions.was_traced(model.train_function)
+    assert not step_functions.was_traced(None)
+    assert not step_functions.was_traced(lambda: model)
+
+
+def test_who_takes_its_function_early(flavor: ModuleType) -> None:
+    """Keras 2 does, which has no `ops`."""
+    model = models.tiny_model(flavor)
+
+    assert step_functions.takes_function_early(model) != hasattr(flavor, "ops")

@@ -1,0 +1,126 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What runs before a step, and what after it."""
+
+from typing import Any
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from final_ops_callback._names import step_specs_of
+from final_ops_callback._session.hook_graph import HookGraph
+from final_ops_callback._session.live_variable import LiveVariable
+from final_ops_callback._session.plan import Plan
+from final_ops_callback._session.resources import Resources
+from final_ops_callback.errors import StepTensorError
+
+v1 = tf.compat.v1
+
+
+def graph_of(dtype: Any = tf.float32, shape: Any = ()) -> Any:
+    """Returns a hook graph with a weight and a loss, and the weight."""
+    weight = tf.Variable(3.0)
+    specs = step_specs_of({"loss": tf.TensorSpec(shape, dtype)})
+    return HookGraph([LiveVariable("w", weight)], specs), weight
+
+
+def plan_of(graph: HookGraph, fetches: Any, feeds: Any = ()) -> Plan:
+    """Returns the plan of some fetches."""
+    resources = Resources(graph, graph.links)
+    with graph.as_default():
+        return Plan(graph, fetches, feeds, resources, graph.links)
+
+
+def test_reads_are_from_before_the_step() -> None:
+    """v1 ran fetches with the train op: they saw the old weight."""
+    graph, weight = graph_of()
+    plan = plan_of(graph, {"w": "w:0", "loss": "loss:0"})
+    known = plan.before([])
+    weight.assign(100.0)
+    found = plan.results(plan.after(known, {"loss": tf.constant(0.5)}))
+
+    assert plan.step_names == ["loss"]
+    assert found == {"w": 3.0, "loss": 0.5}
+
+
+def test_what_needs_the_step_runs_after_it() -> None:
+    """It uses the weight from before, and what the step gave."""
+    graph, weight = graph_of()
+    with graph.as_default():
+        twin = graph.get_tensor_by_name("w/Read/ReadVariableOp:0")
+        product = twin * graph.get_tensor_by_name("loss:0")
+    plan = plan_of(graph, product)
+    known = plan.before([])
+    weight.assign(100.0)
+
+    assert plan.results(plan.after(known, {"loss": 2.0})) == 6.0
+
+
+def test_fetches_without_the_step_need_none() -> None:
+    """A fed step tensor is not asked of the step either."""
+    graph, _ = graph_of()
+    loss = graph.get_tensor_by_name("loss:0")
+    plan = plan_of(graph, [loss, "w:0"], [loss])
+    known = plan.before([np.float32(4.0)])
+
+    assert plan.step_names == []
+    assert plan.used_feeds == {"loss"} or plan.used_feeds == {loss.name}
+    assert plan.results(plan.after(known, {})) == [4.0, 3.0]
+
+
+def test_a_plan_knows_whether_it_may_run_again() -> None:
+    """A write before the step is made once."""
+    graph, weight = graph_of()
+    with graph.as_default():
+        write = v1.global_variables()[0].assign_add(1.0)
+
+    assert plan_of(graph, "w:0").is_pure
+    plan = plan_of(graph, write)
+    assert not plan.is_pure
+    plan.before([])
+    assert float(weight) == 4.0
+
+
+@pytest.mark.parametrize(
+    ("declared", "given"),
+    [
+        (tf.float32, np.float64(0.5)),
+        (tf.float16, np.float32(0.1)),
+        (tf.int64, np.int32(3)),
+        (tf.float32, np.int32(3)),
+        (tf.uint8, np.int64(255)),
+    ],
+)
+def test_a_value_has_the_declared_dtype(declared: Any, given: Any) -> None:
+    """If the value survives it."""
+    graph, _ = graph_of(declared)
+    plan = plan_of(graph, "loss:0")
+    found = plan.results(plan.after(plan.before([]), {"loss": given}))
+
+    assert found.dtype == declared.as_numpy_dtype
+    assert found == np.asarray(given).astype(declared.as_numpy_dtype)
+
+
+@pytest.mark.parametrize(
+    ("declared", "shape", "given"),
+    [
+        (tf.int64, [], np.float32(3.0)),
+        (tf.uint8, [], np.int64(256)),
+        (tf.uint8, [], np.int64(-1)),
+        (tf.uint64, [], np.int64(-1)),
+        (tf.float16, [], np.float32(1e30)),
+        (tf.float32, [2], np.float32(1.0)),
+        (tf.string, [], np.float32(1.0)),
+    ],
+)
+def test_a_value_that_would_change_is_refused(
+    declared: Any, shape: Any, given: Any
+) -> None:
+    """The error says what is delivered, and how to declare it."""
+    graph, _ = graph_of(declared, shape)
+    plan = plan_of(graph, "loss:0")
+    known = plan.before([])
+    with pytest.raises(StepTensorError, match="the step delivers") as caught:
+        plan.after(known, {"loss": given})
+
+    assert f'"{np.asarray(given).dtype.name}")' in str(caught.value)
