@@ -151,6 +151,8 @@ class FinalOps:
             return values[id(leaf.value)]
 
         result = _structure.map_with_path(value_at, self._structure)
+        if next(in_order, None) is not None:
+            raise _has_changed()
         if others:
             # A mapping may make its leaves anew each time that it is read.
             again = dict(_structure.leaves_with_path(self._structure))

@@ -14,7 +14,14 @@ PHASES: tuple[Phase, ...] = ("train", "test", "validation", "predict")
 # The attributes that Keras sets when a run begins, and those derived from them.
 # Keras 3 keeps the model under a private name (tests/test_private_api.py
 # notices a change).
-_OF_A_RUN = ("model", "_model", "params", "_inside_fit", "_model_of_fit")
+_OF_A_RUN = (
+    "model",
+    "_model",
+    "params",
+    "_inside_fit",
+    "_model_of_fit",
+    "_separate_run",
+)
 
 
 class Callback(keras.callbacks.Callback):
@@ -42,6 +49,7 @@ class Callback(keras.callbacks.Callback):
         self._supports_tf_logs = True
         self._inside_fit = False
         self._model_of_fit: Any = None
+        self._separate_run = False
 
     def __getstate__(self) -> dict[str, Any]:
         """Returns the state to copy or pickle, without the model or the run."""
@@ -67,11 +75,13 @@ class Callback(keras.callbacks.Callback):
             self._model_of_fit = self.model
         super().set_model(model)
         self._inside_fit = False
+        self._separate_run = True
 
     def on_train_begin(self, logs: Any = None) -> None:
         """Begins the phase `train`."""
         self._inside_fit = True
         self._model_of_fit = None
+        self._separate_run = False
         self._begin_phase("train")
 
     def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
@@ -86,6 +96,10 @@ class Callback(keras.callbacks.Callback):
 
     def on_test_begin(self, logs: Any = None) -> None:
         """Begins the phase `test`, or `validation` inside fit."""
+        if not self._separate_run:
+            # Fit continues, even after a failed run inside the epoch.
+            self._return_to_fit()
+        self._separate_run = False
         self._begin_phase("validation" if self._inside_fit else "test")
 
     def on_test_end(self, logs: Any = None) -> None:
@@ -95,6 +109,7 @@ class Callback(keras.callbacks.Callback):
 
     def on_predict_begin(self, logs: Any = None) -> None:
         """Begins the phase `predict`."""
+        self._separate_run = False
         self._begin_phase("predict")
 
     def on_predict_end(self, logs: Any = None) -> None:

@@ -158,8 +158,8 @@ class ControlFlow:
     def _of_tensor(self, tensor: tf.Tensor) -> Condition:
         known = self.condition(tensor.op)
         if tensor.op.type in _SWITCHES:
-            predicate = tensor.op.inputs[1].ref()
-            known |= {(predicate, tensor.value_index)}
+            predicate = _original(tensor.op.inputs[1])
+            known |= {(predicate.ref(), tensor.value_index)}
         return known
 
     def _find_frames(self) -> None:
@@ -188,6 +188,21 @@ class ControlFlow:
             for op in operations:
                 frames[op].add(name)
         self._frames = {op: frozenset(names) for op, names in frames.items()}
+
+
+def _original(tensor: tf.Tensor) -> tf.Tensor:
+    """Returns the tensor that a chain of `Identity` operations passes on.
+
+    `tf.cond` passes its predicate to the inputs of a branch as `pred_id`, and
+    as it is to `switch_t`: both are the same condition. The chain ends at a
+    reference variable, of which each read may give another value.
+    """
+    while tensor.op.type == "Identity":
+        before = tensor.op.inputs[0]
+        if before.dtype != before.dtype.base_dtype:
+            break
+        tensor = before
+    return tensor
 
 
 def _is_of_one_run(op: tf.Operation) -> bool:

@@ -94,7 +94,9 @@ def test_a_structure_that_holds_itself_is_refused() -> None:
         FinalOps(structure, None)
 
 
-@pytest.mark.parametrize("change", [list.reverse, lambda s: s.append(3)])
+@pytest.mark.parametrize(
+    "change", [list.reverse, list.pop, list.clear, lambda s: s.append(3)]
+)
 def test_a_structure_that_has_changed_is_told(change: Any) -> None:
     """Otherwise a value would stand in the place of another."""
     structure = [[1], [2, 3]]

@@ -82,6 +82,51 @@ def test_a_branch_in_a_branch_has_both_conditions() -> None:
     assert len(flow.condition(found["after"].op)) == 1
 
 
+def test_what_a_branch_makes_and_what_it_takes_have_one_condition() -> None:
+    """v1 guards them by the predicate and by its `pred_id`: one value."""
+
+    def build() -> Any:
+        given = v1.placeholder(tf.float32, [])
+        made, taken = [], []
+
+        def inside() -> tf.Tensor:
+            made.append(tf.constant(1.0))
+            taken.append(tf.negative(given))
+            return taken[0]
+
+        tf.cond(v1.placeholder(tf.bool, []), inside, lambda: tf.constant(0.0))
+        return made[0].op, taken[0].op
+
+    flow, (made, taken) = flow_of(build)
+
+    assert len(flow.condition(made)) == 1
+    assert flow.condition(made) == flow.condition(taken)
+
+
+@pytest.mark.parametrize("resource", [True, False])
+def test_two_reads_of_a_predicate_are_two_conditions(resource: bool) -> None:
+    """A write between them may change a variable, of either kind."""
+
+    def build() -> Any:
+        variable = v1.get_variable("flag", [], tf.bool, use_resource=resource)
+        inside = []
+
+        def of() -> tf.Tensor:
+            inside.append(tf.constant(1.0))
+            return inside[-1]
+
+        for _ in range(2):
+            stored = variable if resource else variable.op.outputs[0]
+            read = tf.identity(stored)
+            tf.cond(read, of, lambda: tf.constant(0.0))
+        return inside[0].op, inside[1].op
+
+    flow, (first, second) = flow_of(build)
+
+    assert len(flow.condition(first)) == len(flow.condition(second)) == 1
+    assert flow.condition(first) != flow.condition(second)
+
+
 def test_a_loop_has_a_frame_and_a_way_out() -> None:
     """What is in it runs together, and the value after it is not in it."""
 
