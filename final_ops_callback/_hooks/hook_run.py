@@ -160,7 +160,10 @@ class HookRun:
         Raises:
             HookUsageError: The model was recompiled.
         """
-        if self._step_function is not None and not self._step_function.stands:
+        if (
+            self._step_function is not None
+            and not self._step_function.is_installed
+        ):
             self._told(self._guarded, self._refuse_other_optimizer)
 
     def _live_variables(self) -> list[LiveVariable]:

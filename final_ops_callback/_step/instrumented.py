@@ -1,12 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A step function of Keras with extra outputs: the values that were asked for.
+"""Makes step functions of Keras that return more: the values asked for.
 
-They leave the step as outputs of the compiled function. Keras makes its
-function anew while the methods through which the values pass are wrapped on
-the instances: `compute_loss` of the model, `call` of a layer, `apply` of the
-optimizer. The extra outputs are taken off before Keras sees its own. Nothing
-of the wrapping runs more often than Keras traces the step (each step, if it
-runs eagerly).
+The values leave the step as extra outputs of the compiled function. Keras
+makes its function again while the methods through which the values pass are
+wrapped on the instances: `compute_loss` of the model, `call` of a layer,
+`apply` of the optimizer. The extra outputs are removed before Keras sees its
+own. The wrappers run only when Keras traces the step (in each step, if it runs
+eagerly).
 """
 
 from __future__ import annotations
@@ -34,8 +34,8 @@ from final_ops_callback._step.replicas import Share
 from final_ops_callback._step.replicas import joined
 from final_ops_callback.errors import StepTensorError
 
-# What was made from a function of the model is kept with it, so that the next
-# callback needs no trace of its own: TensorFlow never frees all of one.
+# The functions made from a function of the model are kept with it, so that the
+# next callback needs no trace of its own: TensorFlow never frees all of one.
 _MADE, _MOST_MADE = "_final_ops_callback_made", 8
 _MANY_TRACES = 4
 

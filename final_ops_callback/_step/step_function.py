@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The step function: stands in the place of Keras's own while a run lasts.
+"""Replaces the step function of a Keras model while a run lasts.
 
 Keras calls `model.train_function` (or `test_function`, `predict_function`)
-for each step. While somebody watches the steps of a run, a `StepFunction`
-stands in that attribute: each watcher says what it wants of the step that
-comes, Keras's own function runs, and each watcher gets what it delivered.
+for each step. While a run has subscribers, that attribute holds a
+`StepFunction`: it asks each subscriber what it wants of the coming step, runs
+Keras's own function, and gives each subscriber what the step delivered.
 """
 
 from __future__ import annotations
@@ -27,13 +27,13 @@ from final_ops_callback._step.instrumented import InstrumentedStep
 from final_ops_callback._step.kind import TakenTensor
 
 NO_CONTEXT = contextlib.nullcontext()
-# A model whose method nobody has replaced.
+# Marks a method that the model has from its class: nobody has replaced it.
 _CLASS_HAS_IT = object()
 
 
 @dataclasses.dataclass(frozen=True)
 class StepRequest:
-    """What one subscriber wants of the step that comes.
+    """What one subscriber wants of the coming step.
 
     Attributes:
         tensors: Mapping from names to the step tensors to take.
@@ -41,8 +41,8 @@ class StepRequest:
         around: Context in which the step runs.
         trace: A `tf.compat.v1.RunMetadata` for the trace of the step, or
             `None`.
-        instead: Function of the data that takes the place of the step, or
-            `None`. Then no subscriber is told of a step.
+        instead: Function that is called with the data and replaces the step,
+            or `None`. No subscriber is told of a step that was replaced.
     """
 
     tensors: Mapping[str, TakenTensor] = dataclasses.field(default_factory=dict)
@@ -53,48 +53,48 @@ class StepRequest:
 
 
 class Subscriber(Protocol):
-    """Who watches the steps of a run."""
+    """Interface of an object that watches the steps of a run."""
 
     instrumented: InstrumentedStep
 
     def before_step(self, data: Any) -> StepRequest:
-        """Returns what it wants of the step that comes.
+        """Returns what the subscriber wants of the coming step.
 
         Args:
-            data: What Keras gives to its step function: mostly an iterator.
+            data: What Keras gives to its step function: usually an iterator.
         """
 
     def after_step(self, outputs: Any, values: Mapping[str, Any]) -> None:
-        """Takes what the step delivered.
+        """Receives what the step delivered.
 
         Args:
-            outputs: What Keras's own function returned: logs, predictions.
-            values: Mapping from the names that any subscriber wanted of this
+            outputs: What Keras's own function returned: logs or predictions.
+            values: Mapping from the names that the subscribers wanted of this
                 step to their values.
         """
 
     def no_data(self) -> None:
-        """Learns that there was no data for the step."""
+        """Is called when the data had ended before the step."""
 
     def step_failed(self, error: BaseException) -> None:
-        """Learns that the step, or another subscriber, has failed."""
+        """Is called when the step, or a subscriber, has raised an error."""
 
 
 class StepFunction:
-    """Stands for the step function of a model while somebody watches it.
+    """The object that Keras calls for each step while a run has subscribers.
 
-    A call of Keras inside of the run (`evaluate` in an `evaluate`,
-    `train_on_batch` in a callback) is not of the run: it finds the model's
-    own function. For that, the model's methods are wrapped for as long as
-    this stands.
+    A call of Keras inside the run (`evaluate` in an `evaluate`,
+    `train_on_batch` in a callback) is not part of the run, so it has to find
+    the model's own function. For this purpose, the methods of the model are
+    wrapped while the step function is installed.
 
     Args:
         model: A Keras model of any version.
         phase: String. `"train"`, `"test"` or `"predict"`.
 
     Attributes:
-        function: The step function that Keras has made, or `None` if it has
-            made none yet.
+        function: The step function that Keras has made, or `None` if Keras
+            has not made one yet.
     """
 
     def __init__(self, model: Any, phase: str) -> None:
@@ -113,7 +113,7 @@ class StepFunction:
 
     @classmethod
     def of(cls, model: Any, phase: str) -> StepFunction:
-        """Returns the one that stands in a model, or one that may.
+        """Returns the step function that is installed in a model, or a new one.
 
         Args:
             model: A Keras model of any version.
@@ -123,48 +123,48 @@ class StepFunction:
         return found if isinstance(found, cls) else cls(model, phase)
 
     def subscribe(self, subscriber: Subscriber) -> None:
-        """Lets somebody watch the steps of a run that begins.
+        """Adds a subscriber, when its run begins.
 
         Args:
-            subscriber: Who watches. It is held weakly: when it is gone, it
-                watches no more.
+            subscriber: The object that watches the steps. It is held weakly:
+                once it has been deleted, it is no longer subscribed.
         """
-        self._subscribers.append(weakref.ref(subscriber, self._forget_the_dead))
-        self._place()
+        self._subscribers.append(weakref.ref(subscriber, self._forget_deleted))
+        self._install()
 
     def unsubscribe(self, subscriber: Subscriber) -> None:
-        """Lets somebody watch no more; the last puts Keras's function back."""
+        """Removes a subscriber; the last one restores Keras's function."""
         self._subscribers = [
             ref for ref in self._subscribers if ref() is not subscriber
         ]
-        self._forget_the_dead()
+        self._forget_deleted()
 
     def expect(self, owner: Any) -> None:
-        """Stands ready for an evaluate that takes its function early.
+        """Installs the step function for an evaluate that may follow.
 
-        Keras 2 takes the function of `evaluate` before any callback begins.
+        Keras 2 looks up the function of `evaluate` before any callback begins.
 
         Args:
-            owner: Who expects it, held weakly: the evaluate may never come,
-                because another callback failed.
+            owner: The object that expects the evaluate. It is held weakly: the
+                evaluate never comes if another callback raises an error.
         """
-        self._expected_by.append(weakref.ref(owner, self._forget_the_dead))
-        self._place()
+        self._expected_by.append(weakref.ref(owner, self._forget_deleted))
+        self._install()
 
     def expect_no_more(self, owner: Any) -> None:
-        """Takes back what `expect` did for an owner."""
+        """Undoes what `expect` did for an owner."""
         self._expected_by = [
             ref for ref in self._expected_by if ref() is not owner
         ]
-        self._forget_the_dead()
+        self._forget_deleted()
 
     @property
-    def stands(self) -> bool:
-        """Whether Keras still calls this; it does not after a new compile."""
+    def is_installed(self) -> bool:
+        """Whether Keras calls this object; `compile` ends that."""
         return self._own.get(self._name) is self
 
     def __call__(self, data: Any) -> Any:
-        """Runs one step, for Keras and for all who watch it."""
+        """Runs one step, for Keras and for all subscribers."""
         subscribers = [one for ref in self._subscribers if (one := ref())]
         try:
             return self._step(data, subscribers)
@@ -214,7 +214,8 @@ class StepFunction:
         with _around(requests):
             if not wanted:
                 return function(data), {}
-            # Whoever takes something in every step has its function traced.
+            # The function is traced for the first subscriber that wants
+            # something of the step.
             first = next(
                 one
                 for one, request in zip(subscribers, requests, strict=True)
@@ -223,26 +224,26 @@ class StepFunction:
             return first.instrumented.call(function, data, wanted, optional)
 
     def _new_function(self) -> Callable[..., Any]:
-        self._remove()
+        self._uninstall()
         getattr(self._model(), self._make)()
-        self._place()
+        self._install()
         if self.function is None:
             raise RuntimeError(f"{self._make} made no function")
         return self.function
 
-    def _place(self) -> None:
-        if not self.stands:
+    def _install(self) -> None:
+        if not self.is_installed:
             self.function = self._own.get(self._name)
             self._own[self._name] = self
         model = self._model()
         for name in step_functions.CALLERS[self._phase]:
             if hasattr(model, name):
                 self._wrap(name, self._call_inside)
-        self._wrap(self._make, self._make_and_stand)
+        self._wrap(self._make, self._make_and_install)
 
     def _wrap(self, name: str, call: Callable[..., Any]) -> None:
-        # A partial and not a function: a model that holds functions of a
-        # user is taken for one that may draw random numbers by them.
+        # A partial, not a function: a model that holds functions of a user
+        # counts as one that may draw random numbers (`_keras.randomness`).
         if name not in self._wrappers:
             wrapper = functools.partial(call, name)
             self._wrappers[name] = wrapper, self._own.get(name, _CLASS_HAS_IT)
@@ -255,32 +256,32 @@ class StepFunction:
         model = self._model()
         return functools.partial(getattr(type(model), name), model)
 
-    def _remove(self) -> None:
+    def _uninstall(self) -> None:
         for name, (wrapper, before) in self._wrappers.items():
             if self._own.get(name) is not wrapper:
-                continue  # somebody has set another one since
+                continue  # somebody has replaced it since
             if before is _CLASS_HAS_IT:
                 del self._own[name]
             else:
                 self._own[name] = before
         self._wrappers.clear()
-        if self.stands:
+        if self.is_installed:
             self._own[self._name] = self.function
 
-    def _make_and_stand(self, name: str, force: bool = False) -> Any:
-        """Stands in the place of what the model makes anew."""
-        if self._is_running:  # and makes one with extra outputs
+    def _make_and_install(self, name: str, force: bool = False) -> Any:
+        """Lets the model make its function, and replaces the new one."""
+        if self._is_running:  # `InstrumentedStep` makes one of its own
             return self._unwrapped(name)(force=force)
-        self._remove()
+        self._uninstall()
         made = getattr(self._model(), name)(force=force)
         if made is not None:  # Keras 2 sets what this returns
             self._own[self._name] = made
-        self._place()
+        self._install()
         return self
 
     def _call_inside(self, name: str, *args: Any, **kwargs: Any) -> Any:
-        """Runs a call of Keras that is not of the run that this stands for."""
-        self._remove()
+        """Runs a call of Keras that is not part of the run."""
+        self._uninstall()
         model = self._model()
         method = getattr(model, name)
         inner = StepFunction.of(model, self._phase)
@@ -289,33 +290,33 @@ class StepFunction:
         try:
             return method(*args, **kwargs)
         finally:
-            StepFunction.of(model, self._phase)._remove()
-            inner._remove()
-            self._forget_the_dead()
+            StepFunction.of(model, self._phase)._uninstall()
+            inner._uninstall()
+            self._forget_deleted()
             if not self._is_idle:
-                self._place()
+                self._install()
 
     @property
     def _is_idle(self) -> bool:
         return not (self._subscribers or self._expected_by)
 
-    def _forget_the_dead(self, _: Any = None) -> None:
+    def _forget_deleted(self, _: Any = None) -> None:
         self._subscribers = [one for one in self._subscribers if one()]
         self._expected_by = [one for one in self._expected_by if one()]
         if self._is_idle:
-            self._remove()
+            self._uninstall()
 
 
 def expected_evaluate(model: Any, owner: Any) -> StepFunction | None:
-    """Stands ready for an evaluate, where its function is taken early.
+    """Installs a step function where evaluate looks up its function early.
 
     Args:
         model: A Keras model of any version.
-        owner: Who expects the evaluate, held weakly.
+        owner: The object that expects the evaluate. It is held weakly.
 
     Returns:
-        The step function that stands ready, for `expect_no_more`; `None` in
-        Keras 3, which looks its function up at each step.
+        The step function, for `expect_no_more`; `None` in Keras 3, which looks
+        up the function in each step.
     """
     own = getattr(model, "__dict__", {})
     has_place = step_functions.attribute_of("test") in own
@@ -329,7 +330,7 @@ def expected_evaluate(model: Any, owner: Any) -> StepFunction | None:
 def _around(
     requests: list[StepRequest],
 ) -> contextlib.AbstractContextManager[Any]:
-    """Returns the context of a step; nearly always, it does nothing."""
+    """Returns the context in which the step runs; usually an empty one."""
     contexts = [r.around for r in requests if r.around is not NO_CONTEXT]
     traces = [r.trace for r in requests if r.trace is not None]
     if not contexts and not traces:

@@ -79,7 +79,7 @@ def test_each_step_is_seen_from_both_sides(flavor: ModuleType) -> None:
 
     assert watcher.events == ["before", "after"] * 2
     assert watcher.values == [{}, {}]
-    assert step_function.stands
+    assert step_function.is_installed
 
 
 def test_what_several_watchers_want_is_taken_once(flavor: ModuleType) -> None:
@@ -190,6 +190,6 @@ def test_a_function_that_is_made_anew_is_watched(flavor: ModuleType) -> None:
     model.make_test_function(force=True)
     model.test_function(iterator())
 
-    assert step_function.stands
+    assert step_function.is_installed
     assert step_function.function is not own
     assert watcher.events == ["before", "after"]
