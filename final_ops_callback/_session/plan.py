@@ -98,26 +98,6 @@ class Plan:
                 shadow.assign(live.read())
             return self._run(self._before, known)
 
-    def after(
-        self, known: dict[str, Any], step_values: Mapping[str, Any]
-    ) -> dict[str, Any]:
-        """Runs the part that depends on the step.
-
-        Args:
-            known: What `before` returned.
-            step_values: Mapping from the name of a step tensor to its value.
-
-        Returns:
-            `known` with the values of the other fetches.
-        """
-        if not self._steps:
-            return known
-        steps = {
-            tensor.name: _as_declared(name, step_values[name], tensor)
-            for name, tensor in zip(self.step_names, self._steps, strict=True)
-        }
-        return self._run(self._after, known | steps)
-
     def results(
         self,
         known: dict[str, Any],
@@ -127,12 +107,19 @@ class Plan:
 
         Args:
             known: What `before` returned.
-            step_values: As in `after`.
+            step_values: Mapping from the names of the step tensors to their
+                values. Defaults to none, for a plan without `step_names`.
 
         Returns:
             The values in the structure of the fetches, as NumPy.
         """
-        known = self.after(known, step_values)
+        if self._steps:
+            names = zip(self.step_names, self._steps, strict=True)
+            steps = {
+                tensor.name: _as_declared(name, step_values[name], tensor)
+                for name, tensor in names
+            }
+            known = self._run(self._after, known | steps)
         values = [_as_host(known[name]) for name in self._names]
         # A variable can be the key of a dict only while its graph is the
         # default one.

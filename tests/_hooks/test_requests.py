@@ -19,6 +19,17 @@ Args = v1.train.SessionRunArgs
 Options = v1.RunOptions
 
 
+class First:
+    """Names a hook in errors."""
+
+
+class Second:
+    """Names another hook in errors."""
+
+
+HOOKS = [First(), Second(), object()]
+
+
 class World:
     """A graph with a weight, a learning rate and a loss."""
 
@@ -33,19 +44,17 @@ class World:
         )
         self.session = EagerSession(graph=self.graph)
 
-    def requests(self, *args: Any) -> StepRequests:
-        """Returns the requests of some hooks, prepared."""
+    def requests(
+        self, *args: Any, warned: set[str] | None = None
+    ) -> StepRequests:
+        """Returns the requests of some hooks, whose early part has run."""
         made = StepRequests(self.session, self.graph.links)
         with self.graph.as_default():
-            for index, one in enumerate(args):
-                made.add(index, f"hook_{index}", one)
-            made.prepare()
+            for hook, one in zip(HOOKS, args, strict=False):
+                if one is not None:
+                    made.add(HOOKS.index(hook), hook, one)
+            made.before(set() if warned is None else warned)
         return made
-
-    def results(self, requests: StepRequests) -> dict[int, Any]:
-        """Returns the values by the place of the hook."""
-        with self.graph.as_default():
-            return requests.results()
 
 
 def test_each_hook_gets_what_it_asked_for() -> None:
@@ -53,21 +62,17 @@ def test_each_hook_gets_what_it_asked_for() -> None:
     world = World()
     requests = world.requests(Args("w:0"), None, Args(["loss:0", "w:0"]))
     assert requests.step_names == ["loss"]
-    requests.before(set())
     world.weight.assign(9.0)
-    requests.after({"loss": 0.25})
 
-    assert world.results(requests) == {0: 3.0, 2: [0.25, 3.0]}
+    assert requests.results({"loss": 0.25}) == {0: 3.0, 2: [0.25, 3.0]}
 
 
 def test_nothing_asked_is_nothing_given() -> None:
     """Hooks that return None cost nothing."""
     world = World()
     requests = world.requests(None, Args(None))
-    requests.before(set())
-    requests.after({})
 
-    assert world.results(requests) == {}
+    assert requests.results({}) == {}
     assert not requests.feeds_the_step
     assert not requests.wants_trace
 
@@ -76,7 +81,7 @@ def test_two_hooks_can_not_feed_the_same() -> None:
     """The error names both."""
     world = World()
     feed = Args(None, {"w:0": 1.0})
-    with pytest.raises(FeedConflictError, match="hook_0 and hook_1"):
+    with pytest.raises(FeedConflictError, match="First and Second"):
         world.requests(feed, feed)
 
 
@@ -84,7 +89,6 @@ def test_a_fed_rate_is_set_for_the_step() -> None:
     """And set back, also if the step fails."""
     world = World()
     requests = world.requests(Args(None, {"learning_rate:0": 0.125}))
-    requests.before(set())
     assert requests.feeds_the_step
 
     def step() -> None:
@@ -106,18 +110,17 @@ def test_a_feed_that_nothing_uses_is_told_once(
     with world.graph.as_default():
         v1.placeholder(tf.float32, [], "x")
     for _ in range(2):
-        world.requests(Args("w:0", {"x:0": 1.0})).before(warned)
+        world.requests(Args("w:0", {"x:0": 1.0}), warned=warned)
 
-    assert caplog.text.count("is used by no fetch") == 1
+    assert caplog.text.count("is not used by any fetch") == 1
 
 
 def test_a_step_that_delivers_too_little_is_told() -> None:
     """With the hook that asked for it."""
     world = World()
     requests = world.requests(None, Args("loss:0"))
-    requests.before(set())
-    with pytest.raises(StepTensorError, match=r"'loss:0' of hook_1"):
-        requests.after({"other": 1.0})
+    with pytest.raises(StepTensorError, match=r"'loss:0' of Second"):
+        requests.results({"other": 1.0})
 
 
 def test_fetches_that_can_not_be_mapped_name_their_hook() -> None:
@@ -125,23 +128,21 @@ def test_fetches_that_can_not_be_mapped_name_their_hook() -> None:
     with pytest.raises(ValueError, match="nothing") as caught:
         World().requests(Args("w:0"), Args("nothing:0"))
 
-    assert "hook_1" in str(caught.value.__notes__)
-    assert "hook_0" not in str(caught.value.__notes__)
+    assert "Second" in str(caught.value.__notes__)
+    assert "First" not in str(caught.value.__notes__)
 
 
 def test_a_step_that_comes_later_is_fetched_for_again() -> None:
     """What only reads reads anew; a write is made once."""
     world = World()
     reading = world.requests(Args("w:0"))
-    reading.before(set())
     world.weight.assign(4.0)
     reading.again()
-    assert world.results(reading) == {0: 4.0}
+    assert reading.results({}) == {0: 4.0}
     with world.graph.as_default():
         (twin,) = [v for v in v1.global_variables() if v.op.name == "w"]
         write = twin.assign_add(1.0)
     writing = world.requests(Args(write))
-    writing.before(set())
     writing.again()
 
     assert float(world.weight) == 5.0

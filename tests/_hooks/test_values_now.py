@@ -15,16 +15,16 @@ flavors = pytest.mark.parametrize("flavor", FLAVORS.values(), ids=FLAVORS)
 
 
 class Names:
-    """Says that the step delivers an output, and nothing else."""
+    """Has an output that is taken out of the step, and nothing else."""
 
-    def source(self, name: str) -> str | None:
-        return "there" if name == "output" else None
+    def taken(self, names: list[str]) -> dict[str, str]:
+        return {name: "taken" for name in names if name == "output"}
 
 
 def values_of(model: Any, phase: str = "train") -> Any:
     """Returns the values of a model that keeps the output of a step."""
     values: Any = ValuesNow(model, phase, Names())  # type: ignore[arg-type]
-    values.kept = {"output": "there"}
+    values.kept = {"output": "taken"}
     return values
 
 
@@ -52,7 +52,7 @@ def test_what_nobody_asked_the_step_for_is_not_there() -> None:
     values = values_of(models.tiny_model())
     values.kept = {}
     values.note_step({})
-    with pytest.raises(StepTensorError, match="nobody asked the last step"):
+    with pytest.raises(StepTensorError, match="last step was not asked"):
         values(["output"])
 
 
@@ -63,7 +63,7 @@ def test_a_log_comes_before_a_metric(flavor: Any) -> None:
     history = models.fit(model)
     values = values_of(model)
     assert float(values(["mae"])["mae"]) == pytest.approx(history["mae"][-1])
-    values.logs = {"mae": 7.0}
+    values.outputs = {"mae": 7.0}
 
     assert values(["mae", "logs/mae"]) == {"mae": 7.0, "logs/mae": 7.0}
 
@@ -83,8 +83,8 @@ def test_values_are_let_go() -> None:
     """After it, what was there is not."""
     values = values_of(models.tiny_model())
     values.note_step({"output": 1.0})
-    values.logs = {"extra": 1.0}
+    values.outputs = {"extra": 1.0}
     values.forget()
     for name in ("output", "extra"):
-        with pytest.raises(StepTensorError, match=r"nobody asked|no step logs"):
+        with pytest.raises(StepTensorError, match=r"not asked|no step logs"):
             values([name])

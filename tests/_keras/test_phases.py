@@ -29,11 +29,11 @@ def test_phases_are_one_or_several(
 @pytest.mark.parametrize(
     ("on", "message"),
     [
-        ("tests", "'tests' is no phase"),
-        (["train", 1], "1 is no phase"),
+        ("tests", "'tests' is not a phase"),
+        (["train", 1], "1 is not a phase"),
         ([], "there is no phase"),
-        ("", "'' is no phase"),
-        (None, "None is no phase"),
+        ("", "'' is not a phase"),
+        (None, "None is not a phase"),
     ],
 )
 def test_another_phase_is_refused(on: Iterable[str], message: str) -> None:

@@ -37,7 +37,7 @@ def test_reads_are_from_before_the_step() -> None:
     plan = plan_of(graph, {"w": "w:0", "loss": "loss:0"})
     known = plan.before([])
     weight.assign(100.0)
-    found = plan.results(plan.after(known, {"loss": tf.constant(0.5)}))
+    found = plan.results(known, {"loss": tf.constant(0.5)})
 
     assert plan.step_names == ["loss"]
     assert found == {"w": 3.0, "loss": 0.5}
@@ -53,7 +53,7 @@ def test_what_needs_the_step_runs_after_it() -> None:
     known = plan.before([])
     weight.assign(100.0)
 
-    assert plan.results(plan.after(known, {"loss": 2.0})) == 6.0
+    assert plan.results(known, {"loss": 2.0}) == 6.0
 
 
 def test_fetches_without_the_step_need_none() -> None:
@@ -65,7 +65,7 @@ def test_fetches_without_the_step_need_none() -> None:
 
     assert plan.step_names == []
     assert plan.used_feeds == {"loss"} or plan.used_feeds == {loss.name}
-    assert plan.results(plan.after(known, {})) == [4.0, 3.0]
+    assert plan.results(known) == [4.0, 3.0]
 
 
 def test_a_plan_knows_whether_it_may_run_again() -> None:
@@ -95,7 +95,7 @@ def test_a_value_has_the_declared_dtype(declared: Any, given: Any) -> None:
     """If the value survives it."""
     graph, _ = graph_of(declared)
     plan = plan_of(graph, "loss:0")
-    found = plan.results(plan.after(plan.before([]), {"loss": given}))
+    found = plan.results(plan.before([]), {"loss": given})
 
     assert found.dtype == declared.as_numpy_dtype
     assert found == np.asarray(given).astype(declared.as_numpy_dtype)
@@ -121,6 +121,6 @@ def test_a_value_that_would_change_is_refused(
     plan = plan_of(graph, "loss:0")
     known = plan.before([])
     with pytest.raises(StepTensorError, match="the step delivers") as caught:
-        plan.after(known, {"loss": given})
+        plan.results(known, {"loss": given})
 
     assert f'"{np.asarray(given).dtype.name}")' in str(caught.value)

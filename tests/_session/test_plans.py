@@ -6,10 +6,8 @@ from typing import Any
 
 import pytest
 import tensorflow as tf
-from final_ops_callback._session.plans import Plans
-from final_ops_callback._session.plans import structure_key
 
-from final_ops_callback._session import plans
+from final_ops_callback._session import session
 from final_ops_callback._session.model_links import ModelLinks
 from final_ops_callback._session.resources import Resources
 
@@ -17,10 +15,10 @@ v1 = tf.compat.v1
 Pair = collections.namedtuple("Pair", "a b")
 
 
-def plans_of(graph: tf.Graph) -> Plans:
+def plans_of(graph: tf.Graph) -> Any:
     """Returns the plans of a session of a plain graph."""
     links = ModelLinks()
-    return Plans(graph, Resources(graph, links), links)
+    return session._Plans(graph, Resources(graph, links), links)
 
 
 def test_the_same_fetches_have_one_plan() -> None:
@@ -48,7 +46,7 @@ def test_plans_are_forgotten() -> None:
 
 def test_there_is_a_limit(monkeypatch: pytest.MonkeyPatch) -> None:
     """A script whose fetches differ each time keeps some of them."""
-    monkeypatch.setattr(plans, "_MOST", 2)
+    monkeypatch.setattr(session, "_MOST_PLANS", 2)
     with tf.Graph().as_default() as graph:
         a, b, c = (tf.constant(1.0) for _ in range(3))
     made = plans_of(graph)
@@ -72,15 +70,15 @@ def test_there_is_a_limit(monkeypatch: pytest.MonkeyPatch) -> None:
 )
 def test_other_structures_have_other_keys(one: Any, other: Any) -> None:
     """The container counts, and the place of each leaf."""
-    assert structure_key(one, []) != structure_key(other, [])
+    assert session._structure_key(one, []) != session._structure_key(other, [])
 
 
 def test_leaves_are_known_by_identity() -> None:
     """A key is hashable, and has what it is about in the list."""
     leaf, other = [object() for _ in range(2)]
     leaves: list[Any] = []
-    key = structure_key({"a": [leaf, "name"]}, leaves)
+    key = session._structure_key({"a": [leaf, "name"]}, leaves)
 
-    assert hash(key) == hash(structure_key({"a": [leaf, "name"]}, []))
-    assert key != structure_key({"a": [other, "name"]}, [])
+    assert hash(key) == hash(session._structure_key({"a": [leaf, "name"]}, []))
+    assert key != session._structure_key({"a": [other, "name"]}, [])
     assert leaves == [leaf]
