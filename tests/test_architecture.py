@@ -38,7 +38,7 @@ FILES = {
     "_demo": "demo",
     "errors": "errors",
     "testing": "testing",
-    "_eager": "shared",
+    "_eager_mode": "shared",
     "_names": "shared",
     "_profile": "shared",
     "_structure": "shared",
@@ -141,8 +141,8 @@ def test_the_order_of_packages_is_kept() -> None:
         ),
         (
             "_session.plan",
-            "from {}._step.names import StepNames",
-            "_session.plan imports _step.names",
+            "from {}._step.lookup import StepNames",
+            "_session.plan imports _step.lookup",
         ),
         (
             "_final_ops.feeds",

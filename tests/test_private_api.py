@@ -15,15 +15,15 @@ from tensorflow.python.training import evaluation
 
 from final_ops_callback import _profile
 from final_ops_callback import _tf_private
-from final_ops_callback._hooks import counters
 from final_ops_callback._hooks import foreign
+from final_ops_callback._hooks.begun import count_evaluations
 from final_ops_callback._keras import callback_base
 from final_ops_callback._keras import compat
+from final_ops_callback._keras import model_functions
 from final_ops_callback._keras import model_info
 from final_ops_callback._keras import optimizer_compat
 from final_ops_callback._keras import optimizers
 from final_ops_callback._keras import randomness
-from final_ops_callback._keras import step_functions
 from final_ops_callback._names import StepSpecs
 from final_ops_callback._session import function_def
 from final_ops_callback._session.hook_graph import HookGraph
@@ -82,9 +82,9 @@ def test_the_read_of_the_global_step() -> None:
 def test_the_variables_that_hooks_count_by() -> None:
     """The stride is found by the stock hooks; evaluate tells its hooks."""
     with tf.Graph().as_default() as graph:
-        variable = counters.steps_per_run_variable()
+        variable = _tf_private.get_or_create_steps_per_run_variable()
         hook = evaluation._StopAfterNEvalsHook(1)
-        counters.count_evaluations([hook], 1)
+        count_evaluations([hook], 1)
 
     assert graph.get_collection("hooks_steps_per_run") == [variable]
     assert hook.before_run(None).fetches["evals_completed"].graph is graph
@@ -300,10 +300,10 @@ def test_a_step_function_tells_whether_it_was_traced(flavor: Any) -> None:
     """The function of a model leads to its traces, before and after a fit."""
     model = models.tiny_model(flavor)
     model.make_train_function()
-    assert not step_functions.was_traced(model.train_function)
+    assert not model_functions.was_traced(model.train_function)
     models.fit(model)
 
-    assert step_functions.was_traced(model.train_function)
+    assert model_functions.was_traced(model.train_function)
 
 
 @pytest.mark.parametrize("flavor", FLAVORS.values(), ids=FLAVORS)

@@ -17,7 +17,7 @@ from final_ops_callback._keras import model_info
 from final_ops_callback._keras.workers import refuse_inside
 from final_ops_callback._step.instrumented import InstrumentedStep
 from final_ops_callback._step.kind import TakenTensor
-from final_ops_callback._step.names import StepNames
+from final_ops_callback._step.lookup import StepNames
 from final_ops_callback._step.step_function import StepFunction
 from final_ops_callback._step.step_function import StepRequest
 from final_ops_callback._step.step_function import expected_evaluate

@@ -9,8 +9,8 @@ from typing import Any
 
 from final_ops_callback import _structure
 from final_ops_callback._final_ops.feeds import Feeds
+from final_ops_callback._final_ops.host_values import to_host
 from final_ops_callback._final_ops.last_step import LastStep
-from final_ops_callback._final_ops.to_host import to_host
 from final_ops_callback._keras import compat
 from final_ops_callback._keras import symbolic
 from final_ops_callback._structure import Path

@@ -15,6 +15,7 @@ from typing import Any
 import tensorflow as tf
 
 from final_ops_callback._final_ops.feeds import Feeds
+from final_ops_callback._final_ops.host_values import to_host
 from final_ops_callback._final_ops.leaf_kind import EvaluationContext
 from final_ops_callback._final_ops.leaf_kind import Leaf
 from final_ops_callback._final_ops.leaf_kind import LeafKind
@@ -22,7 +23,6 @@ from final_ops_callback._final_ops.leaf_kind import graph_tensor_error
 from final_ops_callback._final_ops.leaf_kind import on_host
 from final_ops_callback._final_ops.leaf_kind import sources
 from final_ops_callback._final_ops.name_leaf import Name
-from final_ops_callback._final_ops.to_host import to_host
 from final_ops_callback._final_ops.training_metrics import is_as_new
 from final_ops_callback._keras import compat
 from final_ops_callback._keras import symbolic

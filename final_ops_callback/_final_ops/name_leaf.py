@@ -10,12 +10,12 @@ from typing import Any
 
 import numpy as np
 
+from final_ops_callback._final_ops.host_values import to_host
 from final_ops_callback._final_ops.last_step import LastStep
 from final_ops_callback._final_ops.leaf_kind import EvaluationContext
 from final_ops_callback._final_ops.leaf_kind import Leaf
 from final_ops_callback._final_ops.leaf_kind import LeafKind
 from final_ops_callback._final_ops.leaf_kind import on_host
-from final_ops_callback._final_ops.to_host import to_host
 from final_ops_callback._final_ops.training_metrics import is_as_new
 from final_ops_callback._keras import compat
 from final_ops_callback._keras import log_names

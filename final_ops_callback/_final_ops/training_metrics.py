@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from final_ops_callback._eager import value_now
+from final_ops_callback._eager_mode import value_now
 from final_ops_callback._keras import compat
 
 State = list[tuple[Any, Any]]

@@ -9,6 +9,7 @@ from typing import Any
 
 from final_ops_callback import _structure
 from final_ops_callback._final_ops.feeds import Feeds
+from final_ops_callback._final_ops.host_values import to_host_structure
 from final_ops_callback._final_ops.last_step import LastStep
 from final_ops_callback._final_ops.leaf_kind import EvaluationContext
 from final_ops_callback._final_ops.leaf_kind import Leaf
@@ -18,7 +19,6 @@ from final_ops_callback._final_ops.leaf_kinds import Metric
 from final_ops_callback._final_ops.leaf_kinds import Symbolic
 from final_ops_callback._final_ops.leaf_kinds import kind_of
 from final_ops_callback._final_ops.name_leaf import Name
-from final_ops_callback._final_ops.to_host import to_host_structure
 from final_ops_callback._keras import compat
 from final_ops_callback._keras import symbolic
 from final_ops_callback.errors import FeedError

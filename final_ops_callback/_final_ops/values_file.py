@@ -20,7 +20,7 @@ from typing import Any
 import numpy as np
 
 from final_ops_callback import _structure
-from final_ops_callback._final_ops.to_host import widened
+from final_ops_callback._final_ops.host_values import widened
 from final_ops_callback._final_ops.writable import check_folder
 from final_ops_callback._final_ops.writable import checked_path
 from final_ops_callback._final_ops.writable import reported_as

@@ -18,7 +18,7 @@ import tensorflow as tf
 from google.protobuf.message import DecodeError
 
 from final_ops_callback import _structure
-from final_ops_callback._final_ops.to_host import widened
+from final_ops_callback._final_ops.host_values import widened
 from final_ops_callback._final_ops.values_file import ValuesFile
 from final_ops_callback._final_ops.values_file import check_distinct
 from final_ops_callback._final_ops.writable import check_folder

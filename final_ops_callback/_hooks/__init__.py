@@ -12,8 +12,10 @@ lists the variables of the model (`model_variables`) and drives a `HookRunner`
 (`runner`), which does not depend on Keras: it begins the hooks in their graph
 (`begun`, `scaffold`), combines the requests of all hooks for one step into one
 run (`requests`), passes the values to `after_run`, and closes everything at
-the end. Fetches of the step itself go down to `final_ops_callback._step`, all
-others to `final_ops_callback._session`.
+the end. All fetches of a step become one plan of
+`final_ops_callback._session`, which tells which step tensors it needs. The
+`HookRun` subscribes to the steps of the model (`final_ops_callback._step`) and
+has them deliver these tensors; the plan computes the rest from them.
 
 Which file to open:
 
@@ -24,9 +26,8 @@ Which file to open:
 - `requests`: the fetches and feeds of all hooks for one step.
 - `calls`: calls a hook, and names the one that failed.
 - `model_variables`: the model's variables with the names of their twins.
-- `counters`: the variables that stock hooks count by, beside the global step.
-- `taken`: the step tensors that a run takes out of each step; `asking`: the
-  names that hooks may ask for later, as far as they are known.
+- `taken`: the step tensors that a run takes out of each step; `late_fetches`:
+  the names that hooks may fetch later, as far as they can be known.
 - `values_now`: the value of a step tensor between two steps.
 - `hook_state`, `as_made`: the attributes of hooks, in nested runs and copies.
 - `foreign`, `restore`: errors about tensors of another graph, and about a

@@ -9,18 +9,18 @@ from typing import Any
 
 import tensorflow as tf
 
+from final_ops_callback import _tf_private
 from final_ops_callback._hooks.calls import annotate_hook_error
 from final_ops_callback._hooks.calls import checked_hooks
+from final_ops_callback._hooks.calls import hooks_within
 from final_ops_callback._hooks.calls import only_end
 from final_ops_callback._hooks.calls import overriding
-from final_ops_callback._hooks.counters import count_evaluations
-from final_ops_callback._hooks.counters import steps_per_run_variable
 from final_ops_callback._hooks.scaffold import finalize
 from final_ops_callback._hooks.scaffold import initialize
 from final_ops_callback._hooks.scaffold import scaffold_of
 from final_ops_callback._session.hook_graph import HookGraph
 from final_ops_callback._session.session import EagerSession
-from final_ops_callback._session.session import ValuesNow
+from final_ops_callback._session.session import StepValues
 
 _QUEUE_RUNNERS = tf.compat.v1.GraphKeys.QUEUE_RUNNERS
 
@@ -60,7 +60,7 @@ class Begun:
         steps_per_run: int,
         counts_evaluations: bool,
         contexts: contextlib.ExitStack,
-        values_now: ValuesNow,
+        values_now: StepValues,
         original_fetches: Callable[[], Any] | None = None,
     ) -> None:
         self.graph = graph
@@ -93,7 +93,7 @@ class Begun:
             fetches = self._original_fetches()
         self.original_args = tf.compat.v1.train.SessionRunArgs(fetches, None)
         if steps_per_run > 1:
-            steps_per_run_variable()
+            _tf_private.get_or_create_steps_per_run_variable()
         self.hooks = checked_hooks(make_hooks())()
         self._scaffold = self._contexts.enter_context(scaffold_of(scaffold))
         if counts_evaluations:
@@ -114,7 +114,8 @@ class Begun:
     def _initialize(self, steps_per_run: int) -> None:
         initialize(self._scaffold, self.session)
         if steps_per_run > 1:
-            steps_per_run_variable().load(steps_per_run, self.session)
+            count = _tf_private.get_or_create_steps_per_run_variable()
+            count.load(steps_per_run, self.session)
 
     def _start_threads(self) -> tf.train.Coordinator:
         coordinator = tf.train.Coordinator(clean_stop_exception_types=[])
@@ -122,6 +123,29 @@ class Begun:
         if self.graph.get_collection(_QUEUE_RUNNERS):
             tf.compat.v1.train.start_queue_runners(self.session, coordinator)
         return coordinator
+
+
+def count_evaluations(hooks: list[Any], stride: int) -> None:
+    """Counts the runs of an evaluation, as v1's evaluate did.
+
+    Hooks that stop after a number of evaluations are given the tensor to
+    fetch: fetching it increases the count. Other packages have copies of
+    TensorFlow's hook, so a hook is recognized by the method that takes the
+    tensor; it may be inside another hook.
+
+    Args:
+        hooks: List of hooks.
+        stride: Integer. How many evaluations one run makes.
+    """
+    name = _tf_private.EVALUATION_SETTER
+    setters = [getattr(hook, name, None) for hook in hooks_within(hooks)]
+    told = [tell for tell in setters if callable(tell)]
+    if not told:
+        return
+    step = _tf_private.get_or_create_eval_step()
+    count = tf.compat.v1.assign_add(step, stride, use_locking=True)
+    for tell in told:
+        tell(_tf_private.latest_eval_step([count]))
 
 
 def _train_op() -> tf.Operation:

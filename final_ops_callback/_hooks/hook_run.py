@@ -13,7 +13,7 @@ from typing import Any
 
 import tensorflow as tf
 
-from final_ops_callback._eager import value_now
+from final_ops_callback._eager_mode import value_now
 from final_ops_callback._hooks.model_variables import live_variables
 from final_ops_callback._hooks.runner import END_OF_INPUT
 from final_ops_callback._hooks.runner import HookRunner
@@ -33,7 +33,7 @@ from final_ops_callback._names import LOSS
 from final_ops_callback._names import StepSpecs
 from final_ops_callback._session.live_variable import LiveVariable
 from final_ops_callback._step.instrumented import InstrumentedStep
-from final_ops_callback._step.names import StepNames
+from final_ops_callback._step.lookup import StepNames
 from final_ops_callback._step.step_function import NO_CONTEXT
 from final_ops_callback._step.step_function import StepFunction
 from final_ops_callback._step.step_function import StepRequest

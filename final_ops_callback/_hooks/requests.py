@@ -12,7 +12,7 @@ from typing import Any
 
 import tensorflow as tf
 
-from final_ops_callback._eager import eager_mode
+from final_ops_callback._eager_mode import eager_mode
 from final_ops_callback._hooks import foreign
 from final_ops_callback._hooks.calls import name_of
 from final_ops_callback._names import nearest

@@ -22,7 +22,7 @@ from final_ops_callback._session.hook_graph import HookGraph
 from final_ops_callback._session.live_variable import Variables
 from final_ops_callback._session.live_variable import live_variables_of
 from final_ops_callback._session.session import EagerSession
-from final_ops_callback._session.session import ValuesNow
+from final_ops_callback._session.session import StepValues
 from final_ops_callback.errors import HookUsageError
 from final_ops_callback.errors import StepTensorError
 
@@ -109,7 +109,7 @@ class HookRunner:
         scaffold: Any = None,
         steps_per_run: int = 1,
         counts_evaluations: bool = False,
-        values_now: ValuesNow | None = None,
+        values_now: StepValues | None = None,
         original_fetches: Callable[[], Any] | None = None,
     ) -> None:
         self._make_hooks = checked_hooks(hooks)

@@ -9,15 +9,15 @@ from collections.abc import Iterable
 from collections.abc import Mapping
 from typing import Any
 
-from final_ops_callback._hooks.asking import may_ask_at_the_end
-from final_ops_callback._hooks.asking import may_ask_late
-from final_ops_callback._hooks.asking import names_written
+from final_ops_callback._hooks.late_fetches import may_ask_at_the_end
+from final_ops_callback._hooks.late_fetches import may_ask_late
+from final_ops_callback._hooks.late_fetches import names_written
 from final_ops_callback._keras.randomness import may_be_random
 from final_ops_callback._keras.workers import refuse_inside
 from final_ops_callback._step.instrumented import InstrumentedStep
 from final_ops_callback._step.kind import TakenTensor
 from final_ops_callback._step.kinds import ALWAYS_THERE
-from final_ops_callback._step.names import StepNames
+from final_ops_callback._step.lookup import StepNames
 
 logger = logging.getLogger("final_ops_callback")
 

@@ -7,14 +7,14 @@ from collections.abc import Mapping
 from collections.abc import Sequence
 from typing import Any
 
-from final_ops_callback._eager import eager_mode
+from final_ops_callback._eager_mode import eager_mode
 from final_ops_callback._keras import compat
 from final_ops_callback._keras import model_info
 from final_ops_callback._names import LEARNING_RATE
 from final_ops_callback._names import nearest
 from final_ops_callback._step.kind import TakenTensor
 from final_ops_callback._step.kinds import LOGS
-from final_ops_callback._step.names import StepNames
+from final_ops_callback._step.lookup import StepNames
 from final_ops_callback.errors import StepTensorError
 
 

@@ -8,8 +8,9 @@ here and nowhere else; `tests/test_private_api.py` fails when one of them
 changes.
 
 How data goes through it: mostly, a function takes a model, an optimizer, a
-metric or a variable of any flavor and answers one question about it. Nothing
-here refers to hooks, graphs or final ops.
+metric or a variable of any flavor and answers one question about it. No other
+package is imported here; some answers are in the terms of v1 (the names and
+values of slots).
 
 Which file to open:
 
@@ -24,8 +25,8 @@ Which file to open:
 - `optimizers`: which optimizers train a model, and what their slots held in v1.
 - `randomness`: whether a step may draw random numbers.
 - `symbolic`: the values of symbolic Keras tensors.
-- `step_functions`: where a model keeps its step functions, and how it makes
-  another one.
+- `model_functions`: where a model keeps its `train_function`, `test_function`
+  and `predict_function`, and how it makes another one.
 - `step_count`: which variable counts the training steps.
 - `first_trace`: reproduces what Keras 2 does in the first trace of a step.
 - `wrapping`: wraps a method of a Keras object temporarily.

@@ -11,7 +11,7 @@ from typing import Any
 
 import tensorflow as tf
 
-from final_ops_callback._eager import value_now
+from final_ops_callback._eager_mode import value_now
 from final_ops_callback._keras import compat
 from final_ops_callback._keras import model_info
 from final_ops_callback._keras import optimizer_compat

@@ -3,17 +3,22 @@
 
 What it is for: a v1 hook builds operations in a graph and runs them in a
 session, while the model lives in the eager runtime. This package has that
-graph and that session. Variables of the graph that stand for variables of the
-model ("twins") read and write the model's own; nothing is copied.
+graph and that session. A variable of the graph that stands for a variable of
+the model (its "twin") reads and writes the model's own value; there is no
+second set of weights. A tensor of the graph that stands for a value of the
+training step (a "step tensor", such as `loss:0`) has no operation to compute
+it: whoever runs the graph gives its value. Which of them exist is told by
+`StepSpecs` (`final_ops_callback._names`).
 
 How data goes through it: `EagerSession.run(fetches, feed_dict)` checks the
 feeds (`feeds`), looks up or makes the plan of the fetches (`plan`), and runs
 the plan. A plan is made once. It asks v1's own mapper which tensors
 and operations are meant, finds the part of the graph that they need
 (`subgraph`, with `control_flow` and `library`), notes which variables that
-part reads and writes (`reads`, `writes`), cuts it in two if some of it waits
-for the training step (`split`), and turns each part into a function of the
-eager runtime (`program`, `function_def`). The values come back as NumPy, as
+part reads and writes (`reads`, `writes`), cuts it in two if some of it needs
+step tensors (`split`), and turns each part into a function of the eager runtime
+(`program`, `function_def`). If the second part reads a weight, it gets a copy
+from before the step (a "shadow"). The values come back as NumPy, as
 `tf.compat.v1.Session.run` returned them.
 
 Which file to open:

@@ -12,8 +12,8 @@ from typing import Protocol
 
 import tensorflow as tf
 
-from final_ops_callback._eager import eager_mode
-from final_ops_callback._eager import value_now
+from final_ops_callback._eager_mode import eager_mode
+from final_ops_callback._eager_mode import value_now
 from final_ops_callback._names import GLOBAL_STEP
 from final_ops_callback.errors import UnsupportedOpError
 

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from final_ops_callback._eager import eager_mode
+from final_ops_callback._eager_mode import eager_mode
 from final_ops_callback._session.control_flow import ControlFlow
 from final_ops_callback._session.model_links import ModelLinks
 from final_ops_callback._session.program import Program

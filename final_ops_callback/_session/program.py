@@ -12,7 +12,7 @@ from typing import Any
 
 import tensorflow as tf
 
-from final_ops_callback._eager import eager_mode
+from final_ops_callback._eager_mode import eager_mode
 from final_ops_callback._session.control_flow import ControlFlow
 from final_ops_callback._session.function_def import Function
 from final_ops_callback._session.library import operation_of

@@ -10,7 +10,7 @@ from typing import Any
 
 import tensorflow as tf
 
-from final_ops_callback._eager import eager_mode
+from final_ops_callback._eager_mode import eager_mode
 from final_ops_callback._session.live_variable import LiveVariable
 from final_ops_callback._session.model_links import ModelLinks
 from final_ops_callback._session.subgraph import definition_of

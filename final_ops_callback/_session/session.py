@@ -34,7 +34,7 @@ _V1_SESSION = tf.compat.v1.Session
 _open: weakref.WeakSet[EagerSession] = weakref.WeakSet()
 
 # A function from the names of step tensors to their current values.
-ValuesNow = Callable[[Sequence[str]], Mapping[str, Any]]
+StepValues = Callable[[Sequence[str]], Mapping[str, Any]]
 
 
 class EagerSession(SessionInterface):
@@ -92,7 +92,7 @@ class EagerSession(SessionInterface):
         self._plans = _Plans(self._graph, self._resources, self._links)
         self._lock = threading.RLock()
         self._closed = False
-        self.values_now: ValuesNow | None = None
+        self.values_now: StepValues | None = None
         self._was_reset = False
         self._contexts: contextlib.ExitStack | None = None
         _open.add(self)

@@ -22,7 +22,7 @@ from typing import Any
 
 import tensorflow as tf
 
-from final_ops_callback._keras import step_functions
+from final_ops_callback._keras import model_functions
 from final_ops_callback._keras.wrapping import Place
 from final_ops_callback._keras.wrapping import Wrappers
 from final_ops_callback._keras.wrapping import unconverted
@@ -78,7 +78,7 @@ class InstrumentedStep:
         Args:
             function: A step function that Keras has made, or `None`.
         """
-        return step_functions.was_traced(function) and not _made_from(function)
+        return model_functions.was_traced(function) and not _made_from(function)
 
     def call(
         self,
@@ -181,7 +181,7 @@ class _Made:
         # Replicas trace in threads of their own.
         self._local = threading.local()
         self._function = self._wrapped(
-            step_functions.make_another, model, phase
+            model_functions.make_another, model, phase
         )
 
     def __call__(self, data: Any) -> Any:

@@ -20,7 +20,7 @@ from collections.abc import Mapping
 from typing import Any
 from typing import Protocol
 
-from final_ops_callback._keras import step_functions
+from final_ops_callback._keras import model_functions
 from final_ops_callback._profile import traced_into
 from final_ops_callback._step.instrumented import END_OF_DATA
 from final_ops_callback._step.instrumented import InstrumentedStep
@@ -102,9 +102,9 @@ class StepFunction:
         # Not by setattr, because Keras tracks what is set on a model.
         self._own = vars(model)
         self._phase = phase
-        self._name = step_functions.attribute_of(phase)
+        self._name = model_functions.attribute_of(phase)
         self.function: Callable[..., Any] | None = self._own.get(self._name)
-        self._make = step_functions.maker_of(phase)
+        self._make = model_functions.maker_of(phase)
         self._subscribers: list[weakref.ref[Subscriber]] = []
         self._expected_by: list[weakref.ref[Any]] = []
         # From the name of a method to what wraps it, and what stood there.
@@ -119,7 +119,7 @@ class StepFunction:
             model: A Keras model of any version.
             phase: String. `"train"`, `"test"` or `"predict"`.
         """
-        found = vars(model).get(step_functions.attribute_of(phase))
+        found = vars(model).get(model_functions.attribute_of(phase))
         return found if isinstance(found, cls) else cls(model, phase)
 
     def subscribe(self, subscriber: Subscriber) -> None:
@@ -236,7 +236,7 @@ class StepFunction:
             self.function = self._own.get(self._name)
             self._own[self._name] = self
         model = self._model()
-        for name in step_functions.CALLERS[self._phase]:
+        for name in model_functions.CALLERS[self._phase]:
             if hasattr(model, name):
                 self._wrap(name, self._call_inside)
         self._wrap(self._make, self._make_and_install)
@@ -319,8 +319,8 @@ def expected_evaluate(model: Any, owner: Any) -> StepFunction | None:
         up the function in each step.
     """
     own = getattr(model, "__dict__", {})
-    has_place = step_functions.attribute_of("test") in own
-    if not has_place or not step_functions.takes_function_early(model):
+    has_place = model_functions.attribute_of("test") in own
+    if not has_place or not model_functions.takes_function_early(model):
         return None
     step_function = StepFunction.of(model, "test")
     step_function.expect(owner)

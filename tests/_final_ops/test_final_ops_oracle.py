@@ -15,8 +15,8 @@ from hypothesis import settings
 from hypothesis import strategies as st
 
 from final_ops_callback import FinalOpsCallback
+from final_ops_callback._final_ops import host_values
 from final_ops_callback._final_ops import leaf_kinds
-from final_ops_callback._final_ops import to_host
 from tests import models
 from tests import original
 
@@ -173,7 +173,9 @@ def test_another_dtype_is_found(
     """The comparison fails once a value of any kind has another dtype."""
     other = {"variable": tf.Variable([1.0]), "op": tf.constant([1.0])}
     value = other.get(kind, BUILDERS[kind](np.ones(2), tf.float32))
-    monkeypatch.setattr(leaf_kinds, "to_host", lambda _: to_host.to_host(value))
+    monkeypatch.setattr(
+        leaf_kinds, "to_host", lambda _: host_values.to_host(value)
+    )
 
     assert not agree(Node("list", (0,), (Leaf(kind, tf.float64, (2,), 0),)))
 

@@ -9,7 +9,7 @@ import tensorflow as tf
 from final_ops_callback._hooks import taken
 from final_ops_callback._hooks.taken import TakenTensors
 from final_ops_callback._step.instrumented import InstrumentedStep
-from final_ops_callback._step.names import StepNames
+from final_ops_callback._step.lookup import StepNames
 from tests import models
 
 v1 = tf.compat.v1

@@ -21,7 +21,7 @@ from final_ops_callback._step.kind import ModelStep
 from final_ops_callback._step.kind import Record
 from final_ops_callback._step.kind import TakenTensor
 from final_ops_callback._step.kind import part_of
-from final_ops_callback._step.names import StepNames
+from final_ops_callback._step.lookup import StepNames
 from final_ops_callback._step.replicas import BATCH
 from final_ops_callback._step.replicas import Share
 from tests.flavors import keras

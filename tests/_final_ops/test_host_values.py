@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from final_ops_callback._final_ops import to_host
+from final_ops_callback._final_ops import host_values
 from tests import original
 from tests.flavors import keras
 
@@ -47,7 +47,7 @@ def test_a_tensor_is_worth_what_a_session_returns(make: Any) -> None:
     """Each kind of tensor becomes what `Session.run` returns for it."""
     expected = original.session_run(make)
 
-    actual = to_host.to_host(make())
+    actual = host_values.to_host(make())
 
     assert original.is_same(expected, actual), (expected, actual)
 
@@ -62,14 +62,14 @@ def test_a_keras_variable_is_worth_its_tensorflow_variable() -> None:
         inner = inner if isinstance(inner, tf.Variable) else variable
 
         assert original.is_same(
-            to_host.to_host(inner), to_host.to_host(variable)
+            host_values.to_host(inner), host_values.to_host(variable)
         )
 
 
 @pytest.mark.parametrize("value", [None, 1, "a", [tf.constant(1)], object()])
 def test_anything_else_stays_itself(value: Any) -> None:
     """A value that is not a tensor comes back as the same object."""
-    assert to_host.to_host(value) is value
+    assert host_values.to_host(value) is value
 
 
 @pytest.mark.parametrize("make", [tf.constant, np.array, np.ma.array])
@@ -78,7 +78,7 @@ def test_the_value_is_a_copy(make: Any) -> None:
     source = make([1.0, 2.0])
     before = np.array(source)
 
-    value = to_host.to_host(source)
+    value = host_values.to_host(source)
     value[0] = 5
 
     np.testing.assert_array_equal(source, before)
@@ -90,7 +90,7 @@ def test_a_type_without_a_name_in_numpy_is_widened(name: str) -> None:
     """bfloat16 and float8 widen to float32, value by value."""
     tensor = TENSORS[name]()
 
-    widened = to_host.widened(tensor.numpy())
+    widened = host_values.widened(tensor.numpy())
 
     assert original.is_same(tf.cast(tensor, tf.float32).numpy(), widened)
 
@@ -100,11 +100,11 @@ def test_a_type_of_numpy_is_not_widened(name: str) -> None:
     """An array of a type that NumPy names is left alone."""
     array = TENSORS[name]().numpy()
 
-    assert to_host.widened(array) is array
+    assert host_values.widened(array) is array
 
 
 def test_a_structured_array_is_not_widened() -> None:
     """A record array is not widened, unlike a number type without a name."""
     array = np.zeros(2, [("a", "i4")])
 
-    assert to_host.widened(array) is array
+    assert host_values.widened(array) is array

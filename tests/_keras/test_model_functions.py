@@ -5,7 +5,7 @@ from types import ModuleType
 
 import pytest
 
-from final_ops_callback._keras import step_functions
+from final_ops_callback._keras import model_functions
 from tests import models
 from tests.flavors import FLAVORS
 
@@ -22,9 +22,9 @@ def test_the_names_are_those_of_a_model(flavor: ModuleType, phase: str) -> None:
     """A model has the method, the attribute and the callers of each phase."""
     model = models.tiny_model(flavor)
 
-    assert callable(getattr(model, step_functions.maker_of(phase)))
-    assert hasattr(model, step_functions.attribute_of(phase))
-    for name in step_functions.CALLERS[phase]:
+    assert callable(getattr(model, model_functions.maker_of(phase)))
+    assert hasattr(model, model_functions.attribute_of(phase))
+    for name in model_functions.CALLERS[phase]:
         assert callable(getattr(model, name))
 
 
@@ -34,11 +34,11 @@ def test_another_function_leaves_the_first_in_its_place(
 ) -> None:
     """The model is as it was, and the new function is another one."""
     model = models.tiny_model(flavor)
-    getattr(model, step_functions.maker_of(phase))()
+    getattr(model, model_functions.maker_of(phase))()
     before = dict(vars(model))
-    made = step_functions.make_another(model, phase)
+    made = model_functions.make_another(model, phase)
 
-    assert made is not before[step_functions.attribute_of(phase)]
+    assert made is not before[model_functions.attribute_of(phase)]
     assert vars(model).keys() == before.keys()
     assert all(vars(model)[name] is value for name, value in before.items())
 
@@ -54,7 +54,7 @@ def test_a_failure_leaves_the_first_in_its_place(flavor: ModuleType) -> None:
     model = Fails()
     model.test_function = own = len
     with pytest.raises(KeyError, match="no function"):
-        step_functions.make_another(model, "test")
+        model_functions.make_another(model, "test")
 
     assert model.test_function is own
 
@@ -64,13 +64,13 @@ def test_whether_a_function_was_traced(flavor: ModuleType) -> None:
     model = models.tiny_model(flavor)
     models.fit(model)
 
-    assert step_functions.was_traced(model.train_function)
-    assert not step_functions.was_traced(None)
-    assert not step_functions.was_traced(lambda: model)
+    assert model_functions.was_traced(model.train_function)
+    assert not model_functions.was_traced(None)
+    assert not model_functions.was_traced(lambda: model)
 
 
 def test_who_takes_its_function_early(flavor: ModuleType) -> None:
     """Keras 2 does, which has no `ops`."""
     model = models.tiny_model(flavor)
 
-    assert step_functions.takes_function_early(model) != hasattr(flavor, "ops")
+    assert model_functions.takes_function_early(model) != hasattr(flavor, "ops")

@@ -6,9 +6,9 @@ from typing import Any
 import pytest
 import tensorflow as tf
 
-from final_ops_callback._hooks.asking import may_ask_at_the_end
-from final_ops_callback._hooks.asking import may_ask_late
-from final_ops_callback._hooks.asking import names_written
+from final_ops_callback._hooks.late_fetches import may_ask_at_the_end
+from final_ops_callback._hooks.late_fetches import may_ask_late
+from final_ops_callback._hooks.late_fetches import names_written
 
 v1 = tf.compat.v1
 Base = v1.train.SessionRunHook

@@ -5,8 +5,8 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from final_ops_callback._eager import eager_mode
-from final_ops_callback._eager import value_now
+from final_ops_callback._eager_mode import eager_mode
+from final_ops_callback._eager_mode import value_now
 
 
 def test_operations_run_at_once_inside_of_a_graph() -> None:
