@@ -10,8 +10,8 @@ import tensorflow as tf
 
 from final_ops_callback._tf_private import enter_eager_mode
 
-# Entering eager mode again would cost microseconds.
-_EAGER_ALREADY = contextlib.nullcontext()
+# A context that does nothing. (It is made once, because steps are short.)
+NO_CONTEXT = contextlib.nullcontext()
 
 
 def eager_mode() -> Any:
@@ -26,7 +26,7 @@ def eager_mode() -> Any:
     True
     """
     if tf.executing_eagerly():
-        return _EAGER_ALREADY
+        return NO_CONTEXT  # entering it again would cost microseconds
     return enter_eager_mode()
 
 

@@ -240,13 +240,15 @@ class FinalOpsCallback(callback_base.Callback):
             self._training_metrics.note_validation()
         if phase not in self._on:
             return
+        # A leaf may start a run of another model with this callback.
+        model = self.model
         try:
             if phase == "train":
                 with self._training_metrics.in_place():
-                    values, unknown = self._evaluate(phase, logs)
+                    values, unknown = self._evaluate(model, phase, logs)
                 self._training_metrics.forget()
             else:
-                values, unknown = self._evaluate(phase, logs)
+                values, unknown = self._evaluate(model, phase, logs)
         finally:
             if phase in self._last_steps:
                 self._last_steps[phase].end()
@@ -254,7 +256,7 @@ class FinalOpsCallback(callback_base.Callback):
         # A run inside this one may have failed before it began.
         self._announced = False
         self._values_by_phase[phase] = values
-        self._hand_out(values, phase, unknown)
+        self._hand_out(model, values, phase, unknown)
 
     def _new_last_steps(self) -> dict[str, LastStep]:
         """Returns what keeps the last step of each phase, if names ask for it.
@@ -264,27 +266,31 @@ class FinalOpsCallback(callback_base.Callback):
         names = self._ops.names()
         return {phase: LastStep(names, phase) for phase in self._on if names}
 
-    def _evaluate(self, phase: str, logs: Any) -> tuple[Any, list[Any]]:
+    def _evaluate(
+        self, model: Any, phase: str, logs: Any
+    ) -> tuple[Any, list[Any]]:
         last_step = self._last_steps.get(phase)
         try:
-            return self._ops.evaluate(self.model, logs, last_step)
+            return self._ops.evaluate(model, logs, last_step)
         except (tf.errors.OutOfRangeError, StopIteration) as error:
             logger.warning(_INPUT_ADVICE, type(error).__name__)
             raise
 
-    def _hand_out(self, values: Any, phase: str, unknown: list[Any]) -> None:
+    def _hand_out(
+        self, model: Any, values: Any, phase: str, unknown: list[Any]
+    ) -> None:
         """Hands the values to every writer, even if one of them fails."""
         receivers: list[Callable[..., None]] = [
             writer.write
             for writer in self._writers
-            if not writer.writes_files or compat.is_chief(self.model)
+            if not writer.writes_files or compat.is_chief(model)
         ]
         given = getattr(self.on_final_ops_values, "__func__", None)
-        if given is not FinalOpsCallback.on_final_ops_values:
+        if given is not _RECEIVES_NOTHING:
             receivers.append(self.on_final_ops_values)
         failures: list[Exception] = list(unknown)
         # To read the step waits for the device: only if somebody wants it.
-        step = step_of(self.model) if receivers else 0
+        step = step_of(model) if receivers else 0
         for receive in receivers:
             try:
                 receive(values, phase, step)
@@ -295,3 +301,7 @@ class FinalOpsCallback(callback_base.Callback):
             for other in others:
                 first.add_note(f"and then: {type(other).__name__}: {other}")
             raise first
+
+
+# The method as it is here: a subclass, an instance or a patch may replace it.
+_RECEIVES_NOTHING = FinalOpsCallback.on_final_ops_values

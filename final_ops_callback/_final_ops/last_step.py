@@ -43,14 +43,14 @@ class LastStep:
 
     def __init__(self, names: Iterable[str], phase: str) -> None:
         self._all = list(names)
-        self._wanted = [name for name in self._all if name != "loss"]
+        self._requested = [name for name in self._all if name != "loss"]
         self.mode = "test" if phase == "validation" else phase
         # The states of the named metrics when a predict began, which does not
         # reset them.
         self._before: dict[str, State] = {}
         self._model: Any = None
         self.instrumented: InstrumentedStep
-        self._sources: Mapping[str, TakenTensor] = {}
+        self._tensors: Mapping[str, TakenTensor] = {}
         self._values: Mapping[str, Any] = {}
         self._step_function: StepFunction | None = None
         self._expected: StepFunction | None = None
@@ -70,7 +70,7 @@ class LastStep:
             LeafError: No step has run.
         """
         name = _bare(name)
-        if name not in self._sources:
+        if name not in self._tensors:
             return None
         if name not in self._values:
             raise LeafError(
@@ -107,7 +107,7 @@ class LastStep:
     def catch_evaluate(self, model: Any) -> None:
         """Prepares for an evaluate that may follow."""
         self.expect_no_evaluate()
-        if self._wanted and _has_step_tensors(model):
+        if self._requested and _has_step_tensors(model):
             self._expected = expected_evaluate(model, self)
 
     def expect_no_evaluate(self) -> None:
@@ -133,17 +133,17 @@ class LastStep:
         if not _has_step_tensors(model):
             return
         self._names = StepNames(model, self.mode)
-        self._sources = self._taken(self._wanted)
-        if not self._sources:
+        self._tensors = self._taken(self._requested)
+        if not self._tensors:
             return
-        refuse_inside(model, self._sources)
+        refuse_inside(model, self._tensors)
         self.instrumented = InstrumentedStep(model, self.mode)
         self._step_function = StepFunction.of(model, self.mode)
         self._step_function.subscribe(self)
 
     def before_step(self, data: Any) -> StepRequest:
         """Returns the values to keep of the next step."""
-        return StepRequest(self._sources)
+        return StepRequest(self._tensors)
 
     def after_step(self, outputs: Any, values: Mapping[str, Any]) -> None:
         """Keeps the values that the step delivered."""
@@ -183,7 +183,7 @@ class LastStep:
         step_function, self._step_function = self._step_function, None
         if step_function is not None:
             step_function.unsubscribe(self)
-        self._sources, self._values = {}, {}
+        self._tensors, self._values = {}, {}
         self._names = self._model = None
         self._before = {}
 

@@ -26,8 +26,8 @@ Which file to open:
 - `requests`: the fetches and feeds of all hooks for one step.
 - `calls`: calls a hook, and names the one that failed.
 - `model_variables`: the model's variables with the names of their twins.
-- `taken`: the step tensors that a run takes out of each step; `late_fetches`:
-  the names that hooks may fetch later, as far as they can be known.
+- `selection`: the step tensors that a run takes out of each step.
+  `late_fetches`: those that hooks may fetch later, as far as they can be known.
 - `values_now`: the value of a step tensor between two steps.
 - `hook_state`, `as_made`: the attributes of hooks, in nested runs and copies.
 - `foreign`, `restore`: errors about tensors of another graph, and about a

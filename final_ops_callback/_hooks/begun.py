@@ -10,7 +10,7 @@ from typing import Any
 import tensorflow as tf
 
 from final_ops_callback import _tf_private
-from final_ops_callback._hooks.calls import annotate_hook_error
+from final_ops_callback._hooks.calls import call
 from final_ops_callback._hooks.calls import checked_hooks
 from final_ops_callback._hooks.calls import hooks_within
 from final_ops_callback._hooks.calls import only_end
@@ -74,13 +74,13 @@ class Begun:
             self.coordinator = self._start_threads()
             self.session.values_now = values_now
             for hook in self.hooks:
-                try:
-                    hook.after_create_session(self.session, self.coordinator)
-                except BaseException as error:
-                    annotate_hook_error(
-                        error, hook, "after_create_session", graph
-                    )
-                    raise
+                call(
+                    hook,
+                    "after_create_session",
+                    graph,
+                    self.session,
+                    self.coordinator,
+                )
 
     def _build(
         self,
@@ -99,11 +99,7 @@ class Begun:
         if counts_evaluations:
             count_evaluations(self.hooks, steps_per_run)
         for hook in self.hooks:
-            try:
-                hook.begin()
-            except BaseException as error:
-                annotate_hook_error(error, hook, "begin", self.graph)
-                raise
+            call(hook, "begin", self.graph)
         self.asking = overriding(self.hooks, "before_run")
         self.listening = overriding(self.hooks, "after_run")
         # What queues or a scaffold have made has to be closed if a step fails.

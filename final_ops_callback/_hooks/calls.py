@@ -113,6 +113,22 @@ def name_of(hook: Any) -> str:
     return type(hook).__name__
 
 
+def call(hook: Any, method: str, graph: HookGraph, *args: Any) -> None:
+    """Calls a method of a hook; an exception tells which hook it was.
+
+    Args:
+        hook: The hook.
+        method: String. One of `METHODS`.
+        graph: The hook graph.
+        *args: The arguments of the method.
+    """
+    try:
+        getattr(hook, method)(*args)
+    except BaseException as error:
+        annotate_hook_error(error, hook, method, graph)
+        raise
+
+
 def annotate_hook_error(
     error: BaseException, hook: Any, moment: str, graph: HookGraph
 ) -> None:

@@ -13,11 +13,12 @@ from typing import Any
 
 import tensorflow as tf
 
+from final_ops_callback._eager_mode import NO_CONTEXT
 from final_ops_callback._eager_mode import value_now
 from final_ops_callback._hooks.model_variables import live_variables
 from final_ops_callback._hooks.runner import END_OF_INPUT
 from final_ops_callback._hooks.runner import HookRunner
-from final_ops_callback._hooks.taken import TakenTensors
+from final_ops_callback._hooks.selection import StepSelection
 from final_ops_callback._hooks.values_now import ValuesNow
 from final_ops_callback._keras import compat
 from final_ops_callback._keras import model_info
@@ -34,7 +35,6 @@ from final_ops_callback._names import StepSpecs
 from final_ops_callback._session.live_variable import LiveVariable
 from final_ops_callback._step.instrumented import InstrumentedStep
 from final_ops_callback._step.lookup import StepNames
-from final_ops_callback._step.step_function import NO_CONTEXT
 from final_ops_callback._step.step_function import StepFunction
 from final_ops_callback._step.step_function import StepRequest
 from final_ops_callback.errors import HookUsageError
@@ -96,7 +96,7 @@ class HookRun:
         self._workers = Workers(model) if is_multi_worker(model) else None
         self._phase = phase
         self._names = StepNames(model, phase, step_tensors, variable_names)
-        self._taken = TakenTensors(model, self._names, step_tensors)
+        self._selection = StepSelection(model, self._names, step_tensors)
         self._values_now = ValuesNow(model, phase, self._names)
         self._steps: StepCount | None = None
         self._is_counting = True
@@ -200,8 +200,8 @@ class HookRun:
         if self._steps is not None and not self._steps.is_known:
             self._steps.before_step()
         if self._is_idle:
-            taken = self._taken
-            return StepRequest(taken.to_take, taken.may_lack, self._around())
+            chosen = self._selection
+            return StepRequest(chosen.to_take, chosen.may_lack, self._around())
         if self._ends_the_loop and self._has_outputs:
             return None
         if not self._stopping and runner.should_stop():
@@ -217,8 +217,10 @@ class HookRun:
         trace = None
         if requests is not None and requests.wants_trace:
             trace = requests.run_metadata
-        taken = self._taken
-        return StepRequest(taken.to_take, taken.may_lack, self._around(), trace)
+        chosen = self._selection
+        return StepRequest(
+            chosen.to_take, chosen.may_lack, self._around(), trace
+        )
 
     def _told(self, call: Callable[..., Any], *args: Any) -> Any:
         """Calls a function, and reports its failure before re-raising it."""
@@ -248,12 +250,14 @@ class HookRun:
         )
 
     def _ask(self) -> None:
-        """Asks the hooks what they want of the step that comes."""
+        """Asks the hooks what they want of the coming step."""
         self._before_run()
         requests = self._runner.requests
-        if requests is None or requests.step_names == self._taken.fetched:
+        if requests is None or requests.step_names == self._selection.fetched:
             return  # they seldom change from step to step
-        self._taken.fetch(requests.step_names, self._values_now.has_run)
+        self._selection.note_fetches(
+            requests.step_names, self._values_now.has_run
+        )
 
     def _before_run(self) -> None:
         runner = self._runner
@@ -317,7 +321,7 @@ class HookRun:
 
     def _after_run(self, taken: Mapping[str, Any]) -> None:
         values = taken
-        if not self._taken.all_inside:
+        if not self._selection.all_inside:
             values = {**self._beside_the_step(), **taken}
         self._values_now.has_run = True
         if self._values_now.kept:
@@ -449,7 +453,7 @@ class HookRun:
             return
         if not self._counts_too_many:
             self._is_idle = self._runner.is_idle
-        self._values_now.kept = self._taken.begin(
+        self._values_now.kept = self._selection.begin(
             self._runner.hooks,
             self._runner.looked_up,
             self._is_idle,

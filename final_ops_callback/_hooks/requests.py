@@ -141,14 +141,19 @@ class StepRequests:
                 for variable, value in overridden:
                     variable.assign(value)
 
-    def results(self, step_values: Mapping[str, Any]) -> dict[int, Any]:
+    def results(
+        self, step_values: Mapping[str, Any], is_read: bool = True
+    ) -> dict[int, Any]:
         """Runs the fetches that depend on the step, and returns all values.
 
         Args:
             step_values: Mapping from the names of step tensors to values.
+            is_read: Boolean. Whether a hook has an `after_run` that reads the
+                values. Defaults to `True`.
 
         Returns:
-            Dict from the indices of the hooks to the values of their fetches.
+            Dict from the indices of the hooks to the values of their fetches;
+            an empty one if nobody reads them.
 
         Raises:
             StepTensorError: `step_values` lacks a step tensor that is needed.
@@ -163,7 +168,10 @@ class StepRequests:
                     f"fetch {name + ':0'!r} of {self._asking_for(name)}",
                     nearest(name, {*step_values, *known}),
                 )
-        return self._noted(self._plan.results, self._known, step_values)
+        found = self._noted(
+            self._plan.results, self._known, step_values, is_read
+        )
+        return found or {}
 
     def _step_inputs(self, plan: Plan | None) -> list[tuple[str, LiveVariable]]:
         if plan is None:

@@ -14,6 +14,7 @@ import tensorflow as tf
 from final_ops_callback._hooks.begun import Begun
 from final_ops_callback._hooks.calls import Hooks
 from final_ops_callback._hooks.calls import annotate_hook_error
+from final_ops_callback._hooks.calls import call
 from final_ops_callback._hooks.calls import checked_hooks
 from final_ops_callback._hooks.requests import StepRequests
 from final_ops_callback._names import StepSpecs
@@ -76,8 +77,8 @@ class HookRunner:
             an operation that does nothing.
 
     Attributes:
-        requests: The `StepRequests` of the hooks for the current step;
-            `None` outside of `before_run` and `after_run`.
+        requests: The `StepRequests` of the hooks for the current step, from
+            `before_run` until `after_run`; otherwise `None`.
 
     Raises:
         NotAHookError: One of the hooks is not a `SessionRunHook`.
@@ -124,6 +125,7 @@ class HookRunner:
         self._steps_per_run = steps_per_run
         self._counts_evaluations = counts_evaluations
         self._values_now = values_now or self._values_of_last_step
+        self._keeps_last_step = values_now is None
         self._original_fetches = original_fetches
         self._last_step: Mapping[str, Any] = {}
         # These belong to one run, from its `begin` until it is over.
@@ -190,21 +192,6 @@ class HookRunner:
     def step_names(self) -> list[str]:
         """The names of the step tensors that the hooks need from this step."""
         return self.requests.step_names if self.requests else []
-
-    @property
-    def wants_trace(self) -> bool:
-        """Whether a hook asked for a trace of this step."""
-        return self.requests is not None and self.requests.wants_trace
-
-    @property
-    def run_metadata(self) -> Any:
-        """The `RunMetadata` of this step, for the trace that was asked for."""
-        return self.requests.run_metadata if self.requests else None
-
-    @property
-    def in_step(self) -> bool:
-        """Whether `before_run` was called and `after_run` not yet."""
-        return self.requests is not None
 
     @property
     def is_idle(self) -> bool:
@@ -285,15 +272,6 @@ class HookRunner:
                     requests.add(index, hook, request)
             requests.before(self._warned)
 
-    def before_run_again(self) -> None:
-        """Runs the same fetches again, when the step comes later than expected.
-
-        A step that finds no data is such a case: the first step of the next
-        epoch takes its place.
-        """
-        if self.requests is not None:
-            self.requests.again()
-
     def during_step(self) -> contextlib.AbstractContextManager[None]:
         """Returns the context in which the step has to run.
 
@@ -323,8 +301,9 @@ class HookRunner:
                 "there is no step to end", "after_run", "Call before_run first."
             )
         self.requests = None
-        self._last_step = step_values
-        results = requests.results(step_values)
+        if self._keeps_last_step:
+            self._last_step = step_values
+        results = requests.results(step_values, bool(run.listening))
         if run.listening:
             options, metadata = requests.options, requests.run_metadata
             run.session.values_now = self._values_now
@@ -357,11 +336,7 @@ class HookRunner:
             run.session.values_now = self._values_now
             with run.graph.as_default():
                 for hook in run.hooks:
-                    try:
-                        hook.end(run.session)
-                    except BaseException as error:
-                        annotate_hook_error(error, hook, "end", run.graph)
-                        raise
+                    call(hook, "end", run.graph, run.session)
         except BaseException as error:
             self.abort(error)
             raise

@@ -52,10 +52,8 @@ class ValuesNow:
         return compat.logs_of(self.outputs)
 
     def note_step(self, values: Mapping[str, Any]) -> None:
-        """Keeps those values of a step that hooks may ask for later."""
-        self.has_run = True
-        if self.kept:
-            self._last = {n: values[n] for n in self.kept if n in values}
+        """Keeps those values of a step whose names are in `kept`."""
+        self._last = {n: values[n] for n in self.kept if n in values}
 
     def forget(self) -> None:
         """Releases all values."""

@@ -97,7 +97,9 @@ class Callback(keras.callbacks.Callback):
     def on_test_begin(self, logs: Any = None) -> None:
         """Begins the phase `test`, or `validation` inside fit."""
         if not self._separate_run:
-            # Fit continues, even after a failed run inside the epoch.
+            # Fit continues, even after a run inside it that has failed. (If it
+            # failed before it began here, in `on_test_begin` of another
+            # callback, no method tells the two apart until the next epoch.)
             self._return_to_fit()
         self._separate_run = False
         self._begin_phase("validation" if self._inside_fit else "test")

@@ -146,9 +146,7 @@ class StepCount:
         self._made: _MadeCounter | None = None
 
     def before_step(self) -> None:
-        """Notes the counts before the first step."""
-        if self.is_known:
-            return
+        """Notes the counts before a step; needed while not `is_known`."""
         optimizer = getattr(self._model, "optimizer", None)
         if optimizer is not None:
             self._own_before = _now(_iterations(optimizer))

@@ -193,9 +193,9 @@ class ControlFlow:
 def _original(tensor: tf.Tensor) -> tf.Tensor:
     """Returns the tensor that a chain of `Identity` operations passes on.
 
-    `tf.cond` passes its predicate to the inputs of a branch as `pred_id`, and
-    as it is to `switch_t`: both are the same condition. The chain ends at a
-    reference variable, of which each read may give another value.
+    `tf.cond` guards the inputs of a branch by `pred_id`, which is such a copy,
+    and `switch_t` by the predicate itself: they are one condition. The chain
+    ends at a reference variable, of which each read may give another value.
     """
     while tensor.op.type == "Identity":
         before = tensor.op.inputs[0]

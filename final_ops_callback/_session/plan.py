@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import contextlib
 from collections.abc import Mapping
 from collections.abc import Sequence
 from types import MappingProxyType
@@ -12,6 +11,7 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
+from final_ops_callback._eager_mode import NO_CONTEXT
 from final_ops_callback._eager_mode import eager_mode
 from final_ops_callback._session.control_flow import ControlFlow
 from final_ops_callback._session.model_links import ModelLinks
@@ -27,8 +27,6 @@ from final_ops_callback._session.subgraph import needed_operations
 from final_ops_callback._tf_private import FetchMapper
 from final_ops_callback._to_host import to_host
 from final_ops_callback.errors import StepTensorError
-
-_NOTHING = contextlib.nullcontext()
 
 
 class Plan:
@@ -102,6 +100,7 @@ class Plan:
         self,
         known: dict[str, Any],
         step_values: Mapping[str, Any] = MappingProxyType({}),
+        is_read: bool = True,
     ) -> Any:
         """Runs the part that depends on the step, and returns all values.
 
@@ -109,9 +108,12 @@ class Plan:
             known: What `before` returned.
             step_values: Mapping from the names of the step tensors to their
                 values. Defaults to none, for a plan without `step_names`.
+            is_read: Boolean. Whether somebody reads the values. If not, they
+                stay on the device. Defaults to `True`.
 
         Returns:
-            The values in the structure of the fetches, as NumPy.
+            The values in the structure of the fetches, as NumPy; `None` if
+            nobody reads them.
         """
         if self._steps:
             names = zip(self.step_names, self._steps, strict=True)
@@ -120,10 +122,12 @@ class Plan:
                 for name, tensor in names
             }
             known = self._run(self._after, known | steps)
+        if not is_read:
+            return None
         values = [_as_host(known[name]) for name in self._names]
         # A variable can be the key of a dict only while its graph is the
         # default one.
-        with _NOTHING if self._has_plain_keys else self._graph.as_default():
+        with NO_CONTEXT if self._has_plain_keys else self._graph.as_default():
             return self._handler.build_results(None, values)
 
     def graphs(self) -> list[Any]:

@@ -13,6 +13,7 @@ from typing import Any
 
 import tensorflow as tf
 
+from final_ops_callback._eager_mode import NO_CONTEXT
 from final_ops_callback._profile import traced_into
 from final_ops_callback._session.feeds import fed_arrays
 from final_ops_callback._session.model_links import ModelLinks
@@ -24,7 +25,6 @@ from final_ops_callback.errors import ArgumentError
 from final_ops_callback.errors import StepTensorError
 from final_ops_callback.errors import UnsupportedOpError
 
-_NOTHING = contextlib.nullcontext()
 # Without a limit, a script whose fetches differ each time would keep them all.
 _MOST_PLANS = 512
 
@@ -226,7 +226,9 @@ class EagerSession(SessionInterface):
         options = options or tf.compat.v1.RunOptions()
         if options.output_partition_graphs:
             run_metadata.partition_graphs.extend(plan.graphs())
-        traced = traced_into(run_metadata) if options.trace_level else _NOTHING
+        traced = (
+            traced_into(run_metadata) if options.trace_level else NO_CONTEXT
+        )
         with traced:
             return self._values(plan, fed, values)
 

@@ -92,8 +92,8 @@ class InstrumentedStep:
         Args:
             function: The step function that Keras has made.
             data: What it is called with.
-            wanted: Mapping from names to the step tensors to take. The same
-                object stands for the same tensors, in whatever step.
+            wanted: Mapping from names to the step tensors to take. It must not
+                change after it was passed: it is compared by identity.
             optional: Collection of the names of those that may be missing.
                 Defaults to none.
 

@@ -223,7 +223,11 @@ class StepTensor:
 
     @classmethod
     def reserves(cls, name: str) -> bool:
-        """Returns whether a name is of no other kind, whatever the phase."""
+        """Returns whether a name belongs to this kind alone, in any phase.
+
+        In predict a step has no `loss` and no `labels`. Without this, a layer
+        of that name would be found instead, but in predict only.
+        """
         return False
 
     def spec(self, step: ModelStep, name: str) -> tf.TensorSpec | None:

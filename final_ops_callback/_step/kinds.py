@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """The kinds of step tensors: loss, data, layers, gradients, logs and others.
 
-To add one, write a subclass of `TakenTensor` here and add it to `KINDS`.
+To add one, write a subclass of `TakenTensor` here and add it to `KINDS`, before
+each kind that would find its names, too: `Log` takes any name without a slash.
 """
 
 from __future__ import annotations
@@ -166,12 +167,16 @@ class Data(_Structure):
     @classmethod
     def names(cls, step: ModelStep) -> Iterable[str]:
         others = [role for role in cls.roles(step) if role != FEATURES]
-        return [*others, *step.symbolic_parts(FEATURES, step.model, "input")]
+        features = step.symbolic_parts(FEATURES, step.model, "input")
+        return [*others, *features, *step.input_names]
 
     @classmethod
     def find(cls, step: ModelStep, name: str) -> Data | None:
         role, _, part = name.partition("/")
-        return cls(part, role) if role in cls.roles(step) else None
+        if role in cls.roles(step):
+            return cls(part, role)
+        # The model may have given a name to an input.
+        return cls(name) if name in step.input_names else None
 
     @classmethod
     def reserves(cls, name: str) -> bool:
@@ -233,19 +238,6 @@ class Predictions(_Structure):
         if collected.step.phase == "predict":
             return collected.result
         return _only_loss(collected)[1].get("y_pred")
-
-
-@dataclasses.dataclass(frozen=True)
-class NamedInput(StepTensor):
-    """An input of the model, by the name that the model gives to it."""
-
-    @classmethod
-    def names(cls, step: ModelStep) -> Iterable[str]:
-        return step.input_names
-
-    @classmethod
-    def find(cls, step: ModelStep, name: str) -> Data | None:
-        return Data(name) if name in step.input_names else None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -318,7 +310,7 @@ class Gradient(TakenTensor):
         path: String. The path of the variable.
     """
 
-    path: str = ""
+    path: str
 
     @classmethod
     def names(cls, step: ModelStep) -> Iterable[str]:
@@ -399,7 +391,13 @@ class LearningRate(StepTensor):
 
 @dataclasses.dataclass(frozen=True)
 class Metric(StepTensor):
-    """A metric that the step surely logs, by its name."""
+    """A metric that the step surely logs, by its name.
+
+    Attributes:
+        key: String. The name in the logs.
+    """
+
+    key: str
 
     @classmethod
     def names(cls, step: ModelStep) -> Iterable[str]:
@@ -407,8 +405,13 @@ class Metric(StepTensor):
         return [] if in_predict else model_info.log_names(step.model)
 
     @classmethod
-    def find(cls, step: ModelStep, name: str) -> StepTensor | None:
-        return Log.find(step, name) if name in step.logs else None
+    def find(cls, step: ModelStep, name: str) -> Metric | None:
+        # A layer may have the name of a metric, or one that begins with it.
+        return cls(name) if name in step.logs else None
+
+    def spec(self, step: ModelStep, name: str) -> tf.TensorSpec | None:
+        # A path is looked for as an operation, unless it is declared.
+        return None if "/" in self.key else tf.TensorSpec(None, step.floatx)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -422,7 +425,7 @@ class Log(StepTensor):
         key: String. The name in the logs.
     """
 
-    key: str = ""
+    key: str
 
     @classmethod
     def names(cls, step: ModelStep) -> Iterable[str]:
@@ -446,11 +449,10 @@ class Log(StepTensor):
 # A name is of the first kind that finds it.
 KINDS: tuple[type[StepTensor], ...] = (
     Loss,
-    Data,
     Predictions,
     GradientNorm,
     Gradient,
-    NamedInput,
+    Data,
     Metric,
     LayerOutput,
     LearningRate,

@@ -68,8 +68,8 @@ class StepNames:
             name: String. A name that somebody looks for.
 
         Returns:
-            The step tensor, or `None` if a step delivers nothing of this
-            name.
+            The step tensor, or `None` if a step certainly delivers nothing of
+            this name. Any other name may be that of a log.
         """
         for kind in kinds.KINDS:
             found = kind.find(self._step, name)
@@ -93,7 +93,8 @@ class StepNames:
             name: String. A name that somebody looks for.
 
         Returns:
-            The spec, or `None` if a step delivers nothing of this name.
+            The spec, or `None` if a step certainly delivers nothing of this
+            name, or only if it is declared.
 
         Raises:
             StepTensorError: A step delivers it, but the model does not know

@@ -63,10 +63,6 @@ class Norm(NamedTuple):
         """Returns the norm of the values of all replicas."""
         return tf.linalg.global_norm([s.whole(strategy) for s in self.shares])
 
-    def is_scalar_batch(self) -> bool:
-        """Returns whether the shares can't be put one after the other."""
-        return any(share.is_scalar_batch() for share in self.shares)
-
 
 def joined(shares: Mapping[str, Share | Norm]) -> dict[str, tf.Tensor]:
     """Joins the shares of all replicas; called by each of them.
@@ -84,7 +80,7 @@ def joined(shares: Mapping[str, Share | Norm]) -> dict[str, tf.Tensor]:
     if replica is None or replica.num_replicas_in_sync == 1:
         return {name: share.alone() for name, share in shares.items()}
     for name, share in shares.items():
-        if share.is_scalar_batch():
+        if isinstance(share, Share) and share.is_scalar_batch():
             raise StepTensorError(
                 f"{name!r} is a scalar on each replica, and not a batch",
                 f"fetch '{name}:0' of {replica.num_replicas_in_sync} replicas",
@@ -94,5 +90,7 @@ def joined(shares: Mapping[str, Share | Norm]) -> dict[str, tf.Tensor]:
     def merge(strategy: tf.distribute.Strategy, shares: Any) -> Any:
         return {name: share.whole(strategy) for name, share in shares.items()}
 
-    # The kinds are known; what is regrouped across replicas are tensors.
+    # `merge_call` regroups what is nested in its arguments over the replicas:
+    # the tensors differ, the kinds are the same in each. Named tuples stay what
+    # they are, so `whole` can be called on them.
     return replica.merge_call(merge, args=(dict(shares),))

@@ -20,13 +20,13 @@ from collections.abc import Mapping
 from typing import Any
 from typing import Protocol
 
+from final_ops_callback._eager_mode import NO_CONTEXT
 from final_ops_callback._keras import model_functions
 from final_ops_callback._profile import traced_into
 from final_ops_callback._step.instrumented import END_OF_DATA
 from final_ops_callback._step.instrumented import InstrumentedStep
 from final_ops_callback._step.kind import TakenTensor
 
-NO_CONTEXT = contextlib.nullcontext()
 # Marks a method that the model has from its class: nobody has replaced it.
 _CLASS_HAS_IT = object()
 
@@ -89,7 +89,7 @@ class StepFunction:
     wrapped while the step function is installed.
 
     Args:
-        model: A Keras model of any version.
+        model: A Keras model of any flavor.
         phase: String. `"train"`, `"test"` or `"predict"`.
 
     Attributes:
@@ -116,7 +116,7 @@ class StepFunction:
         """Returns the step function that is installed in a model, or a new one.
 
         Args:
-            model: A Keras model of any version.
+            model: A Keras model of any flavor.
             phase: String. `"train"`, `"test"` or `"predict"`.
         """
         found = vars(model).get(model_functions.attribute_of(phase))
@@ -311,7 +311,7 @@ def expected_evaluate(model: Any, owner: Any) -> StepFunction | None:
     """Installs a step function where evaluate looks up its function early.
 
     Args:
-        model: A Keras model of any version.
+        model: A Keras model of any flavor.
         owner: The object that expects the evaluate. It is held weakly.
 
     Returns:

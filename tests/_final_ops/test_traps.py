@@ -8,6 +8,7 @@ import types
 from collections.abc import Callable
 from collections.abc import Iterator
 from typing import Any
+from unittest import mock
 
 import numpy as np
 import pytest
@@ -21,6 +22,7 @@ from final_ops_callback._keras import compat
 from tests import models
 from tests import original
 from tests.flavors import keras
+from tests.flavors import to_numpy
 
 
 def mae_of(model: Any) -> Any:
@@ -944,3 +946,67 @@ def test_only_the_chief_writes_files(
     assert callback.final_ops_values == pytest.approx(history["loss"][-1])
     assert any(tmp_path.iterdir()) is chief
     assert "final_ops" in capsys.readouterr().out
+
+
+def steps_of(model: Any) -> int:
+    """Returns how many steps Keras has counted."""
+    return int(to_numpy(model.optimizer.iterations))
+
+
+@pytest.mark.parametrize("where", ["subclass", "class", "instance", "mock"])
+def test_whoever_receives_the_values_is_called(
+    where: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A receiver may be a method of a subclass, or replace the method."""
+    got: list[Any] = []
+
+    class Receiving(FinalOpsCallback):
+        def on_final_ops_values(self, *args: Any) -> None:
+            got.append(args)
+
+    if where == "class":
+        monkeypatch.setattr(
+            FinalOpsCallback,
+            "on_final_ops_values",
+            lambda self, *args: got.append(args),
+        )
+    kind = Receiving if where == "subclass" else FinalOpsCallback
+    callback = kind({"a": 1})
+    if where == "instance":
+        callback.on_final_ops_values = lambda *args: got.append(args)
+    model = models.tiny_model()
+    if where == "mock":
+        with mock.patch.object(
+            FinalOpsCallback, "on_final_ops_values", autospec=True
+        ) as method:
+            models.fit(model, callback)
+        got += [call.args[1:] for call in method.call_args_list]
+    else:
+        models.fit(model, callback)
+
+    assert got == [({"a": 1}, "train", steps_of(model))]
+
+
+def test_the_step_is_that_of_the_model_of_the_run() -> None:
+    """A leaf may have run another model with the same callback."""
+    steps: list[int] = []
+
+    class Receiving(FinalOpsCallback):
+        def on_final_ops_values(
+            self, final: Any, phase: str, step: int
+        ) -> None:
+            steps.append(step)
+
+    model, other = models.tiny_model(), models.tiny_model()
+    models.fit(other, epochs=3)
+    data = models.tiny_data()
+
+    def predicting() -> int:
+        other.predict(data.x, callbacks=[callback], verbose=0)
+        return 1
+
+    callback = Receiving({"a": predicting}, on="train")
+    models.fit(model, callback)
+
+    assert steps == [steps_of(model)]
+    assert steps_of(other) == 3 * steps_of(model)

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """HookRunner in a custom loop shows hooks what they see under `fit`."""
 
+import weakref
 from collections.abc import Callable
 from typing import Any
 
@@ -274,3 +275,24 @@ def test_a_scaffold_leaves_the_collections_as_they_are() -> None:
         (saver,) = graph.get_collection(v1.GraphKeys.SAVERS)
         assert {v.op.name for v in saver._var_list} >= {"weight"}
         assert runner.session.run("late:0") == 1.0
+
+
+@pytest.mark.parametrize("is_kept", [True, False])
+def test_the_values_of_a_step_are_kept_for_whoever_needs_them(
+    is_kept: bool,
+) -> None:
+    """A loop that answers for its values itself does not hold two batches."""
+    values_now = None if is_kept else lambda names: {}
+    runner = HookRunner(
+        v1.train.SessionRunHook(),
+        step_tensors={"batch": tf.TensorSpec([3])},
+        values_now=values_now,
+    )
+    with runner:
+        runner.before_run()
+        batch = tf.zeros([3])
+        held = weakref.ref(batch)
+        runner.after_run({"batch": batch})
+        del batch
+
+        assert (held() is not None) == is_kept

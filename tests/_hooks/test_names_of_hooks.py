@@ -242,3 +242,52 @@ def test_metrics_are_known_before_the_first_step() -> None:
     y = {"a": x[:, :1], "b": x[:, :1]}
     with pytest.raises(errors.UnknownNameError, match=r"'a_mae'.*'b_loss'"):
         model.fit(x, y, verbose=0, callbacks=[SessionRunHookCallback(Looks())])
+
+
+def nested_model(metric: str) -> Any:
+    """Returns a model with a layer `out/mae` and a metric of some name."""
+    inputs = keras.Input((3,))
+    inside = keras.Sequential([keras.layers.Dense(1, name="mae")], name="out")
+    model = keras.Model(inputs, inside(inputs))
+    metric = keras.metrics.MeanAbsoluteError(name=metric)
+    model.compile("sgd", "mse", metrics=[metric])
+    return model
+
+
+@pytest.mark.parametrize("path", ["out/mae", "out/extra"])
+def test_a_metric_with_a_path_is_the_metric(path: str) -> None:
+    """A declared name that is logged means the log, whatever layer there is."""
+    model = nested_model(path)
+    found = []
+
+    class Fetching(v1.train.SessionRunHook):
+        def before_run(self, run_context: Any) -> Any:
+            return v1.train.SessionRunArgs(f"{path}:0")
+
+        def after_run(self, run_context: Any, run_values: Any) -> None:
+            found.append(run_values.results)
+
+        def end(self, session: Any) -> None:
+            found.append(session.run(f"{path}:0"))
+
+    callback = SessionRunHookCallback(
+        Fetching(), step_tensors={path: tf.TensorSpec([], "float32")}
+    )
+    x = np.ones((8, 3), "float32")
+    history = model.fit(x, x[:, :1], batch_size=8, callbacks=[callback])
+
+    assert found == pytest.approx(history.history[path] * 2)
+
+
+def test_a_metric_with_a_path_has_to_be_declared() -> None:
+    """A path is looked for as an operation, which the graph does not have."""
+
+    class Fetching(v1.train.SessionRunHook):
+        def before_run(self, run_context: Any) -> Any:
+            return v1.train.SessionRunArgs("out/mae:0")
+
+    x = np.ones((8, 3), "float32")
+    with pytest.raises(ValueError, match="out/mae"):
+        nested_model("out/mae").fit(
+            x, x[:, :1], callbacks=[SessionRunHookCallback(Fetching())]
+        )

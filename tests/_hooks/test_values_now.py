@@ -31,6 +31,7 @@ def values_of(model: Any, phase: str = "train") -> Any:
 def test_a_kept_value_is_that_of_the_last_step() -> None:
     """What nobody keeps is not kept."""
     values = values_of(models.tiny_model())
+    values.has_run = True
     values.note_step({"output": 1.0, "other": 2.0})
     values.note_step({"output": 3.0})
 
@@ -50,8 +51,7 @@ def test_before_a_step_there_is_no_value() -> None:
 def test_what_nobody_asked_the_step_for_is_not_there() -> None:
     """The error says how to ask."""
     values = values_of(models.tiny_model())
-    values.kept = {}
-    values.note_step({})
+    values.kept, values.has_run = {}, True
     with pytest.raises(StepTensorError, match="last step was not asked"):
         values(["output"])
 
@@ -82,6 +82,7 @@ def test_the_rate_is_there_in_fit_alone(flavor: Any) -> None:
 def test_values_are_let_go() -> None:
     """After it, what was there is not."""
     values = values_of(models.tiny_model())
+    values.has_run = True
     values.note_step({"output": 1.0})
     values.outputs = {"extra": 1.0}
     values.forget()

@@ -8,6 +8,7 @@ import pytest
 import tensorflow as tf
 
 from final_ops_callback._names import step_specs_of
+from final_ops_callback._session import plan as plan_module
 from final_ops_callback._session.hook_graph import HookGraph
 from final_ops_callback._session.live_variable import LiveVariable
 from final_ops_callback._session.plan import Plan
@@ -124,3 +125,18 @@ def test_a_value_that_would_change_is_refused(
         plan.results(known, {"loss": given})
 
     assert f'"{np.asarray(given).dtype.name}")' in str(caught.value)
+
+
+def test_what_nobody_reads_stays_on_the_device(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The operations run; their values are not copied to the host."""
+    graph, weight = graph_of()
+    with graph.as_default():
+        twin = v1.global_variables()[0]
+        write = twin.assign_add(graph.get_tensor_by_name("loss:0"))
+    plan = plan_of(graph, write)
+    monkeypatch.setattr(plan_module, "_as_host", None)
+
+    assert plan.results(plan.before([]), {"loss": 0.5}, is_read=False) is None
+    assert float(weight) == 3.5

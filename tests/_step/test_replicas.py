@@ -71,5 +71,4 @@ def test_scalars_are_no_batch(kind: str) -> None:
     scalar = Share(tf.constant(1.0), kind)
 
     assert scalar.is_scalar_batch() == (kind == BATCH)
-    assert Norm([scalar]).is_scalar_batch() == (kind == BATCH)
     assert not Share(ROWS, kind).is_scalar_batch()

@@ -22,7 +22,7 @@ from final_ops_callback._step.lookup import StepNames
 logger = logging.getLogger("final_ops_callback")
 
 
-class TakenTensors:
+class StepSelection:
     """The step tensors that the hooks of one run take out of each step.
 
     Besides the fetches of a step, these are the tensors that hooks may ask
@@ -40,8 +40,6 @@ class TakenTensors:
         to_take: Mapping from names to the tensors to take out of the next
             step.
         may_lack: Collection of those names that the step may not deliver.
-        watched: Mapping from names to the tensors that are taken out of every
-            step, if it delivers them.
         fetched: List of the names that the hooks fetch of the next step.
         all_inside: Boolean. Whether the step itself delivers all of these.
     """
@@ -55,9 +53,10 @@ class TakenTensors:
         self._wanted: Mapping[str, TakenTensor] = {}
         # Whether the step keeps one function for the whole run.
         self._is_pinned = False
+        # What is taken out of every step, if the step delivers it.
+        self._watched: Mapping[str, TakenTensor] = {}
         self.to_take: Mapping[str, TakenTensor] = {}
         self.may_lack: Collection[str] = ()
-        self.watched: Mapping[str, TakenTensor] = {}
         self.fetched: list[str] = []
         self.all_inside = True
 
@@ -95,7 +94,7 @@ class TakenTensors:
         kept = self._names.taken(may_ask if may_ask_at_the_end(hooks) else ())
         watched = {**kept, **self._names.taken(asked)}
         refuse_inside(self._model, watched)
-        self.watched = watched
+        self._watched = watched
         self._combine()
         if (
             watched
@@ -112,7 +111,7 @@ class TakenTensors:
             )
         return kept
 
-    def fetch(self, names: list[str], has_run: bool) -> None:
+    def note_fetches(self, names: list[str], has_run: bool) -> None:
         """Notes the fetches of the next step, if they are not the last ones.
 
         Args:
@@ -132,7 +131,7 @@ class TakenTensors:
 
     def _pin(self, has_run: bool) -> None:
         """Takes the fetches out of every step from now on, in one function."""
-        new = self._wanted.keys() - self.watched.keys()
+        new = self._wanted.keys() - self._watched.keys()
         if new and has_run:
             logger.warning(
                 "A hook asks for %s after the first step. The step of %r, "
@@ -143,8 +142,8 @@ class TakenTensors:
                 sorted(new),
                 self._model.name,
             )
-        self.watched = {**self.watched, **self._wanted}
+        self._watched = {**self._watched, **self._wanted}
 
     def _combine(self) -> None:
-        self.to_take = {**self.watched, **self._wanted}
-        self.may_lack = self.watched.keys() - self._wanted.keys()
+        self.to_take = {**self._watched, **self._wanted}
+        self.may_lack = self._watched.keys() - self._wanted.keys()

@@ -6,8 +6,8 @@ from typing import Any
 import pytest
 import tensorflow as tf
 
-from final_ops_callback._hooks import taken
-from final_ops_callback._hooks.taken import TakenTensors
+from final_ops_callback._hooks import selection
+from final_ops_callback._hooks.selection import StepSelection
 from final_ops_callback._step.instrumented import InstrumentedStep
 from final_ops_callback._step.lookup import StepNames
 from tests import models
@@ -31,10 +31,10 @@ class AsksInSteps(v1.train.SessionRunHook):
 
 def begun(
     *hooks: Any, looked_up: tuple[str, ...] = (), is_idle: bool = False
-) -> tuple[TakenTensors, Any]:
+) -> tuple[StepSelection, Any]:
     """Returns the tensors of a run that began, and those kept for `end`."""
     model = models.tiny_model()
-    tensors = TakenTensors(model, StepNames(model, "train"), ["features"])
+    tensors = StepSelection(model, StepNames(model, "train"), ["features"])
     instrumented = InstrumentedStep(model, "train")
     kept = tensors.begin(list(hooks), looked_up, is_idle, instrumented, None)
     return tensors, kept
@@ -44,13 +44,13 @@ def test_a_plain_step_delivers_what_is_fetched() -> None:
     """Without randomness, and without `end`, nothing else is taken."""
     tensors, kept = begun(AsksInSteps(), looked_up=("loss",))
     assert (kept, dict(tensors.to_take)) == ({}, {})
-    tensors.fetch(["loss", "mae"], has_run=False)
+    tensors.note_fetches(["loss", "mae"], has_run=False)
 
     assert set(tensors.to_take) == {"loss"}
     assert set(tensors.may_lack) == set()
     assert tensors.fetched == ["loss", "mae"]
     assert not tensors.all_inside
-    tensors.fetch(["loss"], has_run=True)
+    tensors.note_fetches(["loss"], has_run=True)
     assert tensors.all_inside
 
 
@@ -60,7 +60,7 @@ def test_what_end_may_ask_for_is_kept_of_each_step() -> None:
 
     assert set(kept) == {"loss", "features", "out"}
     assert set(tensors.to_take) == set(tensors.may_lack) == set(kept)
-    tensors.fetch(["loss"], has_run=False)
+    tensors.note_fetches(["loss"], has_run=False)
     assert set(tensors.may_lack) == {"features", "out"}
 
 
@@ -68,22 +68,22 @@ def test_a_random_step_keeps_one_function(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     """It delivers from the start what may be asked for; more is warned of."""
-    monkeypatch.setattr(taken, "may_be_random", lambda model: True)
+    monkeypatch.setattr(selection, "may_be_random", lambda model: True)
     tensors, kept = begun(AsksInSteps())
     assert kept == {}
     assert set(tensors.to_take) >= {"loss", "features", "predictions"}
-    tensors.fetch(["loss"], has_run=True)
+    tensors.note_fetches(["loss"], has_run=True)
     assert caplog.text == ""
-    tensors.fetch(["out"], has_run=True)
+    tensors.note_fetches(["out"], has_run=True)
 
     assert "asks for ['out'] after the first step" in caplog.text
-    tensors.fetch([], has_run=True)
+    tensors.note_fetches([], has_run=True)
     assert "out" in tensors.to_take
 
 
 def test_an_idle_run_is_not_pinned(monkeypatch: pytest.MonkeyPatch) -> None:
     """Hooks that have nothing to do in a step ask for nothing in it."""
-    monkeypatch.setattr(taken, "may_be_random", lambda model: True)
+    monkeypatch.setattr(selection, "may_be_random", lambda model: True)
     tensors, _ = begun(is_idle=True)
 
     assert dict(tensors.to_take) == {}
