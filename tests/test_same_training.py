@@ -17,7 +17,7 @@ from hypothesis import settings
 from hypothesis import strategies as st
 
 from final_ops_callback import SessionRunHookCallback
-from final_ops_callback._hooks import taken
+from final_ops_callback._hooks import selection
 from final_ops_callback._keras import first_trace
 from tests.flavors import IS_KERAS_3
 from tests.flavors import keras
@@ -372,7 +372,7 @@ def test_hooks_in_an_evaluate_before(layer: str) -> None:
 
 def test_the_guard_can_fail(monkeypatch: pytest.MonkeyPatch) -> None:
     """Two functions for the steps of one run give other weights."""
-    monkeypatch.setattr(taken, "may_be_random", lambda model: False)
+    monkeypatch.setattr(selection, "may_be_random", lambda model: False)
     with_hooks = weights_after("tf.random", "sgd", HOOKS["log"]())
 
     assert not is_same(with_hooks, without_hooks("tf.random", "sgd"))
