@@ -6,6 +6,7 @@ The oracle is plain Keras: the same model, data and seed without a callback.
 
 import functools
 from collections.abc import Callable
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -387,3 +388,46 @@ def test_the_guard_of_the_first_trace_can_fail(
     with_hooks = weights_after("dropout with a seed", "sgd", HOOKS["stop"]())
 
     assert not is_same(with_hooks, without_hooks("dropout with a seed", "sgd"))
+
+
+@pytest.fixture
+def _unfused() -> Iterator[None]:
+    """Lets TensorFlow compile operations as they are written."""
+    passes = ("arithmetic_optimization", "remapping")
+    set_options = tf.config.optimizer.set_experimental_options
+    set_options(dict.fromkeys(passes, False))
+    yield
+    set_options(dict.fromkeys(passes, True))
+
+
+@pytest.mark.usefixtures("_unfused")
+@pytest.mark.parametrize(
+    "name", ["loss:0", "hidden:0", "gradients/global_norm:0"]
+)
+def test_a_fetch_changes_no_bit_that_the_compiler_does_not(name: str) -> None:
+    """Rounding differs only where the compiler no longer fuses the fetched value."""
+
+    def weights(*callbacks: Any) -> list[np.ndarray]:
+        keras.utils.set_random_seed(7)
+        model = keras.Sequential(
+            [
+                keras.Input((4,)),
+                LAYERS.Dense(5, "tanh", name="hidden"),
+                LAYERS.BatchNormalization(),
+                LAYERS.Dense(3),
+            ]
+        )
+        loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+        model.compile(OPTIMIZERS.SGD(0.1, 0.9), loss)
+        random = np.random.default_rng(0)
+        x = random.normal(size=(26, 4)).astype("float32")
+        y = random.integers(0, 3, 26)
+        model.fit(
+            x, y, batch_size=4, epochs=2, callbacks=[*callbacks], verbose=0
+        )
+        return model.get_weights()
+
+    hook = Asks(name)
+
+    assert is_same(weights(), weights(SessionRunHookCallback(hook)))
+    assert hook.results
