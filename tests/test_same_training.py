@@ -405,7 +405,7 @@ def _unfused() -> Iterator[None]:
     "name", ["loss:0", "hidden:0", "gradients/global_norm:0"]
 )
 def test_a_fetch_changes_no_bit_that_the_compiler_does_not(name: str) -> None:
-    """Rounding differs only where the compiler no longer fuses the fetched value."""
+    """The compiler fuses no value that is fetched; nothing else rounds."""
 
     def weights(*callbacks: Any) -> list[np.ndarray]:
         keras.utils.set_random_seed(7)
