@@ -9,6 +9,7 @@ a change of either).
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable
 from typing import Any
 
@@ -20,6 +21,25 @@ CALLERS = {
     "test": ("evaluate", "test_on_batch"),
     "predict": ("predict", "predict_on_batch"),
 }
+
+
+def is_running(model: Any) -> bool:
+    """Returns whether this code was called from inside a call of Keras.
+
+    Args:
+        model: A Keras model of any flavor. The call may be one of another
+            model.
+    """
+    methods = [
+        getattr(type(model), n, None) for c in CALLERS.values() for n in c
+    ]
+    codes = {getattr(inspect.unwrap(m), "__code__", None) for m in methods if m}
+    frame = inspect.currentframe()
+    while frame is not None:
+        if frame.f_code in codes:
+            return True
+        frame = frame.f_back
+    return False
 
 
 def attribute_of(phase: str) -> str:

@@ -110,6 +110,9 @@ class StepFunction:
         # From the name of a method to what wraps it, and what stood there.
         self._wrappers: dict[str, tuple[Any, Any]] = {}
         self._is_running = False
+        # Whether the run began inside a call of Keras, and not in a custom
+        # training loop.
+        self._is_in_keras = False
 
     @classmethod
     def of(cls, model: Any, phase: str) -> StepFunction:
@@ -130,6 +133,7 @@ class StepFunction:
                 once it has been deleted, it is no longer subscribed.
         """
         self._subscribers.append(weakref.ref(subscriber, self._forget_deleted))
+        self._is_in_keras = model_functions.is_running(self._model())
         self._install()
 
     def unsubscribe(self, subscriber: Subscriber) -> None:
@@ -283,6 +287,11 @@ class StepFunction:
         """Runs a call of Keras that is not part of the run."""
         self._uninstall()
         model = self._model()
+        if self._is_in_keras and not model_functions.is_running(model):
+            # The run is over: another callback has raised an error, and Keras
+            # does not tell the others.
+            self._subscribers.clear()
+            self._expected_by.clear()
         method = getattr(model, name)
         inner = StepFunction.of(model, self._phase)
         if self._expected_by:

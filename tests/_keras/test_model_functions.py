@@ -6,6 +6,7 @@ from types import ModuleType
 import pytest
 
 from final_ops_callback._keras import model_functions
+from final_ops_callback._keras.callback_base import Callback
 from tests import models
 from tests.flavors import FLAVORS
 
@@ -74,3 +75,19 @@ def test_who_takes_its_function_early(flavor: ModuleType) -> None:
     model = models.tiny_model(flavor)
 
     assert model_functions.takes_function_early(model) != hasattr(flavor, "ops")
+
+
+@flavors
+def test_a_call_of_keras_is_known_from_inside(flavor: Any) -> None:
+    """A callback is called from inside; whoever is not, is not."""
+    model = models.tiny_model(flavor)
+    seen = []
+
+    class Asking(Callback):
+        def _begin_phase(self, phase: Any) -> None:
+            seen.append(model_functions.is_running(self.model))
+
+    models.fit(model, Asking(), validate=True)
+
+    assert seen == [True, True]
+    assert not model_functions.is_running(model)

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """What stands in the place of a model's step function, and who watches it."""
 
+import functools
 import gc
 from collections.abc import Mapping
 from types import ModuleType
@@ -10,10 +11,14 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from final_ops_callback import SessionRunHookCallback
+from final_ops_callback._keras import model_functions
+from final_ops_callback._keras.callback_base import Callback
 from final_ops_callback._step import kinds
 from final_ops_callback._step.instrumented import InstrumentedStep
 from final_ops_callback._step.step_function import StepFunction
 from final_ops_callback._step.step_function import StepRequest
+from final_ops_callback.testing import RecordingHook
 from tests import models
 from tests.flavors import FLAVORS
 
@@ -193,3 +198,63 @@ def test_a_function_that_is_made_anew_is_watched(flavor: ModuleType) -> None:
     assert step_function.is_installed
     assert step_function.function is not own
     assert watcher.events == ["before", "after"]
+
+
+class Failing(Callback):
+    """Raises an error in the second batch of any call."""
+
+    def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
+        if batch == 1:
+            raise ArithmeticError("in another callback")
+
+    on_test_batch_end = on_predict_batch_end = on_train_batch_end
+
+
+CALLS = {
+    "train": lambda model, x, y, **more: model.fit(x, y, **more),
+    "test": lambda model, x, y, **more: model.evaluate(x, y, **more),
+    "predict": lambda model, x, y, **more: model.predict(x, **more),
+}
+
+
+@pytest.mark.parametrize("phase", CALLS)
+def test_the_next_call_finds_nothing_of_a_run_that_failed(
+    flavor: ModuleType, phase: str
+) -> None:
+    """Another callback has failed, of which Keras does not tell anybody."""
+    model, data = models.tiny_model(flavor), models.tiny_data()
+    call = functools.partial(
+        CALLS[phase], model, data.x, data.y, batch_size=4, verbose=0
+    )
+    call()
+    before = vars(model).keys()
+    hook = RecordingHook()
+    callback = SessionRunHookCallback(hook, on=phase)
+    with pytest.raises(ArithmeticError, match="in another callback"):
+        call(callbacks=[callback, Failing()])
+    seen = len(hook.events)
+    call()
+
+    assert len(hook.events) == seen
+    assert vars(model).keys() == before
+    assert not isinstance(
+        vars(model)[model_functions.attribute_of(phase)], StepFunction
+    )
+    call(callbacks=[callback])
+    assert len(hook.events) > seen
+
+
+def test_a_run_of_a_custom_loop_goes_on(flavor: ModuleType) -> None:
+    """Its calls are not inside a call of Keras, which says nothing of it."""
+    model = models.tiny_model(flavor)
+    watcher = Watcher(model, phase="train")
+    models.fit(model)
+    step_function = StepFunction.of(model, "train")
+    step_function.subscribe(watcher)
+    models.fit(model)
+
+    assert watcher.events == []
+    assert step_function.is_installed
+    step_function(iterator())
+    assert watcher.events == ["before", "after"]
+    step_function.unsubscribe(watcher)
