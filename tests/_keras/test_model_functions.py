@@ -2,6 +2,7 @@
 """Where Keras keeps the step functions of a model, and how it makes another."""
 
 from types import ModuleType
+from typing import Any
 
 import pytest
 
@@ -77,8 +78,7 @@ def test_who_takes_its_function_early(flavor: ModuleType) -> None:
     assert model_functions.takes_function_early(model) != hasattr(flavor, "ops")
 
 
-@flavors
-def test_a_call_of_keras_is_known_from_inside(flavor: Any) -> None:
+def test_a_call_of_keras_is_known_from_inside(flavor: ModuleType) -> None:
     """A callback is called from inside; whoever is not, is not."""
     model = models.tiny_model(flavor)
     seen = []
