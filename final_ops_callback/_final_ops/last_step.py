@@ -82,8 +82,13 @@ class LastStep:
 
     @property
     def known(self) -> tuple[str, ...]:
-        """The names of all step tensors that the model delivers."""
-        return tuple(self._names.known()) if self._names else ()
+        """The names of all step tensors that a step of the model delivers.
+
+        Logs and the learning rate are not among them: they are beside the step.
+        """
+        if self._names is None:
+            return ()
+        return tuple(self._names.taken(self._names.known()))
 
     @property
     def is_known(self) -> bool:

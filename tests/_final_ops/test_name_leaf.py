@@ -483,3 +483,16 @@ def test_a_name_of_nothing_lists_what_there_is() -> None:
         leaf_value("val_loss", model, {"loss": 1.0})
 
     assert "Did you mean 'accuracy'?" in str(caught.value)
+
+
+@pytest.mark.parametrize("name", ["learning_rate", "learning_rate:0", "mae:0"])
+def test_an_error_does_not_list_the_name_that_it_refuses(name: str) -> None:
+    """What is beside the step is not a step tensor of a leaf."""
+    with pytest.raises(errors.LeafError, match="nothing here is") as caught:
+        models.fit(models.tiny_model(), FinalOpsCallback([name]))
+
+    _, _, listed = str(caught.value).partition("the step tensors ")
+    listed, _, _ = listed.partition("]")
+    assert "predictions" in listed
+    assert repr(name.removesuffix(":0")) not in listed
+    assert f"Did you mean {name!r}" not in str(caught.value)
