@@ -83,6 +83,7 @@ def test_the_variables_that_hooks_count_by() -> None:
     """The stride is found by the stock hooks; evaluate tells its hooks."""
     with tf.Graph().as_default() as graph:
         variable = _tf_private.get_or_create_steps_per_run_variable()
+        assert _tf_private.get_or_create_steps_per_run_variable() is variable
         hook = evaluation._StopAfterNEvalsHook(1)
         count_evaluations([hook], 1)
 

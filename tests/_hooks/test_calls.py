@@ -114,3 +114,21 @@ def test_an_eager_tensor_in_the_graph_is_explained() -> None:
     assert isinstance(found, HookUsageError)
     assert "global_variables" in str(found)
     assert found.__cause__ is error
+
+
+def test_no_error_is_no_error() -> None:
+    """A method gets its arguments; only an exception has a note."""
+    got: list[Any] = []
+
+    class Ending(Duck):
+        def end(self, session: Any) -> None:
+            got.append(session)
+            if session is None:
+                raise KeyError("x")
+
+    calls.call(Ending(), "end", HookGraph(), 1)
+    with pytest.raises(KeyError) as caught:
+        calls.call(Ending(), "end", HookGraph(), None)
+
+    assert got == [1, None]
+    assert caught.value.__notes__ == ["raised by end of Ending"]
