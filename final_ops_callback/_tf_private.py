@@ -16,6 +16,7 @@ import tensorflow as tf
 from tensorflow.core.framework.function_pb2 import FunctionDef
 from tensorflow.python.client import session as _session
 from tensorflow.python.client.session import SessionInterface
+from tensorflow.python.data.ops.iterator_ops import OwnedIterator
 from tensorflow.python.eager import context as _context
 from tensorflow.python.eager import execute as _execute
 from tensorflow.python.framework.error_interpolation import interpolate_graph
@@ -38,6 +39,7 @@ __all__ = [
     "GLOBAL_STEP_READ_KEY",
     "LOG_AT_END",
     "FetchMapper",
+    "FlatFunction",
     "FunctionDef",
     "HookTimer",
     "IndexedSlicesValue",
@@ -49,6 +51,9 @@ __all__ = [
     "get_or_create_eval_step",
     "get_or_create_steps_per_run_variable",
     "interpolate_graph",
+    "is_iterator",
+    "iterator_of",
+    "iterator_resource",
     "latest_eval_step",
     "unfinalize",
 ]
@@ -120,3 +125,53 @@ def get_or_create_eval_step() -> Any:
 def latest_eval_step(updates: list[Any]) -> Any:
     """Returns the count of evaluations after some updates have run."""
     return _evaluation._get_latest_eval_step_value(updates)
+
+
+def is_iterator(data: Any) -> bool:
+    """Returns whether an object is an iterator over a data set of TensorFlow.
+
+    A subclass, or the iterator of a distribution strategy, is not.
+    """
+    return type(data) is OwnedIterator
+
+
+def iterator_resource(iterator: Any) -> tf.Tensor:
+    """Returns the handle by which operations refer to an iterator."""
+    return iterator._iterator_resource
+
+
+def iterator_of(iterator_spec: Any, resource: tf.Tensor) -> Any:
+    """Returns the iterator of a handle, in the graph of a function.
+
+    Args:
+        iterator_spec: The spec of the iterator: `type_spec` returns it.
+        resource: The handle.
+    """
+    return iterator_spec._from_components([resource])
+
+
+def type_spec(iterator: Any) -> Any:
+    """Returns the spec of an iterator."""
+    return iterator._type_spec
+
+
+class FlatFunction:
+    """A concrete function that is called with nothing but its tensors.
+
+    A call of a concrete function checks its arguments and asks whether a
+    gradient is recorded, which takes longer than the kernels of a small step.
+
+    Args:
+        function: A concrete function.
+    """
+
+    def __init__(self, function: Any) -> None:
+        # The function has to stay, or its graph is freed.
+        self._function = function
+        self._call = function._inference_function.call_flat
+        self._captured = list(function.captured_inputs)
+        self._pack = function.function_type.pack_output
+
+    def __call__(self, *tensors: tf.Tensor) -> Any:
+        """Calls it, and returns its outputs in their structure."""
+        return self._pack(self._call(*tensors, *self._captured))

@@ -100,6 +100,26 @@ def was_traced(function: Any) -> bool:
     )
 
 
+def step_on_iterator(function: Any) -> Callable[[Any], Any] | None:
+    """Returns what the step function of Keras 3 runs on an iterator.
+
+    It is the Python function behind the inner `tf.function`, which takes a
+    batch by `get_next` and returns the outputs of the step in an optional.
+
+    Args:
+        function: A step function, such as the `train_function` of a model.
+
+    Returns:
+        The function; `None` if the step function is not such a one.
+    """
+    code = getattr(function, "__code__", None)
+    cells = getattr(function, "__closure__", None) or ()
+    inside = dict(zip(getattr(code, "co_freevars", ()), cells, strict=False))
+    cell = inside.get("multi_step_on_iterator")
+    inner = None if cell is None else cell.cell_contents
+    return getattr(inner, "python_function", None)
+
+
 def takes_function_early(model: Any) -> bool:
     """Returns whether evaluate looks up its function before callbacks begin.
 

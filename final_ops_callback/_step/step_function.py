@@ -22,6 +22,7 @@ from typing import Protocol
 
 from final_ops_callback._eager_mode import NO_CONTEXT
 from final_ops_callback._keras import model_functions
+from final_ops_callback._keras.direct_step import DirectStep
 from final_ops_callback._profile import traced_into
 from final_ops_callback._step.instrumented import END_OF_DATA
 from final_ops_callback._step.instrumented import InstrumentedStep
@@ -217,6 +218,9 @@ class StepFunction:
             optional = wanted.keys() - needed
         with _around(requests):
             if not wanted:
+                direct = DirectStep.of(self._model(), function)
+                if direct is not None and direct.takes(data):
+                    return direct(data), {}
                 return function(data), {}
             # The function is traced for the first subscriber that wants
             # something of the step.
