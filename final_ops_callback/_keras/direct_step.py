@@ -58,6 +58,10 @@ class DirectStep:
         """Returns whether steps on some data can be called directly."""
         return _tf_private.is_iterator(data)
 
+    def is_made_for(self, data: Any) -> bool:
+        """Returns whether a step on some data runs without a trace."""
+        return self._data() is data
+
     def __call__(self, data: Any) -> Any:
         """Runs one step.
 
@@ -67,7 +71,7 @@ class DirectStep:
         Returns:
             What the step function of Keras returns.
         """
-        if self._data() is not data:
+        if not self.is_made_for(data):
             self._call = self._function_for(data)
             self._data = weakref.ref(data)
         return self._call(_tf_private.iterator_resource(data))

@@ -23,6 +23,7 @@ from typing import Any
 import tensorflow as tf
 
 from final_ops_callback._keras import model_functions
+from final_ops_callback._keras.direct_step import DirectStep
 from final_ops_callback._keras.wrapping import Place
 from final_ops_callback._keras.wrapping import Wrappers
 from final_ops_callback._keras.wrapping import unconverted
@@ -190,7 +191,12 @@ class _Made:
         Args:
             data: What Keras gives to its step function.
         """
-        return self._wrapped(self._function, data)
+        direct = DirectStep.of(self._step.model, self._function)
+        if direct is None or not direct.takes(data):
+            return self._wrapped(self._function, data)
+        if direct.is_made_for(data):  # nothing is traced
+            return direct(data)
+        return self._wrapped(direct, data)
 
     def check(self, names: Iterable[str]) -> None:
         """Refuses names that a trace of the step has not delivered.
