@@ -52,7 +52,6 @@ __all__ = [
     "get_or_create_steps_per_run_variable",
     "interpolate_graph",
     "is_iterator",
-    "iterator_of",
     "iterator_resource",
     "latest_eval_step",
     "unfinalize",
@@ -140,38 +139,48 @@ def iterator_resource(iterator: Any) -> tf.Tensor:
     return iterator._iterator_resource
 
 
-def iterator_of(iterator_spec: Any, resource: tf.Tensor) -> Any:
-    """Returns the iterator of a handle, in the graph of a function.
-
-    Args:
-        iterator_spec: The spec of the iterator: `type_spec` returns it.
-        resource: The handle.
-    """
-    return iterator_spec._from_components([resource])
-
-
-def type_spec(iterator: Any) -> Any:
-    """Returns the spec of an iterator."""
-    return iterator._type_spec
-
-
 class FlatFunction:
     """A concrete function that is called with nothing but its tensors.
 
     A call of a concrete function checks its arguments and asks whether a
-    gradient is recorded, which takes longer than the kernels of a small step.
+    gradient is recorded, and an optional is opened by several calls. Both take
+    longer than the kernels of a small step.
 
     Args:
         function: A concrete function.
+        opens: Boolean. Whether its output is an optional, to be opened.
     """
 
-    def __init__(self, function: Any) -> None:
+    def __init__(self, function: Any, opens: bool) -> None:
         # The function has to stay, or its graph is freed.
         self._function = function
         self._call = function._inference_function.call_flat
         self._captured = list(function.captured_inputs)
         self._pack = function.function_type.pack_output
+        self._spec: Any = None
+        if opens:
+            self._spec = function.structured_outputs.element_spec
+            specs = tf.nest.flatten(self._spec)
+            self._is_dense = all(type(one) is tf.TensorSpec for one in specs)
+            self._types = [one.dtype for one in specs]
+            self._shapes = [one.shape for one in specs]
 
     def __call__(self, *tensors: tf.Tensor) -> Any:
-        """Calls it, and returns its outputs in their structure."""
-        return self._pack(self._call(*tensors, *self._captured))
+        """Calls it, and returns its outputs in their structure.
+
+        Raises:
+            StopIteration: The optional is empty.
+        """
+        outputs = self._call(*tensors, *self._captured)
+        if self._spec is None:
+            return self._pack(outputs)
+        if not tf.raw_ops.OptionalHasValue(optional=outputs[0]):
+            raise StopIteration
+        if not self._is_dense:
+            return self._pack(outputs).get_value()
+        values = tf.raw_ops.OptionalGetValue(
+            optional=outputs[0],
+            output_types=self._types,
+            output_shapes=self._shapes,
+        )
+        return tf.nest.pack_sequence_as(self._spec, values)

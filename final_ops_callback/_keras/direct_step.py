@@ -1,12 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Calls the compiled step of Keras 3 with less work around it.
+"""Calls the compiled step of Keras without looking it up in each step.
 
-The step function that Keras 3 makes takes two thirds of a small step for work
-outside of TensorFlow's kernels: it looks up the trace of an iterator in each
-step, and it wraps the outputs in an optional that it opens in further calls.
-Both are needed once in a run. Here, the function that Keras has compiled is
-called from a concrete function, which is made once for a kind of data and then
-called with nothing but the handle of the iterator.
+Two thirds of a small step of `fit` are spent outside of TensorFlow's kernels:
+the step function finds the trace for its iterator anew each time, and Keras 3
+opens the optional that holds the outputs by a check and a read. While hooks
+watch the steps, the trace is looked up once for an iterator and called with
+nothing but its handle. It is Keras's own trace: nothing is compiled twice, and
+its random operations go on where they were.
 """
 
 from __future__ import annotations
@@ -19,102 +19,77 @@ import tensorflow as tf
 
 from final_ops_callback import _tf_private
 from final_ops_callback._keras import model_functions
-from final_ops_callback._keras import randomness
 
-# Kept with the function of Keras, so that the next run needs no new trace.
-_MADE = "_final_ops_callback_direct"
+# A direct step is kept with the function that it calls.
+_KEPT = "_final_ops_callback_direct"
 
 
 class DirectStep:
-    """One step function of Keras 3, called by concrete functions.
+    """The direct way to call one step function that Keras has made.
 
     Args:
-        function: A step function that Keras has made and traced.
+        compiled: The `tf.function` that it calls with an iterator.
+        opens: Boolean. Whether the outputs are in an optional, as in Keras 3.
     """
 
-    def __init__(self, function: Callable[..., Any]) -> None:
-        self._inner = model_functions.step_on_iterator(function)
-        # By the structure and the specs of the data.
-        self._made: dict[Any, _tf_private.FlatFunction] = {}
-        self._data: Any = lambda: None
-        self._call: _tf_private.FlatFunction | None = None
+    def __init__(self, compiled: Any, opens: bool) -> None:
+        self._compiled = compiled
+        self._opens = opens
+        self._iterator: Callable[[], Any] = lambda: None
+        self._call: Callable[[tf.Tensor], Any] | None = None
 
     @classmethod
-    def of(cls, model: Any, function: Any) -> DirectStep | None:
-        """Returns the direct step of a function, or `None` if there is none.
+    def of(cls, function: Callable[..., Any]) -> DirectStep | None:
+        """Returns the direct way to call a step function, or `None`.
+
+        There is none if the function is not one of Keras's, or runs eagerly.
 
         Args:
-            model: The Keras model.
-            function: A step function that Keras has made.
+            function: A step function, such as the `train_function` of a model.
         """
-        own = getattr(function, "__dict__", {})
-        if _MADE not in own:
-            if not model_functions.was_traced(function):
-                return None
-            own[_MADE] = cls(function) if _is_direct(model, function) else None
-        return own[_MADE]
+        own = getattr(function, "__dict__", None)
+        if own is None:
+            return None
+        if _KEPT not in own:
+            compiled = model_functions.compiled_part(function)
+            own[_KEPT] = compiled and cls(compiled, compiled is not function)
+        return own[_KEPT]
 
-    def takes(self, data: Any) -> bool:
-        """Returns whether steps on some data can be called directly."""
-        return _tf_private.is_iterator(data)
+    def is_ready(self, data: Any) -> bool:
+        """Returns whether the trace for some data is known.
 
-    def is_made_for(self, data: Any) -> bool:
-        """Returns whether a step on some data runs without a trace."""
-        return self._data() is data
+        Args:
+            data: What Keras gives to its step function.
+        """
+        return (
+            self._iterator() is data and not tf.config.functions_run_eagerly()
+        )
+
+    def learn(self, data: Any) -> None:
+        """Looks up the trace for some data, after a step on it has run.
+
+        Args:
+            data: What Keras has given to its step function.
+        """
+        if (
+            not _tf_private.is_iterator(data)
+            or tf.config.functions_run_eagerly()
+        ):
+            return
+        count = self._compiled.experimental_get_tracing_count()
+        function = self._compiled.get_concrete_function(data)
+        if self._compiled.experimental_get_tracing_count() != count:
+            return  # a step on this data would be traced anew
+        self._call = _tf_private.FlatFunction(function, self._opens)
+        self._iterator = weakref.ref(data)
 
     def __call__(self, data: Any) -> Any:
-        """Runs one step.
+        """Runs one step on data for which the direct step `is_ready`.
 
         Args:
-            data: An iterator that `takes` accepts.
+            data: What Keras gives to its step function.
 
         Returns:
             What the step function of Keras returns.
         """
-        if not self.is_made_for(data):
-            self._call = self._function_for(data)
-            self._data = weakref.ref(data)
         return self._call(_tf_private.iterator_resource(data))
-
-    def _function_for(self, data: Any) -> _tf_private.FlatFunction:
-        key = _key(data.element_spec)
-        if key not in self._made:
-            self._made[key] = _tf_private.FlatFunction(self._traced(data))
-        return self._made[key]
-
-    def _traced(self, data: Any) -> Any:
-        spec = _tf_private.type_spec(data)
-
-        def step(resource: tf.Tensor) -> Any:
-            iterator = _tf_private.iterator_of(spec, resource)
-            return self._inner(_OneBatch(iterator.get_next())).get_value()
-
-        return tf.function(step, autograph=False).get_concrete_function(
-            tf.TensorSpec([], tf.resource)
-        )
-
-
-class _OneBatch:
-    """Stands for the iterator in the step of Keras, and has one batch."""
-
-    def __init__(self, batch: Any) -> None:
-        self._batch = batch
-
-    def get_next(self) -> Any:
-        return self._batch
-
-
-def _key(spec: Any) -> Any:
-    leaves = tf.nest.flatten(spec)
-    return str(tf.nest.map_structure(lambda _: 0, spec)), tuple(leaves)
-
-
-def _is_direct(model: Any, function: Any) -> bool:
-    """Returns whether a concrete function may stand for a step function."""
-    return (
-        model_functions.step_on_iterator(function) is not None
-        and model.steps_per_execution == 1
-        and not model.run_eagerly
-        # Each function that calls the step has random states of its own.
-        and not randomness.may_be_random(model)
-    )

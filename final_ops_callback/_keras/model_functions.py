@@ -100,24 +100,26 @@ def was_traced(function: Any) -> bool:
     )
 
 
-def step_on_iterator(function: Any) -> Callable[[Any], Any] | None:
-    """Returns what the step function of Keras 3 runs on an iterator.
+def compiled_part(function: Any) -> Any:
+    """Returns the `tf.function` that runs a step on an iterator.
 
-    It is the Python function behind the inner `tf.function`, which takes a
-    batch by `get_next` and returns the outputs of the step in an optional.
+    It is the step function of Keras 2 itself. In Keras 3 it is an inner
+    function, which returns the outputs in an optional, and which no public
+    attribute leads to (tests/test_private_api.py notices a change).
 
     Args:
         function: A step function, such as the `train_function` of a model.
 
     Returns:
-        The function; `None` if the step function is not such a one.
+        The `tf.function`; `None` if the step runs eagerly, or is not one that
+        Keras has made.
     """
     code = getattr(function, "__code__", None)
     cells = getattr(function, "__closure__", None) or ()
     inside = dict(zip(getattr(code, "co_freevars", ()), cells, strict=False))
     cell = inside.get("multi_step_on_iterator")
-    inner = None if cell is None else cell.cell_contents
-    return getattr(inner, "python_function", None)
+    found = function if cell is None else cell.cell_contents
+    return found if hasattr(found, "get_concrete_function") else None
 
 
 def takes_function_early(model: Any) -> bool:

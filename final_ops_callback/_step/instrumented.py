@@ -191,12 +191,14 @@ class _Made:
         Args:
             data: What Keras gives to its step function.
         """
-        direct = DirectStep.of(self._step.model, self._function)
-        if direct is None or not direct.takes(data):
+        direct = DirectStep.of(self._function)
+        if direct is None:
             return self._wrapped(self._function, data)
-        if direct.is_made_for(data):  # nothing is traced
-            return direct(data)
-        return self._wrapped(direct, data)
+        if direct.is_ready(data):
+            return direct(data)  # nothing is traced
+        outputs = self._wrapped(self._function, data)
+        direct.learn(data)
+        return outputs
 
     def check(self, names: Iterable[str]) -> None:
         """Refuses names that a trace of the step has not delivered.

@@ -218,10 +218,14 @@ class StepFunction:
             optional = wanted.keys() - needed
         with _around(requests):
             if not wanted:
-                direct = DirectStep.of(self._model(), function)
-                if direct is not None and direct.takes(data):
+                direct = DirectStep.of(function)
+                if direct is None:
+                    return function(data), {}
+                if direct.is_ready(data):
                     return direct(data), {}
-                return function(data), {}
+                outputs = function(data)
+                direct.learn(data)
+                return outputs, {}
             # The function is traced for the first subscriber that wants
             # something of the step.
             first = next(
