@@ -16,7 +16,6 @@ import tensorflow as tf
 from tensorflow.core.framework.function_pb2 import FunctionDef
 from tensorflow.python.client import session as _session
 from tensorflow.python.client.session import SessionInterface
-from tensorflow.python.data.ops.iterator_ops import OwnedIterator
 from tensorflow.python.eager import context as _context
 from tensorflow.python.eager import execute as _execute
 from tensorflow.python.framework.error_interpolation import interpolate_graph
@@ -33,6 +32,11 @@ try:
 except ImportError:  # TensorFlow 2.16 and later
     from tensorflow.core.profiler.protobuf.xplane_pb2 import XSpace
 
+try:
+    from tensorflow.python.data.ops.iterator_ops import OwnedIterator
+except ImportError:
+    OwnedIterator = None
+
 __all__ = [
     "EVALUATION_SETTER",
     "FEED_EXPANSIONS",
@@ -45,6 +49,7 @@ __all__ = [
     "IndexedSlicesValue",
     "SessionInterface",
     "XSpace",
+    "call_attributes",
     "eager_context",
     "enter_eager_mode",
     "execute",
@@ -72,6 +77,9 @@ HookTimer = tf.compat.v1.train.SecondOrStepTimer.__mro__[1]
 # The method by which TensorFlow's hooks (and copies of them in other packages)
 # are given the tensor that counts the evaluations.
 EVALUATION_SETTER = "_set_evals_completed_tensor"
+
+# The class of the iterators that Keras gives to its step functions.
+_ITERATOR = OwnedIterator
 
 # The attribute of LoggingTensorHook that holds whether `end` fetches.
 LOG_AT_END = "_log_at_end"
@@ -103,6 +111,17 @@ def execute(name: str, outputs: int, inputs: list[Any], attrs: Any) -> Any:
     return _execute.execute(name, outputs, inputs, attrs, _context.context())
 
 
+def call_attributes() -> tuple[str, ...]:
+    """Returns the attributes with which the eager runtime calls a function."""
+    options = _context.context().function_call_options
+    return (
+        "executor_type",
+        "",
+        "config_proto",
+        options.config_proto_serialized,
+    )
+
+
 def enter_eager_mode() -> Any:
     """Returns a context in which operations run immediately.
 
@@ -127,11 +146,11 @@ def latest_eval_step(updates: list[Any]) -> Any:
 
 
 def is_iterator(data: Any) -> bool:
-    """Returns whether an object is an iterator over a data set of TensorFlow.
+    """Returns whether an object is an iterator whose handle is known.
 
     A subclass, or the iterator of a distribution strategy, is not.
     """
-    return type(data) is OwnedIterator
+    return type(data) is _ITERATOR and hasattr(data, "_iterator_resource")
 
 
 def iterator_resource(iterator: Any) -> tf.Tensor:
@@ -149,19 +168,26 @@ class FlatFunction:
     Args:
         function: A concrete function.
         opens: Boolean. Whether its output is an optional, to be opened.
+            Defaults to `False`.
     """
 
-    def __init__(self, function: Any, opens: bool) -> None:
+    def __init__(self, function: Any, opens: bool = False) -> None:
         # The function has to stay, or its graph is freed.
         self._function = function
-        self._call = function._inference_function.call_flat
+        self._name = function.function_def.signature.name
+        self._count = len(function.outputs)
         self._captured = list(function.captured_inputs)
+        self._attributes = call_attributes()
+        self._opens = opens
         self._pack = function.function_type.pack_output
-        self._spec: Any = None
+        self._structure = function.structured_outputs
         if opens:
-            self._spec = function.structured_outputs.element_spec
-            specs = tf.nest.flatten(self._spec)
-            self._is_dense = all(type(one) is tf.TensorSpec for one in specs)
+            self._structure = self._structure.element_spec
+        specs = tf.nest.flatten(self._structure)
+        self._is_dense = all(
+            isinstance(one, tf.Tensor | tf.TensorSpec) for one in specs
+        )
+        if self._is_dense:
             self._types = [one.dtype for one in specs]
             self._shapes = [one.shape for one in specs]
 
@@ -171,16 +197,22 @@ class FlatFunction:
         Raises:
             StopIteration: The optional is empty.
         """
-        outputs = self._call(*tensors, *self._captured)
-        if self._spec is None:
-            return self._pack(outputs)
-        if not tf.raw_ops.OptionalHasValue(optional=outputs[0]):
-            raise StopIteration
-        if not self._is_dense:
-            return self._pack(outputs).get_value()
-        values = tf.raw_ops.OptionalGetValue(
-            optional=outputs[0],
-            output_types=self._types,
-            output_shapes=self._shapes,
+        values = execute(
+            self._name,
+            self._count,
+            [*tensors, *self._captured],
+            self._attributes,
         )
-        return tf.nest.pack_sequence_as(self._spec, values)
+        if self._opens:
+            if not tf.raw_ops.OptionalHasValue(optional=values[0]):
+                raise StopIteration
+            if not self._is_dense:
+                return self._pack(values).get_value()
+            values = tf.raw_ops.OptionalGetValue(
+                optional=values[0],
+                output_types=self._types,
+                output_shapes=self._shapes,
+            )
+        if self._is_dense:
+            return tf.nest.pack_sequence_as(self._structure, values)
+        return self._pack(values)

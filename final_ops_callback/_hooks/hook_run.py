@@ -15,6 +15,7 @@ import tensorflow as tf
 
 from final_ops_callback._eager_mode import NO_CONTEXT
 from final_ops_callback._eager_mode import value_now
+from final_ops_callback._hooks.early_fetches import EarlyFetches
 from final_ops_callback._hooks.model_variables import live_variables
 from final_ops_callback._hooks.runner import END_OF_INPUT
 from final_ops_callback._hooks.runner import HookRunner
@@ -135,6 +136,9 @@ class HookRun:
         self.instrumented = instrumented
         self._on_step = on_step
         self._on_failure = on_failure
+        self._early = EarlyFetches(
+            functools.partial(self._told, self._guarded)
+        )
         self._step_function: StepFunction | None = None
         self._stopping = False
         # Whether Keras has outputs of a step, without which its loop fails.
@@ -218,8 +222,9 @@ class HookRun:
         if requests is not None and requests.wants_trace:
             trace = requests.run_metadata
         chosen = self._selection
+        early = None if requests is None else self._early.of(requests)
         return StepRequest(
-            chosen.to_take, chosen.may_lack, self._around(), trace
+            chosen.to_take, chosen.may_lack, self._around(), trace, early
         )
 
     def _told(self, call: Callable[..., Any], *args: Any) -> Any:
@@ -266,8 +271,13 @@ class HookRun:
         if runner.requests is not None:
             runner.requests.again()
         else:
-            runner.before_run()
+            runner.ask()
         requests = runner.requests
+        # Workers agree, and the first trace is watched, between these fetches
+        # and the step.
+        waits = self._workers is None and self._first_trace is None
+        if requests is not None and not (waits and requests.can_join):
+            requests.before()
         if requests is not None and LEARNING_RATE in requests.step_names:
             self._learning_rate = model_info.learning_rate_of(self._model)
         if self._counts_too_many:
@@ -367,6 +377,8 @@ class HookRun:
         values_now = self._values_now
         if self._is_one_more():
             self._guarded(self._before_run)
+            if self._runner.requests is not None:
+                self._guarded(self._runner.requests.before)
         if self._last_values:
             values_now.note_step(self._last_values)
         self._leave()

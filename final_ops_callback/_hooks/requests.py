@@ -8,6 +8,7 @@ import logging
 from collections.abc import Callable
 from collections.abc import Iterator
 from collections.abc import Mapping
+from collections.abc import Sequence
 from typing import Any
 
 import tensorflow as tf
@@ -40,6 +41,7 @@ class StepRequests:
             deliver.
         feeds_the_step: Boolean. Whether `during_step` sets anything.
         wants_trace: Boolean. Whether a hook asked for a trace of the step.
+        is_pending: Boolean. Whether `before` has still to be called.
     """
 
     def __init__(self, session: EagerSession, links: ModelLinks) -> None:
@@ -54,6 +56,7 @@ class StepRequests:
         self.step_names: list[str] = []
         self.feeds_the_step = False
         self.wants_trace = False
+        self.is_pending = False
         self._plan: Plan | None = None
         self._fed: list[Any] = []
         self._known: dict[str, Any] = {}
@@ -86,12 +89,11 @@ class StepRequests:
             no_trace = tf.compat.v1.RunOptions.NO_TRACE
             self.wants_trace = self.options.trace_level > no_trace
 
-    def before(self, warned: set[str]) -> None:
-        """Runs the fetches that do not depend on the step.
+    def prepare(self, warned: set[str]) -> None:
+        """Maps all fetches and feeds, before anything runs.
 
-        All fetches and feeds are mapped before anything runs. The graph has
-        to be the default graph: only then can a variable be the key of a dict.
-        `add` needs it, too.
+        The graph has to be the default graph: only then can a variable be the
+        key of a dict. `add` needs it, too.
 
         Args:
             warned: Set of names of the feeds that a warning was logged for;
@@ -113,17 +115,43 @@ class StepRequests:
         self.step_names = plan.step_names
         if self.options.output_partition_graphs:
             self.run_metadata.partition_graphs.extend(plan.graphs())
-        self._known = self._noted(plan.before, fed)
+        self.is_pending = True
         if plan.feed_names:
             self._warn_of_unused(plan, warned)
 
+    def before(self) -> None:
+        """Runs the fetches that do not depend on the step, if any wait."""
+        if self.is_pending:
+            self._known = self._noted(self._plan.before, self._fed)
+            self.is_pending = False
+
     def again(self) -> None:
-        """Runs these fetches again, if the step comes later than expected.
+        """Lets these fetches wait again, if the step comes later than expected.
 
         Nothing is written twice: fetches that write keep their values.
         """
-        if self._plan is not None and self._plan.is_pure:
-            self._known = self._noted(self._plan.before, self._fed)
+        self.is_pending = self._plan is not None and (
+            self._plan.is_pure or self.is_pending
+        )
+
+    @property
+    def can_join(self) -> bool:
+        """Whether the call of the step can run the fetches that wait."""
+        return self.is_pending and self._plan.can_join and not self.wants_trace
+
+    @property
+    def key(self) -> Any:
+        """Identifies the fetches."""
+        return self._plan
+
+    def trace(self) -> list[tf.Tensor]:
+        """Adds the fetches that wait to the graph that is being traced."""
+        return self._plan.trace_before()
+
+    def receive(self, values: Sequence[tf.Tensor]) -> None:
+        """Takes the values of the fetches that the call of the step has run."""
+        self._known = self._plan.known_from(values)
+        self.is_pending = False
 
     @contextlib.contextmanager
     def during_step(self) -> Iterator[None]:

@@ -252,6 +252,17 @@ class HookRunner:
         Raises:
             HookUsageError: The hooks have not begun, or the run is over.
         """
+        self.ask().before()
+
+    def ask(self) -> StepRequests:
+        """Calls `before_run` of all hooks; the fetches wait in `requests`.
+
+        Returns:
+            The `requests`.
+
+        Raises:
+            HookUsageError: The hooks have not begun, or the run is over.
+        """
         run = self._run
         if run is None:
             raise self._misused("before_run")
@@ -270,7 +281,8 @@ class HookRunner:
                     raise
                 if request is not None:
                     requests.add(index, hook, request)
-            requests.before(self._warned)
+            requests.prepare(self._warned)
+        return requests
 
     def during_step(self) -> contextlib.AbstractContextManager[None]:
         """Returns the context in which the step has to run.

@@ -27,6 +27,7 @@ Which file to open:
 - `symbolic`: the values of symbolic Keras tensors.
 - `model_functions`: where a model keeps its `train_function`, `test_function`
   and `predict_function`, and how it makes another one.
+- `direct_step`: calls the compiled step of a model without Keras's detours.
 - `step_count`: which variable counts the training steps.
 - `first_trace`: reproduces what Keras 2 does in the first trace of a step.
 - `wrapping`: wraps a method of a Keras object temporarily.

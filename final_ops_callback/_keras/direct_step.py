@@ -28,15 +28,22 @@ class DirectStep:
     """The direct way to call one step function that Keras has made.
 
     Args:
-        compiled: The `tf.function` that it calls with an iterator.
+        compiled: The `tf.function` that it calls with an iterator, or with
+            batches.
         opens: Boolean. Whether the outputs are in an optional, as in Keras 3.
+
+    Attributes:
+        function: The concrete function for the data for which it is ready;
+            `None` before it has learned of any.
     """
 
     def __init__(self, compiled: Any, opens: bool) -> None:
         self._compiled = compiled
         self._opens = opens
+        self.function: Any = None
+        self._call: Callable[..., Any] | None = None
         self._iterator: Callable[[], Any] = lambda: None
-        self._call: Callable[[tf.Tensor], Any] | None = None
+        self._batches: Any = None
 
     @classmethod
     def of(cls, function: Callable[..., Any]) -> DirectStep | None:
@@ -61,9 +68,11 @@ class DirectStep:
         Args:
             data: What Keras gives to its step function.
         """
-        return (
-            self._iterator() is data and not tf.config.functions_run_eagerly()
-        )
+        if tf.config.functions_run_eagerly():
+            return False
+        if self._iterator() is data:
+            return True
+        return self._batches is not None and self._batches == _kind_of(data)
 
     def learn(self, data: Any) -> None:
         """Looks up the trace for some data, after a step on it has run.
@@ -71,17 +80,21 @@ class DirectStep:
         Args:
             data: What Keras has given to its step function.
         """
-        if (
-            not _tf_private.is_iterator(data)
-            or tf.config.functions_run_eagerly()
-        ):
+        is_iterator = _tf_private.is_iterator(data)
+        batches = None if is_iterator else _kind_of(data)
+        if not is_iterator and batches is None:
+            return
+        if tf.config.functions_run_eagerly():
             return
         count = self._compiled.experimental_get_tracing_count()
         function = self._compiled.get_concrete_function(data)
         if self._compiled.experimental_get_tracing_count() != count:
             return  # a step on this data would be traced anew
-        self._call = _tf_private.FlatFunction(function, self._opens)
-        self._iterator = weakref.ref(data)
+        if function is not self.function:
+            self.function = function
+            self._call = _tf_private.FlatFunction(function, self._opens)
+        self._iterator = weakref.ref(data) if is_iterator else lambda: None
+        self._batches = batches
 
     def __call__(self, data: Any) -> Any:
         """Runs one step on data for which the direct step `is_ready`.
@@ -92,4 +105,60 @@ class DirectStep:
         Returns:
             What the step function of Keras returns.
         """
-        return self._call(_tf_private.iterator_resource(data))
+        if self._call is None:
+            raise RuntimeError("learn was not called")
+        return self._call(*_tensors_of(data))
+
+    def trace(self, data: Any) -> Any:
+        """Adds the step to the graph that is being traced.
+
+        Args:
+            data: The symbolic form of what Keras gives to its step function.
+
+        Returns:
+            What the step function of Keras returns, in symbolic form.
+        """
+        outputs = self.function(data)
+        return outputs.get_value() if self._opens else outputs
+
+    def another(self, function: Callable[[Any], Any], data: Any) -> Any:
+        """Compiles a function of the same data.
+
+        Args:
+            function: A Python function of what Keras gives to its step
+                function.
+            data: Such data, for which the direct step `is_ready`.
+
+        Returns:
+            A function that is called with such data.
+        """
+        made = tf.function(function, autograph=False)
+        call = _tf_private.FlatFunction(made.get_concrete_function(data))
+        return lambda data: call(*_tensors_of(data))
+
+
+def _tensors_of(data: Any) -> list[tf.Tensor]:
+    if isinstance(data, list | tuple | dict):
+        return tf.nest.flatten(data)
+    return [_tf_private.iterator_resource(data)]
+
+
+def _kind_of(data: Any) -> Any:
+    """Returns what decides which trace is for batches.
+
+    Args:
+        data: A structure of tensors, or something else.
+
+    Returns:
+        A value that is equal for the batches of one trace; `None` if there is
+        something else in them than dense tensors.
+    """
+    if isinstance(data, tf.Tensor):
+        return data.dtype, data.shape
+    if type(data) in (list, tuple):
+        parts = [_kind_of(part) for part in data]
+        return None if None in parts else (type(data), *parts)
+    if type(data) is dict:
+        parts = [_kind_of(part) for part in data.values()]
+        return None if None in parts else (*data, *parts)
+    return None

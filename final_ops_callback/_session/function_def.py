@@ -96,12 +96,8 @@ class Function:
                 if name in _users:  # others were not added here
                     _users[name] += 1
             known.add_function_def(function)
-        self._attributes = (
-            "executor_type",
-            "",
-            "config_proto",
-            known.function_call_options.config_proto_serialized,
-        )
+        self._attributes = _tf_private.call_attributes()
+        self._dtypes = [tensor.dtype.base_dtype for tensor in outputs]
         weakref.finalize(self, _forget, self._name, called).atexit = False
 
     def __call__(self, values: list[Any]) -> list[Any]:
@@ -110,6 +106,21 @@ class Function:
             self._name, self._count, values, self._attributes
         )
         return list(found)
+
+    def trace(self, values: list[Any]) -> list[tf.Tensor]:
+        """Adds a call of the function to the graph that is being traced.
+
+        Args:
+            values: List of tensors, one for each input.
+
+        Returns:
+            List of symbolic tensors, one for each output.
+        """
+        return list(
+            tf.raw_ops.StatefulPartitionedCall(
+                args=values, Tout=self._dtypes, f=self._name, name=self._name
+            )
+        )
 
     def _add_output(self, function: Any, place: str, dtype: tf.DType) -> None:
         # An identity is needed, because a function can't return a reference,

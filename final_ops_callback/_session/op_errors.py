@@ -23,6 +23,15 @@ _OF_THE_FUNCTION = re.compile(
 _NODE = re.compile(r"\{\{node ([^} ]+)\}\}")
 
 
+def is_of_a_program(error: tf.errors.OpError) -> bool:
+    """Returns whether an operation in a part of a v1 graph raised an error.
+
+    Args:
+        error: The error of a function that may call such parts.
+    """
+    return NAME in error.message
+
+
 def of_the_graph(
     error: tf.errors.OpError, graph: tf.Graph
 ) -> tf.errors.OpError:

@@ -13,6 +13,7 @@ import tensorflow as tf
 
 from final_ops_callback._eager_mode import NO_CONTEXT
 from final_ops_callback._eager_mode import eager_mode
+from final_ops_callback._eager_mode import value_now
 from final_ops_callback._session.control_flow import ControlFlow
 from final_ops_callback._session.model_links import ModelLinks
 from final_ops_callback._session.program import Program
@@ -22,7 +23,6 @@ from final_ops_callback._session.reads import shadows
 from final_ops_callback._session.resources import Resources
 from final_ops_callback._session.split import dependent_on
 from final_ops_callback._session.split import frontier_of
-from final_ops_callback._session.split import has_effects
 from final_ops_callback._session.subgraph import needed_operations
 from final_ops_callback._tf_private import FetchMapper
 from final_ops_callback._to_host import to_host
@@ -50,6 +50,9 @@ class Plan:
         feed_names: List of the names of the fed tensors.
         used_feeds: Set of the names of the fed tensors that a fetch needs.
         is_pure: Boolean. Whether running `before` again has no side effects.
+        can_join: Boolean. Whether `before` can be a part of another function
+            instead, by `trace_before`: it is pure, and nothing has to be
+            copied or checked around it.
     """
 
     def __init__(
@@ -91,10 +94,23 @@ class Plan:
         if not (self._reads or self._shadows or self._before):
             return known
         with eager_mode():
-            known |= {name: read() for name, read in self._reads.items()}
+            known |= {name: v.read() for name, v in self._reads.items()}
             for live, shadow in self._shadows.values():
                 shadow.assign(live.read())
             return self._run(self._before, known)
+
+    def trace_before(self) -> list[tf.Tensor]:
+        """Adds the part that `before` runs to the graph that is being traced.
+
+        Returns:
+            List of symbolic tensors, whose values `known_from` takes.
+        """
+        found = [value_now(live.variable) for live in self._reads.values()]
+        return found if self._before is None else found + self._before.trace()
+
+    def known_from(self, values: Sequence[tf.Tensor]) -> dict[str, Any]:
+        """Returns what `before` returns, from the values of `trace_before`."""
+        return dict(zip(self._joined, values, strict=True))
 
     def results(
         self,
@@ -205,7 +221,16 @@ class Plan:
                 for name, (_, shadow) in self._shadows.items()
             },
         )
-        self.is_pure = not any(map(has_effects, independent))
+        before = self._before
+        self.is_pure = before is None or before.is_pure
+        self._joined = [*self._reads, *(before.outputs if before else ())]
+        self.can_join = (
+            self.is_pure
+            and bool(self._joined)
+            and not (self._feeds or self._shadows)
+            and all(live.is_plain for live in self._reads.values())
+            and (before is None or before.can_be_traced)
+        )
 
 
 class _Part:
@@ -219,7 +244,7 @@ class _Part:
     ) -> None:
         self._program = program
         self._inputs = [tensor.name for tensor in inputs]
-        self._outputs = [tensor.name for tensor in outputs]
+        self.outputs = [tensor.name for tensor in outputs]
 
     @property
     def graph_def(self) -> Any:
@@ -227,7 +252,18 @@ class _Part:
 
     def __call__(self, known: Mapping[str, Any]) -> dict[str, Any]:
         values = self._program([known[name] for name in self._inputs])
-        return dict(zip(self._outputs, values, strict=True))
+        return dict(zip(self.outputs, values, strict=True))
+
+    @property
+    def is_pure(self) -> bool:
+        return self._program.is_pure
+
+    @property
+    def can_be_traced(self) -> bool:
+        return bool(self.outputs) and self._program.can_be_traced
+
+    def trace(self) -> list[tf.Tensor]:
+        return self._program.trace()
 
 
 def _part(

@@ -20,6 +20,7 @@ from final_ops_callback._session.model_links import ModelLinks
 from final_ops_callback._session.op_errors import of_the_graph
 from final_ops_callback._session.resources import ONE_SHOT
 from final_ops_callback._session.resources import Resources
+from final_ops_callback._session.split import has_effects
 from final_ops_callback._session.subgraph import definition_of
 from final_ops_callback._session.subgraph import needed_operations
 
@@ -44,6 +45,9 @@ class Program:
         links: The `ModelLinks` of the graph.
         shadows: Mapping from the name of a twin to a handle that is read
             instead of the live variable. Defaults to none.
+
+    Attributes:
+        is_pure: Boolean. Whether calling it again has no side effects.
 
     Raises:
         UnsupportedOpError: An operation can run only in a v1 session.
@@ -86,6 +90,7 @@ class Program:
         )
         handles = _used_handles(definition, graph, resources)
         handles |= {f"{name}:0": handle for name, handle in shadows.items()}
+        self.is_pure = not any(map(has_effects, needed))
         flow = ControlFlow(needed)
         self._may_be_dead = [
             index
@@ -135,6 +140,19 @@ class Program:
             for live in self._spread:
                 live.spread()
             return results
+
+    @property
+    def can_be_traced(self) -> bool:
+        """Whether a call does nothing but call one function."""
+        return not (self._gathered or self._spread or self._may_be_dead)
+
+    def trace(self) -> list[tf.Tensor]:
+        """Adds a call without inputs to the graph that is being traced.
+
+        Returns:
+            List of symbolic tensors, one for each fetch.
+        """
+        return self._function.trace(self._handles)
 
     @property
     def graph_def(self) -> Any:

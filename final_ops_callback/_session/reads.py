@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from collections.abc import Collection
 
 import tensorflow as tf
@@ -18,8 +17,8 @@ from final_ops_callback._tf_private import GLOBAL_STEP_READ_KEY
 
 def plain_read(
     graph: tf.Graph, links: ModelLinks, tensor: tf.Tensor
-) -> Callable[[], tf.Tensor] | None:
-    """Returns a function that reads a tensor if it is only a live variable.
+) -> LiveVariable | None:
+    """Returns the live variable of which a tensor is only the value.
 
     Args:
         graph: The graph.
@@ -27,22 +26,17 @@ def plain_read(
         tensor: A tensor that does not depend on a step tensor.
 
     Returns:
-        The function, or `None` if the tensor is not simply the value of a live
-        variable.
+        The live variable, or `None` if the tensor is not simply its value.
     """
     op = tensor.op
     if op.type == "ReadVariableOp" and not op.control_inputs:
-        live = links.twins.get(op.inputs[0].op.name)
-    elif tensor in graph.get_collection(GLOBAL_STEP_READ_KEY):
+        return links.twins.get(op.inputs[0].op.name)
+    if tensor in graph.get_collection(GLOBAL_STEP_READ_KEY):
         # The stock hooks fetch this tensor: the step (if it is initialized, as
         # a twin always is) plus 0.
         step = tf.compat.v1.train.get_global_step(graph)
-        live = links.twins.get(step.op.name)
-    else:
-        live = None
-    if live is None:
-        return None
-    return live.read
+        return links.twins.get(step.op.name)
+    return None
 
 
 def shadows(

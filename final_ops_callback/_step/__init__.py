@@ -22,6 +22,7 @@ Which file to open:
 - `lookup`: which names a step delivers, with their shapes and dtypes.
 - `kinds`: each kind of step tensor: its names, its spec, how it is taken.
 - `kind`: the base class of the kinds, and what they are taken from.
+- `fusion`: how a step is called, together with what hooks compute before it.
 - `instrumented`: the step functions that have extra outputs.
 - `replicas`: how the values of several replicas become one.
 """

@@ -23,9 +23,10 @@ from typing import Any
 import tensorflow as tf
 
 from final_ops_callback._keras import model_functions
-from final_ops_callback._keras.direct_step import DirectStep
 from final_ops_callback._keras.wrapping import Place
 from final_ops_callback._keras.wrapping import Wrappers
+from final_ops_callback._step.fusion import EarlyPart
+from final_ops_callback._step.fusion import run_step
 from final_ops_callback._keras.wrapping import unconverted
 from final_ops_callback._step.kind import Collected
 from final_ops_callback._step.kind import ModelStep
@@ -87,6 +88,7 @@ class InstrumentedStep:
         data: Any,
         wanted: Mapping[str, TakenTensor],
         optional: Collection[str] = (),
+        early: EarlyPart | None = None,
     ) -> tuple[Any, dict[str, Any]]:
         """Runs one step, and takes values out of it.
 
@@ -97,6 +99,8 @@ class InstrumentedStep:
                 change after it was passed: it is compared by identity.
             optional: Collection of the names of those that may be missing.
                 Defaults to none.
+            early: What has to be computed before the step. Defaults to `None`:
+                nothing.
 
         Returns:
             Pair of the outputs that Keras knows and the dict of the others.
@@ -115,7 +119,7 @@ class InstrumentedStep:
         if self._made.missing:
             self._made.check(wanted.keys() - set(optional))
         try:
-            outputs = self._made(data)
+            outputs = self._made(data, early)
         except END_OF_DATA:
             raise
         except BaseException:
@@ -185,20 +189,14 @@ class _Made:
             model_functions.make_another, model, phase
         )
 
-    def __call__(self, data: Any) -> Any:
+    def __call__(self, data: Any, early: EarlyPart | None = None) -> Any:
         """Runs one step.
 
         Args:
             data: What Keras gives to its step function.
+            early: What has to be computed before the step, or `None`.
         """
-        direct = DirectStep.of(self._function)
-        if direct is None:
-            return self._wrapped(self._function, data)
-        if direct.is_ready(data):
-            return direct(data)  # nothing is traced
-        outputs = self._wrapped(self._function, data)
-        direct.learn(data)
-        return outputs
+        return run_step(self._function, data, early, self._call_wrapped)
 
     def check(self, names: Iterable[str]) -> None:
         """Refuses names that a trace of the step has not delivered.
@@ -212,6 +210,9 @@ class _Made:
         for name in names:
             if name in self.missing:
                 raise StepTensorError(*self.missing[name])
+
+    def _call_wrapped(self, data: Any) -> Any:
+        return self._wrapped(self._function, data)
 
     def _wrapped(self, call: Callable[..., Any], *args: Any) -> Any:
         """Calls something while the methods are wrapped.

@@ -22,8 +22,9 @@ from typing import Protocol
 
 from final_ops_callback._eager_mode import NO_CONTEXT
 from final_ops_callback._keras import model_functions
-from final_ops_callback._keras.direct_step import DirectStep
 from final_ops_callback._profile import traced_into
+from final_ops_callback._step.fusion import EarlyPart
+from final_ops_callback._step.fusion import run_step
 from final_ops_callback._step.instrumented import END_OF_DATA
 from final_ops_callback._step.instrumented import InstrumentedStep
 from final_ops_callback._step.kind import TakenTensor
@@ -42,6 +43,8 @@ class StepRequest:
         around: Context in which the step runs.
         trace: A `tf.compat.v1.RunMetadata` for the trace of the step, or
             `None`.
+        early: The `EarlyPart` of the subscriber: what has to be computed before
+            the step. `None` if there is nothing, or it was computed.
         instead: Function that is called with the data and replaces the step,
             or `None`. No subscriber is told of a step that was replaced.
     """
@@ -50,6 +53,7 @@ class StepRequest:
     optional: Collection[str] = ()
     around: contextlib.AbstractContextManager[Any] = NO_CONTEXT
     trace: Any = None
+    early: EarlyPart | None = None
     instead: Callable[[Any], Any] | None = None
 
 
@@ -181,7 +185,14 @@ class StepFunction:
             raise
 
     def _step(self, data: Any, subscribers: list[Subscriber]) -> Any:
-        requests = [one.before_step(data) for one in subscribers]
+        requests = []
+        for one in subscribers:
+            request = one.before_step(data)
+            if request.early is not None and len(subscribers) > 1:
+                # The next one may change what this one reads.
+                request.early.run()
+                request = dataclasses.replace(request, early=None)
+            requests.append(request)
         for request in requests:
             if request.instead is not None:
                 return request.instead(data)
@@ -205,9 +216,11 @@ class StepFunction:
         requests: list[StepRequest],
     ) -> tuple[Any, dict[str, Any]]:
         function = self.function or self._new_function()
+        early = None
         if len(requests) == 1:
             [request] = requests
             wanted, optional = request.tensors, request.optional
+            early = request.early
         else:
             wanted = {n: t for one in requests for n, t in one.tensors.items()}
             needed = {
@@ -218,14 +231,7 @@ class StepFunction:
             optional = wanted.keys() - needed
         with _around(requests):
             if not wanted:
-                direct = DirectStep.of(function)
-                if direct is None:
-                    return function(data), {}
-                if direct.is_ready(data):
-                    return direct(data), {}
-                outputs = function(data)
-                direct.learn(data)
-                return outputs, {}
+                return run_step(function, data, early), {}
             # The function is traced for the first subscriber that wants
             # something of the step.
             first = next(
@@ -233,7 +239,9 @@ class StepFunction:
                 for one, request in zip(subscribers, requests, strict=True)
                 if request.tensors
             )
-            return first.instrumented.call(function, data, wanted, optional)
+            return first.instrumented.call(
+                function, data, wanted, optional, early
+            )
 
     def _new_function(self) -> Callable[..., Any]:
         self._uninstall()
