@@ -23,9 +23,6 @@ from final_ops_callback._keras.direct_step import DirectStep
 
 logger = logging.getLogger("final_ops_callback")
 
-# A function costs some ten milliseconds, so it is made for what is fetched
-# again and again.
-_OCCASIONS = 3
 _MOST_MADE = 16
 
 
@@ -64,8 +61,9 @@ class Fusion:
         count: Integer. How many functions were made.
     """
 
-    # Tests set this: 1 fuses at once, `None` never.
-    occasions: int | None = _OCCASIONS
+    # A function costs some ten milliseconds, so it is made for what is fetched
+    # again and again. (Tests set 1.)
+    occasions = 3
 
     def __init__(self) -> None:
         self.count = 0
@@ -86,8 +84,6 @@ class Fusion:
             the results of the early part and the outputs of the step; `None`
             if the early part has to run by itself.
         """
-        if self.occasions is None:
-            return None
         seen = self._seen.setdefault(early.key, {})
         step = id(direct.function)  # which the functions keep alive
         found = seen.get(step, 0)
