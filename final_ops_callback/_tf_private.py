@@ -18,6 +18,9 @@ from tensorflow.python.client import session as _session
 from tensorflow.python.client.session import SessionInterface
 from tensorflow.python.eager import context as _context
 from tensorflow.python.eager import execute as _execute
+from tensorflow.python.eager.polymorphic_function.atomic_function import (
+    InterpolateRuntimeError as _InterpolateRuntimeError,
+)
 from tensorflow.python.framework.error_interpolation import interpolate_graph
 from tensorflow.python.framework.indexed_slices import IndexedSlicesValue
 from tensorflow.python.training import evaluation as _evaluation
@@ -190,6 +193,23 @@ class FlatFunction:
         if self._is_dense:
             self._types = [one.dtype for one in specs]
             self._shapes = [one.shape for one in specs]
+
+    @property
+    def name(self) -> str:
+        """The name by which the runtime knows the function."""
+        return self._name
+
+    def explain(self, error: tf.errors.OpError, called: str) -> None:
+        """Adds to an error what a call of the concrete function adds.
+
+        Args:
+            error: The error, whose message is changed.
+            called: String. The name of the function that was called: it calls
+                this function, or is this function.
+        """
+        error._message = error.message.replace(called, self._name)
+        of_this = _InterpolateRuntimeError(self._function._inference_function)
+        of_this.__exit__(type(error), error, None)
 
     def __call__(self, *tensors: tf.Tensor) -> Any:
         """Calls it, and returns its outputs in their structure.

@@ -44,7 +44,7 @@ class DirectStep:
         self._compiled = compiled
         self._opens = opens
         self.function: Any = None
-        self._call: Callable[..., Any] | None = None
+        self._call: _tf_private.FlatFunction | None = None
         self._iterator: Callable[[], Any] = lambda: None
         self._batches: Any = None
 
@@ -108,9 +108,12 @@ class DirectStep:
         Returns:
             What the step function of Keras returns.
         """
-        if self._call is None:
-            raise RuntimeError("learn was not called")
-        return self._call(*_tensors_of(data))
+        call = self._known_call
+        try:
+            return call(*_tensors_of(data))
+        except tf.errors.OpError as error:
+            call.explain(error, call.name)
+            raise
 
     def trace(self, data: Any) -> Any:
         """Adds the step to the graph that is being traced.
@@ -124,12 +127,14 @@ class DirectStep:
         outputs = self.function(data)
         return outputs.get_value() if self._opens else outputs
 
-    def another(self, function: Callable[[Any], Any], data: Any) -> Any:
-        """Compiles a function of the same data.
+    def joined(
+        self, function: Callable[[Any], Any], data: Any
+    ) -> JoinedStep:
+        """Compiles a function that traces this step together with more.
 
         Args:
             function: A Python function of what Keras gives to its step
-                function.
+                function, which calls `trace` once.
             data: Such data, for which the direct step `is_ready`.
 
         Returns:
@@ -137,7 +142,36 @@ class DirectStep:
         """
         made = tf.function(function, autograph=False)
         call = _tf_private.FlatFunction(made.get_concrete_function(data))
-        return lambda data: call(*_tensors_of(data))
+        return JoinedStep(call, self._known_call)
+
+    @property
+    def _known_call(self) -> _tf_private.FlatFunction:
+        if self._call is None:
+            raise RuntimeError("learn was not called")
+        return self._call
+
+
+class JoinedStep:
+    """A compiled function that calls the step of Keras, and more.
+
+    Args:
+        call: The function.
+        step: The function of the step alone.
+    """
+
+    def __init__(
+        self, call: _tf_private.FlatFunction, step: _tf_private.FlatFunction
+    ) -> None:
+        self._call = call
+        self._step = step
+
+    def __call__(self, data: Any) -> Any:
+        """Calls the function with what Keras gives to its step function."""
+        return self._call(*_tensors_of(data))
+
+    def explain(self, error: tf.errors.OpError) -> None:
+        """Makes an error of the step what it is when the step runs alone."""
+        self._step.explain(error, self._call.name)
 
 
 def _tensors_of(data: Any) -> list[tf.Tensor]:

@@ -20,6 +20,7 @@ _OF_THE_FUNCTION = re.compile(
     rf"|\{{\{{function_node \w*{NAME}\w*\}}\}} ?"
     rf"| \[Op:{NAME}\w*\]"
 )
+_IN_A_PROGRAM = re.compile(rf"\{{\{{function_node {NAME}\d+\}}\}}")
 _NODE = re.compile(r"\{\{node ([^} ]+)\}\}")
 
 
@@ -29,7 +30,7 @@ def is_of_a_program(error: tf.errors.OpError) -> bool:
     Args:
         error: The error of a function that may call such parts.
     """
-    return NAME in error.message
+    return _IN_A_PROGRAM.search(error.message) is not None
 
 
 def of_the_graph(

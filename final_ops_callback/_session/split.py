@@ -12,7 +12,14 @@ from final_ops_callback._session.control_flow import ControlFlow
 from final_ops_callback.errors import UnsupportedOpError
 
 # Stateful operations that only read, so that they can run again.
-_PURE = ("ReadVariableOp", "VarHandleOp", "VarIsInitialized", "ResourceGather")
+_PURE = (
+    "Assert",
+    "CheckNumerics",
+    "ReadVariableOp",
+    "ResourceGather",
+    "VarHandleOp",
+    "VarIsInitialized",
+)
 
 
 def dependent_on(

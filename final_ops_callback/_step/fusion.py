@@ -20,6 +20,7 @@ from typing import Protocol
 import tensorflow as tf
 
 from final_ops_callback._keras.direct_step import DirectStep
+from final_ops_callback._keras.direct_step import JoinedStep
 
 logger = logging.getLogger("final_ops_callback")
 
@@ -71,7 +72,9 @@ class Fusion:
             weakref.WeakKeyDictionary()
         )
 
-    def find(self, direct: DirectStep, early: EarlyPart, data: Any) -> Any:
+    def find(
+        self, direct: DirectStep, early: EarlyPart, data: Any
+    ) -> JoinedStep | None:
         """Returns the function for a step and an early part, if there is one.
 
         Args:
@@ -133,6 +136,7 @@ def run_step(
         values, outputs = fused(data)
     except tf.errors.OpError as error:
         early.raise_own(error)
+        fused.explain(error)
         raise
     early.receive(values)
     return outputs
@@ -140,7 +144,7 @@ def run_step(
 
 def _fused(
     direct: DirectStep, early: EarlyPart, data: Any
-) -> Callable[[Any], Any]:
+) -> JoinedStep:
     """Makes one function of an early part and a step."""
 
     def early_and_step(data: Any) -> tuple[list[tf.Tensor], Any]:
@@ -148,4 +152,4 @@ def _fused(
         with tf.control_dependencies(values):
             return values, direct.trace(data)
 
-    return direct.another(early_and_step, data)
+    return direct.joined(early_and_step, data)
