@@ -24,6 +24,7 @@ Which file to open:
 - `runner`: `HookRunner`, with the order in which a hook's methods are called.
 - `begun`, `scaffold`: what `begin` makes: graph, session, threads, init op.
 - `requests`: the fetches and feeds of all hooks for one step.
+  `joined_fetches`: hands them to the step, whose call runs them where it can.
 - `calls`: calls a hook, and names the one that failed.
 - `model_variables`: the model's variables with the names of their twins.
 - `selection`: the step tensors that a run takes out of each step.

@@ -15,7 +15,7 @@ import tensorflow as tf
 
 from final_ops_callback._eager_mode import NO_CONTEXT
 from final_ops_callback._eager_mode import value_now
-from final_ops_callback._hooks.early_fetches import EarlyFetches
+from final_ops_callback._hooks.joined_fetches import JoinedFetches
 from final_ops_callback._hooks.model_variables import live_variables
 from final_ops_callback._hooks.runner import END_OF_INPUT
 from final_ops_callback._hooks.runner import HookRunner
@@ -136,7 +136,7 @@ class HookRun:
         self.instrumented = instrumented
         self._on_step = on_step
         self._on_failure = on_failure
-        self._early = EarlyFetches(
+        self._joined = JoinedFetches(
             functools.partial(self._told, self._guarded)
         )
         self._step_function: StepFunction | None = None
@@ -222,9 +222,9 @@ class HookRun:
         if requests is not None and requests.wants_trace:
             trace = requests.run_metadata
         chosen = self._selection
-        early = None if requests is None else self._early.of(requests)
+        part = None if requests is None else self._joined.of(requests)
         return StepRequest(
-            chosen.to_take, chosen.may_lack, self._around(), trace, early
+            chosen.to_take, chosen.may_lack, self._around(), trace, part
         )
 
     def _told(self, call: Callable[..., Any], *args: Any) -> Any:

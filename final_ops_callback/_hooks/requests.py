@@ -60,6 +60,7 @@ class StepRequests:
         self._plan: Plan | None = None
         self._fed: list[Any] = []
         self._known: dict[str, Any] = {}
+        self._late: Mapping[str, Any] | None = None
 
     def add(self, index: int, hook: Any, request: Any) -> None:
         """Adds what one hook returned from `before_run`.
@@ -140,18 +141,36 @@ class StepRequests:
         return self.is_pending and self._plan.can_join and not self.wants_trace
 
     @property
-    def key(self) -> Any:
-        """Identifies the fetches."""
+    def plan(self) -> Plan | None:
+        """The `Plan` of the fetches; `None` if there are none."""
         return self._plan
 
-    def trace(self) -> list[tf.Tensor]:
-        """Adds the fetches that wait to the graph that is being traced."""
-        return self._plan.trace_before()
+    def receive(
+        self, known: dict[str, Any], late: Mapping[str, Any] | None
+    ) -> None:
+        """Takes the values of fetches that the call of the step has run.
 
-    def receive(self, values: Sequence[tf.Tensor]) -> None:
-        """Takes the values of the fetches that the call of the step has run."""
-        self._known = self._plan.known_from(values)
+        Args:
+            known: What `Plan.before` returns.
+            late: Mapping with the values of the fetches that depend on the
+                step, or `None` if they were not run.
+        """
+        self._known, self._late = known, late
         self.is_pending = False
+
+    def raise_own(self, error: tf.errors.OpError) -> None:
+        """Raises the error of a fetch, if one has made the step's call fail.
+
+        Args:
+            error: The error that the call of the step has raised.
+        """
+        own = self._plan.own_error(error) if self._plan else None
+        if own is not None:
+            self._noted(self._raise, own)
+
+    @staticmethod
+    def _raise(error: Exception) -> None:
+        raise error from None
 
     @contextlib.contextmanager
     def during_step(self) -> Iterator[None]:
@@ -197,7 +216,7 @@ class StepRequests:
                     nearest(name, {*step_values, *known}),
                 )
         found = self._noted(
-            self._plan.results, self._known, step_values, is_read
+            self._plan.results, self._known, step_values, is_read, self._late
         )
         return found or {}
 

@@ -72,8 +72,15 @@ class Function:
             added = function.node_def.add()
             added.CopyFrom(node)
             added.input[:] = map(place_of, node.input)
-        for tensor in outputs:
-            self._add_output(function, place_of(tensor.name), tensor.dtype)
+        for index, tensor in enumerate(outputs):
+            name = self._add_output(
+                function, place_of(tensor.name), tensor.dtype
+            )
+            if index not in flagged:
+                # What waits for a call of this function waits for its control
+                # outputs, not for its outputs.
+                signature.control_output.append(name)
+                function.control_ret[name] = name
         for index in flagged:
             fetched = function.node_def[len(definition.node) + index].name
             flag = function.node_def.add(
@@ -122,7 +129,15 @@ class Function:
             )
         )
 
-    def _add_output(self, function: Any, place: str, dtype: tf.DType) -> None:
+    def names_itself_in(self, error: tf.errors.OpError) -> bool:
+        """Returns whether a node of this function raised an error.
+
+        Args:
+            error: The error of a function that calls this function.
+        """
+        return f"{{{{function_node {self._name}}}}}" in error.message
+
+    def _add_output(self, function: Any, place: str, dtype: tf.DType) -> str:
         # An identity is needed, because a function can't return a reference,
         # and because each of several outputs may have no value.
         node = function.node_def.add(
@@ -132,6 +147,7 @@ class Function:
         )
         node.attr["T"].type = dtype.base_dtype.as_datatype_enum
         self._add_result(function, f"{node.name}:output:0", dtype)
+        return node.name
 
     @staticmethod
     def _add_result(function: Any, place: str, dtype: tf.DType) -> None:

@@ -20,17 +20,7 @@ _OF_THE_FUNCTION = re.compile(
     rf"|\{{\{{function_node \w*{NAME}\w*\}}\}} ?"
     rf"| \[Op:{NAME}\w*\]"
 )
-_IN_A_PROGRAM = re.compile(rf"\{{\{{function_node {NAME}\d+\}}\}}")
 _NODE = re.compile(r"\{\{node ([^} ]+)\}\}")
-
-
-def is_of_a_program(error: tf.errors.OpError) -> bool:
-    """Returns whether an operation in a part of a v1 graph raised an error.
-
-    Args:
-        error: The error of a function that may call such parts.
-    """
-    return _IN_A_PROGRAM.search(error.message) is not None
 
 
 def of_the_graph(

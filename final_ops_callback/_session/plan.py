@@ -50,9 +50,9 @@ class Plan:
         feed_names: List of the names of the fed tensors.
         used_feeds: Set of the names of the fed tensors that a fetch needs.
         is_pure: Boolean. Whether running `before` again has no side effects.
-        can_join: Boolean. Whether `before` can be a part of another function
-            instead, by `trace_before`: it is pure, and nothing has to be
-            copied or checked around it.
+        can_join: Boolean. Whether what `before` runs can be a part of another
+            function instead, by `trace_before`: it is pure, and nothing has to
+            be copied or checked around it.
     """
 
     def __init__(
@@ -99,24 +99,62 @@ class Plan:
                 shadow.assign(live.read())
             return self._run(self._before, known)
 
-    def trace_before(self) -> list[tf.Tensor]:
-        """Adds the part that `before` runs to the graph that is being traced.
+    def trace_before(self) -> dict[str, tf.Tensor]:
+        """Adds what `before` runs to the graph that is being traced.
 
         Returns:
-            List of symbolic tensors, whose values `known_from` takes.
+            What `before` returns, with symbolic tensors.
         """
-        found = [value_now(live.variable) for live in self._reads.values()]
-        return found if self._before is None else found + self._before.trace()
+        for live, shadow in self._shadows.values():
+            tf.raw_ops.AssignVariableOp(
+                resource=shadow.handle, value=value_now(live.variable)
+            )
+        known = {
+            name: value_now(live.variable) for name, live in self._reads.items()
+        }
+        return known | (self._before.trace(known) if self._before else {})
 
-    def known_from(self, values: Sequence[tf.Tensor]) -> dict[str, Any]:
-        """Returns what `before` returns, from the values of `trace_before`."""
-        return dict(zip(self._joined, values, strict=True))
+    def trace_after(
+        self, known: dict[str, tf.Tensor], step_values: Mapping[str, Any]
+    ) -> dict[str, tf.Tensor] | None:
+        """Adds what `results` runs to the graph that is being traced.
+
+        Args:
+            known: What `trace_before` returned.
+            step_values: Mapping from the names of step tensors to symbolic
+                values.
+
+        Returns:
+            Dict from the names of the fetches that depend on the step to
+            symbolic tensors, for `results`; `None` if the values of the step
+            have to be converted or checked first.
+        """
+        if self._after is None or not self._after.can_be_traced:
+            return None
+        for name, tensor in zip(self.step_names, self._steps, strict=True):
+            if not _is_as_declared(step_values.get(name), tensor):
+                return None
+            known = {**known, tensor.name: step_values[name]}
+        return self._after.trace(known)
+
+    def own_error(self, error: tf.errors.OpError) -> Exception | None:
+        """Returns the error that `before` or `results` would have raised.
+
+        Args:
+            error: The error of a function that runs this plan, too.
+
+        Returns:
+            The error; `None` if nothing of this plan has caused it.
+        """
+        found = (p.own_error(error) for p in (self._before, self._after) if p)
+        return next(filter(None, found), None)
 
     def results(
         self,
         known: dict[str, Any],
         step_values: Mapping[str, Any] = MappingProxyType({}),
         is_read: bool = True,
+        late: Mapping[str, Any] | None = None,
     ) -> Any:
         """Runs the part that depends on the step, and returns all values.
 
@@ -126,6 +164,8 @@ class Plan:
                 values. Defaults to none, for a plan without `step_names`.
             is_read: Boolean. Whether somebody reads the values. If not, they
                 stay on the device. Defaults to `True`.
+            late: Mapping with the values of `trace_after`, if another function
+                has computed them. Defaults to `None`.
 
         Returns:
             The values in the structure of the fetches, as NumPy; `None` if
@@ -137,7 +177,8 @@ class Plan:
                 tensor.name: _as_declared(name, step_values[name], tensor)
                 for name, tensor in names
             }
-            known = self._run(self._after, known | steps)
+            known = known | steps
+            known = known | late if late else self._run(self._after, known)
         if not is_read:
             return None
         values = [_as_host(known[name]) for name in self._names]
@@ -223,12 +264,18 @@ class Plan:
         )
         before = self._before
         self.is_pure = before is None or before.is_pure
-        self._joined = [*self._reads, *(before.outputs if before else ())]
+        after = self._after
         self.can_join = (
             self.is_pure
-            and bool(self._joined)
-            and not (self._feeds or self._shadows)
-            and all(live.is_plain for live in self._reads.values())
+            and bool(self._reads or before or after)
+            and not self._feeds
+            and all(
+                live.is_plain
+                for live in (
+                    *self._reads.values(),
+                    *(live for live, _ in self._shadows.values()),
+                )
+            )
             and (before is None or before.can_be_traced)
         )
 
@@ -262,8 +309,12 @@ class _Part:
     def can_be_traced(self) -> bool:
         return bool(self.outputs) and self._program.can_be_traced
 
-    def trace(self) -> list[tf.Tensor]:
-        return self._program.trace()
+    def own_error(self, error: tf.errors.OpError) -> Exception | None:
+        return self._program.own_error(error)
+
+    def trace(self, known: Mapping[str, tf.Tensor]) -> dict[str, tf.Tensor]:
+        values = self._program.trace([known[name] for name in self._inputs])
+        return dict(zip(self.outputs, values, strict=True))
 
 
 def _part(
@@ -310,6 +361,17 @@ def _as_declared(name: str, value: Any, declared: tf.Tensor) -> tf.Tensor:
         "Declare what it delivers: SessionRunHookCallback(hooks, "
         f'step_tensors={{"{name}": tf.TensorSpec('
         f'{[None, *shape[1:]] if shape else []}, "{dtype}")}}).',
+    )
+
+
+def _is_as_declared(value: Any, declared: tf.Tensor) -> bool:
+    """Returns whether a symbolic value needs no conversion and no check."""
+    return (
+        isinstance(value, tf.Tensor)
+        and value.dtype == declared.dtype
+        and declared.shape.is_compatible_with(value.shape)
+        and declared.shape.most_specific_compatible_shape(value.shape)
+        == declared.shape
     )
 
 

@@ -146,13 +146,27 @@ class Program:
         """Whether a call does nothing but call one function."""
         return not (self._gathered or self._spread or self._may_be_dead)
 
-    def trace(self) -> list[tf.Tensor]:
-        """Adds a call without inputs to the graph that is being traced.
+    def trace(self, values: Sequence[tf.Tensor]) -> list[tf.Tensor]:
+        """Adds a call to the graph that is being traced.
+
+        Args:
+            values: Sequence of symbolic tensors, one for each input.
 
         Returns:
             List of symbolic tensors, one for each fetch.
         """
-        return self._function.trace(self._handles)
+        return self._function.trace([*values, *self._handles])
+
+    def own_error(self, error: tf.errors.OpError) -> Exception | None:
+        """Returns the error that a call would have raised, or `None`.
+
+        Args:
+            error: The error of a function that calls this program. `None` is
+                returned if no operation of this program has caused it.
+        """
+        if self._function.names_itself_in(error):
+            return of_the_graph(error, self._graph)
+        return None
 
     @property
     def graph_def(self) -> Any:

@@ -1,19 +1,19 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Runs a step of Keras, and in the same call what hooks compute before it.
+"""Runs a step of Keras, and in the same call what hooks fetch.
 
 v1 computed the fetches of hooks in the run of the train op. A call of its own
 for them takes as long as a small step, nearly all of it outside of the kernels.
 So, where that changes no value and no error, one function is made that calls
-both: first what the hooks fetch, and then the step that Keras has compiled. The
-step is not traced again, and nothing of it changes.
+three: first the fetches that do not depend on the step, then the step that
+Keras has compiled, then the fetches that depend on it. The step is not traced
+again, and nothing of it changes.
 """
 
 from __future__ import annotations
 
-import logging
 import weakref
 from collections.abc import Callable
-from collections.abc import Sequence
+from collections.abc import Mapping
 from typing import Any
 from typing import Protocol
 
@@ -22,39 +22,64 @@ import tensorflow as tf
 from final_ops_callback._keras.direct_step import DirectStep
 from final_ops_callback._keras.direct_step import JoinedStep
 
-logger = logging.getLogger("final_ops_callback")
-
+# A script may fetch something else in each step.
 _MOST_MADE = 16
 
 
-class EarlyPart(Protocol):
-    """Interface of what a subscriber has to compute before a step.
+class StepPart(Protocol):
+    """Interface of what a subscriber has computed with a step.
 
-    It has no side effects, so it may run in the call of the step.
+    What comes before the step has no side effects, so it may run in the call of
+    the step. By itself, it runs before the call; what comes after the step then
+    runs after the call, when the subscriber is given the values of the step.
 
     Attributes:
-        key: Object that identifies what is computed. It is held weakly.
         fusion: The `Fusion` of the run.
     """
 
-    key: Any
     fusion: Fusion
 
+    @property
+    def key(self) -> Any:
+        """Object that identifies what is computed. It is held weakly."""
+
     def run(self) -> None:
-        """Computes it now."""
+        """Computes what comes before the step by itself."""
 
-    def trace(self) -> list[tf.Tensor]:
-        """Adds it to the graph that is being traced; returns the results."""
+    def trace_before(self) -> dict[str, tf.Tensor]:
+        """Adds what comes before the step to the graph that is traced."""
 
-    def receive(self, values: Sequence[tf.Tensor]) -> None:
-        """Takes the results of a step in whose call it was computed."""
+    def trace_after(
+        self, before: dict[str, tf.Tensor], step_values: Mapping[str, Any]
+    ) -> dict[str, tf.Tensor] | None:
+        """Adds what comes after the step, or returns `None` if it can't be.
+
+        Args:
+            before: What `trace_before` returned.
+            step_values: Mapping from the names of the values that the step
+                delivers to symbolic values.
+        """
+
+    def receive(
+        self, before: dict[str, tf.Tensor], after: dict[str, tf.Tensor]
+    ) -> None:
+        """Takes the values that the call of the step has computed.
+
+        Args:
+            before: The values of `trace_before`.
+            after: The values of `trace_after`; empty if it added nothing.
+        """
 
     def raise_own(self, error: tf.errors.OpError) -> None:
-        """Raises the error as `run` would, if the step has not caused it."""
+        """Raises the error as if it ran by itself, if the step isn't to blame.
+
+        Args:
+            error: The error that the call of the step has raised.
+        """
 
 
 class Fusion:
-    """Finds the functions that compute early parts in the call of a step.
+    """Finds the functions that compute parts of subscribers with a step.
 
     A run of hooks has one, so the functions are freed when the run is over.
 
@@ -73,21 +98,26 @@ class Fusion:
         )
 
     def find(
-        self, direct: DirectStep, early: EarlyPart, data: Any
+        self,
+        direct: DirectStep,
+        part: StepPart,
+        data: Any,
+        taken: Callable[[Any], Mapping[str, Any]],
     ) -> JoinedStep | None:
-        """Returns the function for a step and an early part, if there is one.
+        """Returns the function for a step and a part, if there is one.
 
         Args:
             direct: The direct way to call the step, which is ready.
-            early: What is computed before it.
+            part: What is computed with it.
             data: The data of the step.
+            taken: As in `run_step`.
 
         Returns:
-            A function that takes the data of the step and returns a pair of
-            the results of the early part and the outputs of the step; `None`
-            if the early part has to run by itself.
+            The function, which takes the data and returns the values of the
+            part before the step, the outputs of the step, and the values of
+            the part after it; `None` if the part has to run by itself.
         """
-        seen = self._seen.setdefault(early.key, {})
+        seen = self._seen.setdefault(part.key, {})
         step = id(direct.function)  # which the functions keep alive
         found = seen.get(step, 0)
         if type(found) is not int:
@@ -96,60 +126,80 @@ class Fusion:
         if seen[step] < self.occasions or self.count >= _MOST_MADE:
             return None
         self.count += 1
-        seen[step] = _fused(direct, early, data)
+        seen[step] = _fused(direct, part, data, taken)
         return seen[step]
+
+
+def _nothing(outputs: Any) -> Mapping[str, Any]:
+    return {}
 
 
 def run_step(
     function: Callable[..., Any],
     data: Any,
-    early: EarlyPart | None = None,
+    part: StepPart | None = None,
     call: Callable[[Any], Any] | None = None,
+    taken: Callable[[Any], Mapping[str, Any]] = _nothing,
 ) -> Any:
-    """Runs a step of Keras, and before it an early part.
+    """Runs a step of Keras, and with it a part of a subscriber.
 
     Args:
         function: The step function that Keras has made.
         data: What it is called with.
-        early: What has to be computed before the step, or `None`.
+        part: What has to be computed with the step, or `None`.
         call: Function that calls the step function when it may be traced.
             Defaults to the step function itself.
+        taken: Function that returns, from the outputs of the step, a mapping
+            with the values that were taken out of it. Defaults to a function
+            that returns an empty one.
 
     Returns:
         What the step function returns.
     """
     direct = DirectStep.of(function)
     if direct is None or not direct.is_ready(data):
-        if early is not None:
-            early.run()
+        if part is not None:
+            part.run()
         outputs = (call or function)(data)
         if direct is not None:
             direct.learn(data)
         return outputs
-    if early is None:
+    if part is None:
         return direct(data)
-    fused = early.fusion.find(direct, early, data)
+    fused = part.fusion.find(direct, part, data, taken)
     if fused is None:
-        early.run()
+        part.run()
         return direct(data)
     try:
-        values, outputs = fused(data)
+        before, outputs, after = fused(data)
     except tf.errors.OpError as error:
-        early.raise_own(error)
+        part.raise_own(error)
         fused.explain(error)
         raise
-    early.receive(values)
+    part.receive(before, after)
     return outputs
 
 
 def _fused(
-    direct: DirectStep, early: EarlyPart, data: Any
+    direct: DirectStep,
+    part: StepPart,
+    data: Any,
+    taken: Callable[[Any], Mapping[str, Any]],
 ) -> JoinedStep:
-    """Makes one function of an early part and a step."""
+    """Makes one function of a step and a part."""
 
-    def early_and_step(data: Any) -> tuple[list[tf.Tensor], Any]:
-        values = early.trace()
-        with tf.control_dependencies(values):
-            return values, direct.trace(data)
+    def final_ops_callback_function_step(data: Any) -> tuple[Any, Any, Any]:
+        before = part.trace_before()
+        with _after_all_of_it():
+            outputs = direct.trace(data)
+        with _after_all_of_it():
+            after = part.trace_after(before, taken(outputs))
+        return before, outputs, after or {}
 
-    return direct.joined(early_and_step, data)
+    return direct.joined(final_ops_callback_function_step, data)
+
+
+def _after_all_of_it() -> Any:
+    """Returns a context whose operations run after all of the graph so far."""
+    graph = tf.compat.v1.get_default_graph()
+    return tf.control_dependencies(graph.get_operations())

@@ -25,7 +25,7 @@ import tensorflow as tf
 from final_ops_callback._keras import model_functions
 from final_ops_callback._keras.wrapping import Place
 from final_ops_callback._keras.wrapping import Wrappers
-from final_ops_callback._step.fusion import EarlyPart
+from final_ops_callback._step.fusion import StepPart
 from final_ops_callback._step.fusion import run_step
 from final_ops_callback._keras.wrapping import unconverted
 from final_ops_callback._step.kind import Collected
@@ -88,7 +88,7 @@ class InstrumentedStep:
         data: Any,
         wanted: Mapping[str, TakenTensor],
         optional: Collection[str] = (),
-        early: EarlyPart | None = None,
+        part: StepPart | None = None,
     ) -> tuple[Any, dict[str, Any]]:
         """Runs one step, and takes values out of it.
 
@@ -99,7 +99,7 @@ class InstrumentedStep:
                 change after it was passed: it is compared by identity.
             optional: Collection of the names of those that may be missing.
                 Defaults to none.
-            early: What has to be computed before the step. Defaults to `None`:
+            part: What has to be computed with the step. Defaults to `None`:
                 nothing.
 
         Returns:
@@ -119,7 +119,7 @@ class InstrumentedStep:
         if self._made.missing:
             self._made.check(wanted.keys() - set(optional))
         try:
-            outputs = self._made(data, early)
+            outputs = self._made(data, part)
         except END_OF_DATA:
             raise
         except BaseException:
@@ -189,14 +189,16 @@ class _Made:
             model_functions.make_another, model, phase
         )
 
-    def __call__(self, data: Any, early: EarlyPart | None = None) -> Any:
+    def __call__(self, data: Any, part: StepPart | None = None) -> Any:
         """Runs one step.
 
         Args:
             data: What Keras gives to its step function.
-            early: What has to be computed before the step, or `None`.
+            part: What has to be computed with the step, or `None`.
         """
-        return run_step(self._function, data, early, self._call_wrapped)
+        return run_step(
+            self._function, data, part, self._call_wrapped, _collected
+        )
 
     def check(self, names: Iterable[str]) -> None:
         """Refuses names that a trace of the step has not delivered.
@@ -270,6 +272,10 @@ class _Made:
                 # Not the error, whose frames would keep the callback alive.
                 self.missing[name] = error.args
         return {_OUTPUTS: outputs, _COLLECTED: joined(shares)}
+
+
+def _collected(outputs: Any) -> Any:
+    return outputs[_COLLECTED]
 
 
 def _made_from(function: Any) -> dict[Any, _Made]:

@@ -23,7 +23,7 @@ from typing import Protocol
 from final_ops_callback._eager_mode import NO_CONTEXT
 from final_ops_callback._keras import model_functions
 from final_ops_callback._profile import traced_into
-from final_ops_callback._step.fusion import EarlyPart
+from final_ops_callback._step.fusion import StepPart
 from final_ops_callback._step.fusion import run_step
 from final_ops_callback._step.instrumented import END_OF_DATA
 from final_ops_callback._step.instrumented import InstrumentedStep
@@ -43,7 +43,7 @@ class StepRequest:
         around: Context in which the step runs.
         trace: A `tf.compat.v1.RunMetadata` for the trace of the step, or
             `None`.
-        early: The `EarlyPart` of the subscriber: what has to be computed before
+        part: The `StepPart` of the subscriber: what has to be computed with
             the step. `None` if there is nothing, or it was computed.
         instead: Function that is called with the data and replaces the step,
             or `None`. No subscriber is told of a step that was replaced.
@@ -53,7 +53,7 @@ class StepRequest:
     optional: Collection[str] = ()
     around: contextlib.AbstractContextManager[Any] = NO_CONTEXT
     trace: Any = None
-    early: EarlyPart | None = None
+    part: StepPart | None = None
     instead: Callable[[Any], Any] | None = None
 
 
@@ -188,10 +188,10 @@ class StepFunction:
         requests = []
         for one in subscribers:
             request = one.before_step(data)
-            if request.early is not None and len(subscribers) > 1:
+            if request.part is not None and len(subscribers) > 1:
                 # The next one may change what this one reads.
-                request.early.run()
-                request = dataclasses.replace(request, early=None)
+                request.part.run()
+                request = dataclasses.replace(request, part=None)
             requests.append(request)
         for request in requests:
             if request.instead is not None:
@@ -216,11 +216,11 @@ class StepFunction:
         requests: list[StepRequest],
     ) -> tuple[Any, dict[str, Any]]:
         function = self.function or self._new_function()
-        early = None
+        part = None
         if len(requests) == 1:
             [request] = requests
             wanted, optional = request.tensors, request.optional
-            early = request.early
+            part = request.part
         else:
             wanted = {n: t for one in requests for n, t in one.tensors.items()}
             needed = {
@@ -231,7 +231,7 @@ class StepFunction:
             optional = wanted.keys() - needed
         with _around(requests):
             if not wanted:
-                return run_step(function, data, early), {}
+                return run_step(function, data, part), {}
             # The function is traced for the first subscriber that wants
             # something of the step.
             first = next(
@@ -240,7 +240,7 @@ class StepFunction:
                 if request.tensors
             )
             return first.instrumented.call(
-                function, data, wanted, optional, early
+                function, data, wanted, optional, part
             )
 
     def _new_function(self) -> Callable[..., Any]:

@@ -1,21 +1,22 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Lets the call of a step run the fetches that do not depend on it."""
+"""Lets the call of a step run the fetches of the hooks."""
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
-from collections.abc import Sequence
+from collections.abc import Mapping
 from typing import Any
 
 import tensorflow as tf
 
 from final_ops_callback._hooks.requests import StepRequests
-from final_ops_callback._session.op_errors import is_of_a_program
+from final_ops_callback._session.plan import Plan
 from final_ops_callback._step.fusion import Fusion
 
 
-class EarlyFetches:
-    """The fetches of a step that its call may run first: an `EarlyPart`.
+class JoinedFetches:
+    """The fetches that the call of a step may run: a `StepPart`.
 
     Args:
         guarded: Function that calls a function, and ends the run of the hooks
@@ -30,7 +31,7 @@ class EarlyFetches:
         self._guarded = guarded
         self._requests: StepRequests | None = None
 
-    def of(self, requests: StepRequests) -> EarlyFetches | None:
+    def of(self, requests: StepRequests) -> JoinedFetches | None:
         """Returns this object for the fetches that wait; `None` if none do.
 
         Args:
@@ -42,10 +43,10 @@ class EarlyFetches:
     @property
     def key(self) -> Any:
         """Identifies the fetches."""
-        return self._waiting.key
+        return self._plan
 
     def run(self) -> None:
-        """Runs the fetches by themselves.
+        """Runs the early fetches by themselves.
 
         Raises:
             StopIteration: They have ended the run of the hooks, as the end of
@@ -55,28 +56,48 @@ class EarlyFetches:
         if self._waiting.is_pending:
             raise StopIteration
 
-    def trace(self) -> list[tf.Tensor]:
-        """Adds the fetches to the graph that is being traced."""
-        return self._waiting.trace()
+    def trace_before(self) -> dict[str, tf.Tensor]:
+        """Adds the early fetches to the graph that is being traced."""
+        return self._plan.trace_before()
 
-    def receive(self, values: Sequence[tf.Tensor]) -> None:
-        """Takes the values of the fetches from the call of the step."""
-        self._waiting.receive(values)
+    def trace_after(
+        self, before: dict[str, tf.Tensor], step_values: Mapping[str, Any]
+    ) -> dict[str, tf.Tensor] | None:
+        """Adds the late fetches to the graph, if their values fit as they are.
+
+        Args:
+            before: What `trace_before` returned.
+            step_values: Mapping from the names of step tensors to values.
+        """
+        return self._plan.trace_after(before, step_values)
+
+    def receive(
+        self, before: dict[str, tf.Tensor], after: dict[str, tf.Tensor]
+    ) -> None:
+        """Takes the values of the fetches from the call of the step.
+
+        Args:
+            before: The values of `trace_before`.
+            after: The values of `trace_after`; empty if it added nothing.
+        """
+        self._waiting.receive(before, after or None)
 
     def raise_own(self, error: tf.errors.OpError) -> None:
         """Raises the error of a fetch as v1 named it, if a fetch caused it.
 
-        The fetches have no side effects and ran before the step, so they fail
-        again when they run by themselves.
-
         Args:
             error: The error that the call of the step has raised.
         """
-        if is_of_a_program(error):
-            self.run()
+        self._guarded(functools.partial(self._waiting.raise_own, error))
 
     @property
     def _waiting(self) -> StepRequests:
         if self._requests is None:
             raise RuntimeError("no step was asked for")
         return self._requests
+
+    @property
+    def _plan(self) -> Plan:
+        if self._waiting.plan is None:
+            raise RuntimeError("nothing is fetched")
+        return self._waiting.plan
