@@ -418,6 +418,7 @@ class HookRun:
 
     def _leave(self) -> None:
         """Stops watching the steps of the model."""
+        self._joined.forget()
         if self._steps is not None:
             self._steps.end()
         self._last_values = {}

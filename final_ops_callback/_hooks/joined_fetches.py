@@ -31,6 +31,12 @@ class JoinedFetches:
         self._guarded = guarded
         self._requests: StepRequests | None = None
 
+    def forget(self) -> None:
+        """Frees the functions that were made, because the run is over."""
+        self.fusion = Fusion()
+        # A reference cycle through the graph is never collected.
+        self._requests = None
+
     def of(self, requests: StepRequests) -> JoinedFetches | None:
         """Returns this object for the fetches that wait; `None` if none do.
 
@@ -52,8 +58,9 @@ class JoinedFetches:
             StopIteration: They have ended the run of the hooks, as the end of
                 the data does.
         """
-        self._guarded(self._waiting.before)
-        if self._waiting.is_pending:
+        requests, self._requests = self._waiting, None
+        self._guarded(requests.before)
+        if requests.is_pending:
             raise StopIteration
 
     def trace_before(self) -> dict[str, tf.Tensor]:
@@ -80,7 +87,8 @@ class JoinedFetches:
             before: The values of `trace_before`.
             after: The values of `trace_after`; empty if it added nothing.
         """
-        self._waiting.receive(before, after or None)
+        requests, self._requests = self._waiting, None
+        requests.receive(before, after or None)
 
     def raise_own(self, error: tf.errors.OpError) -> None:
         """Raises the error of a fetch as v1 named it, if a fetch caused it.

@@ -8,7 +8,6 @@ import logging
 from collections.abc import Callable
 from collections.abc import Iterator
 from collections.abc import Mapping
-from collections.abc import Sequence
 from typing import Any
 
 import tensorflow as tf
@@ -122,7 +121,7 @@ class StepRequests:
 
     def before(self) -> None:
         """Runs the fetches that do not depend on the step, if any wait."""
-        if self.is_pending:
+        if self._plan is not None and self.is_pending:
             self._known = self._noted(self._plan.before, self._fed)
             self.is_pending = False
 
@@ -138,7 +137,8 @@ class StepRequests:
     @property
     def can_join(self) -> bool:
         """Whether the call of the step can run the fetches that wait."""
-        return self.is_pending and self._plan.can_join and not self.wants_trace
+        can_join = self._plan is not None and self._plan.can_join
+        return can_join and self.is_pending and not self.wants_trace
 
     @property
     def plan(self) -> Plan | None:

@@ -60,10 +60,12 @@ class DirectStep:
         own = getattr(function, "__dict__", None)
         if own is None or not cls.is_used:
             return None
-        if _KEPT not in own:
+        owner, kept = own.get(_KEPT, (None, None))
+        if owner != id(function):  # a wrapper may have copied the attributes
             compiled = model_functions.compiled_part(function)
-            own[_KEPT] = compiled and cls(compiled, compiled is not function)
-        return own[_KEPT]
+            kept = compiled and cls(compiled, compiled is not function)
+            own[_KEPT] = id(function), kept
+        return kept
 
     def is_ready(self, data: Any) -> bool:
         """Returns whether the trace for some data is known.
@@ -127,9 +129,18 @@ class DirectStep:
         outputs = self.function(data)
         return outputs.get_value() if self._opens else outputs
 
-    def joined(
-        self, function: Callable[[Any], Any], data: Any
-    ) -> JoinedStep:
+    @property
+    def can_be_joined(self) -> bool:
+        """Whether the step does the same in another function.
+
+        A random operation of TensorFlow keeps its state in its kernel, and
+        another function has another kernel.
+        """
+        graph = self.function.graph.as_graph_def()
+        bodies = [graph.node, *(f.node_def for f in graph.library.function)]
+        return not any("seed" in node.attr for body in bodies for node in body)
+
+    def joined(self, function: Callable[[Any], Any], data: Any) -> JoinedStep:
         """Compiles a function that traces this step together with more.
 
         Args:

@@ -114,6 +114,14 @@ class Function:
         )
         return list(found)
 
+    @property
+    def keeps_state(self) -> bool:
+        """Whether random operations keep their state in the kernels."""
+        definition = self.graph_def
+        called = (one.node_def for one in definition.library.function)
+        bodies = [definition.node, *called]
+        return any("seed" in node.attr for body in bodies for node in body)
+
     def trace(self, values: list[Any]) -> list[tf.Tensor]:
         """Adds a call of the function to the graph that is being traced.
 

@@ -178,7 +178,7 @@ class Plan:
                 for name, tensor in names
             }
             known = known | steps
-            known = known | late if late else self._run(self._after, known)
+            known = {**known, **late} if late else self._run(self._after, known)
         if not is_read:
             return None
         values = [_as_host(known[name]) for name in self._names]

@@ -143,8 +143,13 @@ class Program:
 
     @property
     def can_be_traced(self) -> bool:
-        """Whether a call does nothing but call one function."""
-        return not (self._gathered or self._spread or self._may_be_dead)
+        """Whether another function can call this one, and all is the same.
+
+        It is not if something has to be done around the call. Nor is it if
+        random operations keep their state in kernels, which would be others.
+        """
+        around = self._gathered or self._spread or self._may_be_dead
+        return not (around or self._function.keeps_state)
 
     def trace(self, values: Sequence[tf.Tensor]) -> list[tf.Tensor]:
         """Adds a call to the graph that is being traced.

@@ -125,6 +125,9 @@ class Fusion:
         seen[step] = found + 1
         if seen[step] < self.occasions or self.count >= _MOST_MADE:
             return None
+        if not direct.can_be_joined:
+            seen[step] = None
+            return None
         self.count += 1
         seen[step] = _fused(direct, part, data, taken)
         return seen[step]

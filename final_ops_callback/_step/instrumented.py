@@ -25,9 +25,9 @@ import tensorflow as tf
 from final_ops_callback._keras import model_functions
 from final_ops_callback._keras.wrapping import Place
 from final_ops_callback._keras.wrapping import Wrappers
+from final_ops_callback._keras.wrapping import unconverted
 from final_ops_callback._step.fusion import StepPart
 from final_ops_callback._step.fusion import run_step
-from final_ops_callback._keras.wrapping import unconverted
 from final_ops_callback._step.kind import Collected
 from final_ops_callback._step.kind import ModelStep
 from final_ops_callback._step.kind import TakenTensor

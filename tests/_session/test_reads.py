@@ -28,11 +28,11 @@ def test_a_read_of_a_twin_is_one_of_the_variable() -> None:
     """It gives what the variable is when it is called."""
     graph, weight, _ = hook_graph()
     tensor = graph.get_tensor_by_name("w/Read/ReadVariableOp:0")
-    read = plain_read(graph, graph.links, tensor)
-    assert read is not None
+    live = plain_read(graph, graph.links, tensor)
+    assert live is not None
     weight.assign(4.0)
 
-    assert float(read()) == 4.0
+    assert float(live.read()) == 4.0
 
 
 def test_the_step_that_stock_hooks_fetch_is_read() -> None:
@@ -42,11 +42,11 @@ def test_the_step_that_stock_hooks_fetch_is_read() -> None:
         hook = v1.train.StopAtStepHook(last_step=1)
         hook.begin()
         fetched = hook.before_run(None).fetches
-    read = plain_read(graph, graph.links, fetched)
-    assert read is not None
+    live = plain_read(graph, graph.links, fetched)
+    assert live is not None
     step.assign_add(1)
 
-    assert int(read()) == 8
+    assert int(live.read()) == 8
 
 
 def test_what_is_computed_is_no_plain_read() -> None:

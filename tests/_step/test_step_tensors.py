@@ -706,10 +706,10 @@ def tapped(monkeypatch: pytest.MonkeyPatch) -> list[set[str]]:
     own = instrumented.InstrumentedStep.call
 
     def counting(
-        self: Any, function: Any, data: Any, sources: Any, optional: Any
+        self: Any, function: Any, data: Any, sources: Any, *others: Any
     ) -> Any:
         calls.append(set(sources))
-        return own(self, function, data, sources, optional)
+        return own(self, function, data, sources, *others)
 
     monkeypatch.setattr(instrumented.InstrumentedStep, "call", counting)
     return calls
