@@ -18,9 +18,6 @@ from tensorflow.python.client import session as _session
 from tensorflow.python.client.session import SessionInterface
 from tensorflow.python.eager import context as _context
 from tensorflow.python.eager import execute as _execute
-from tensorflow.python.eager.polymorphic_function.atomic_function import (
-    InterpolateRuntimeError as _InterpolateRuntimeError,
-)
 from tensorflow.python.framework.error_interpolation import interpolate_graph
 from tensorflow.python.framework.indexed_slices import IndexedSlicesValue
 from tensorflow.python.training import evaluation as _evaluation
@@ -30,15 +27,16 @@ from tensorflow.python.training.basic_session_run_hooks import (
 from tensorflow.python.training.training_util import GLOBAL_STEP_READ_KEY
 
 try:
+    from tensorflow.python.data.ops.iterator_ops import OwnedIterator
+    from tensorflow.python.eager.polymorphic_function import atomic_function
+except ImportError:  # steps are then called as Keras calls them
+    OwnedIterator = atomic_function = None
+
+try:
     # TensorFlow has moved the message once already.
     from tensorflow.tsl.profiler.protobuf.xplane_pb2 import XSpace
 except ImportError:  # TensorFlow 2.16 and later
     from tensorflow.core.profiler.protobuf.xplane_pb2 import XSpace
-
-try:
-    from tensorflow.python.data.ops.iterator_ops import OwnedIterator
-except ImportError:
-    OwnedIterator = None
 
 __all__ = [
     "EVALUATION_SETTER",
@@ -80,9 +78,6 @@ HookTimer = tf.compat.v1.train.SecondOrStepTimer.__mro__[1]
 # The method by which TensorFlow's hooks (and copies of them in other packages)
 # are given the tensor that counts the evaluations.
 EVALUATION_SETTER = "_set_evals_completed_tensor"
-
-# The class of the iterators that Keras gives to its step functions.
-_ITERATOR = OwnedIterator
 
 # The attribute of LoggingTensorHook that holds whether `end` fetches.
 LOG_AT_END = "_log_at_end"
@@ -153,7 +148,7 @@ def is_iterator(data: Any) -> bool:
 
     A subclass, or the iterator of a distribution strategy, is not.
     """
-    return type(data) is _ITERATOR and hasattr(data, "_iterator_resource")
+    return type(data) is OwnedIterator
 
 
 def iterator_resource(iterator: Any) -> tf.Tensor:
@@ -208,7 +203,9 @@ class FlatFunction:
                 this function, or is this function.
         """
         error._message = error.message.replace(called, self._name)
-        of_this = _InterpolateRuntimeError(self._function._inference_function)
+        of_this = atomic_function.InterpolateRuntimeError(
+            self._function._inference_function
+        )
         of_this.__exit__(type(error), error, None)
 
     def __call__(self, *tensors: tf.Tensor) -> Any:

@@ -273,10 +273,7 @@ class HookRun:
         else:
             runner.ask()
         requests = runner.requests
-        # Workers agree, and the first trace is watched, between these fetches
-        # and the step.
-        waits = self._workers is None and self._first_trace is None
-        if requests is not None and not (waits and requests.can_join):
+        if requests is not None and not (self._may_join and requests.can_join):
             requests.before()
         if requests is not None and LEARNING_RATE in requests.step_names:
             self._learning_rate = model_info.learning_rate_of(self._model)
@@ -338,6 +335,16 @@ class HookRun:
             self._values_now.note_step(taken)
         self._count()
         self._runner.after_run(values)
+
+    @property
+    def _may_join(self) -> bool:
+        """Whether the call of the coming step may run the early fetches.
+
+        Workers agree between them and the step, and the first trace is watched.
+        A call that runs several steps may run none, if the data has ended.
+        """
+        is_watched = self._workers is not None or self._first_trace is not None
+        return self._runner.steps_per_run == 1 and not is_watched
 
     def _beside_the_step(self) -> dict[str, Any]:
         """Returns the logs and the learning rate, under all their names."""

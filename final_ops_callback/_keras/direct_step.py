@@ -11,6 +11,8 @@ its random operations go on where they were.
 
 from __future__ import annotations
 
+import functools
+import logging
 import weakref
 from collections.abc import Callable
 from typing import Any
@@ -19,6 +21,8 @@ import tensorflow as tf
 
 from final_ops_callback import _tf_private
 from final_ops_callback._keras import model_functions
+
+logger = logging.getLogger("final_ops_callback")
 
 # A direct step is kept with the function that it calls.
 _KEPT = "_final_ops_callback_direct"
@@ -58,7 +62,7 @@ class DirectStep:
             function: A step function, such as the `train_function` of a model.
         """
         own = getattr(function, "__dict__", None)
-        if own is None or not cls.is_used:
+        if own is None or not (cls.is_used and _is_possible()):
             return None
         owner, kept = own.get(_KEPT, (None, None))
         if owner != id(function):  # a wrapper may have copied the attributes
@@ -183,6 +187,43 @@ class JoinedStep:
     def explain(self, error: tf.errors.OpError) -> None:
         """Makes an error of the step what it is when the step runs alone."""
         self._step.explain(error, self._call.name)
+
+
+@functools.cache
+def _is_possible() -> bool:
+    """Returns whether steps can be called directly, which is tried once."""
+    try:
+        _try()
+    except Exception as error:
+        logger.warning(
+            "Steps are called as Keras calls them, which takes longer: they "
+            "can't be called directly in TensorFlow %s (%r).",
+            tf.__version__,
+            error,
+        )
+        return False
+    return True
+
+
+def _try() -> None:
+    """Calls a function in each way; raises an error if one does not work."""
+
+    def step(iterator: Any) -> Any:  # like one of Keras 3
+        return tf.experimental.Optional.from_value(next(iterator))
+
+    compiled = tf.function(step, autograph=False)
+    iterator = iter(tf.data.Dataset.range(3))
+    compiled(iterator)
+    direct = DirectStep(compiled, opens=True)
+    direct.learn(iterator)
+    joined = direct.joined(direct.trace, iterator)
+    found = int(direct(iterator)), int(joined(iterator))
+    try:
+        joined(iterator)
+    except tf.errors.OutOfRangeError as error:
+        joined.explain(error)
+    if found != (1, 2):
+        raise ValueError(f"{found} is not what was computed")
 
 
 def _tensors_of(data: Any) -> list[tf.Tensor]:

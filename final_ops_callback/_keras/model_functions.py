@@ -9,11 +9,15 @@ a change of either).
 
 from __future__ import annotations
 
+import functools
 import inspect
+import logging
 from collections.abc import Callable
 from typing import Any
 
 from final_ops_callback._keras import compat
+
+logger = logging.getLogger("final_ops_callback")
 
 # The methods of a model that call the function of a phase.
 CALLERS = {
@@ -119,7 +123,23 @@ def compiled_part(function: Any) -> Any:
     inside = dict(zip(getattr(code, "co_freevars", ()), cells, strict=False))
     cell = inside.get("multi_step_on_iterator")
     found = function if cell is None else cell.cell_contents
-    return found if hasattr(found, "get_concrete_function") else None
+    if hasattr(found, "get_concrete_function"):
+        return found
+    if cell is None and _is_of_keras_3(function):
+        _say_that_keras_has_changed()
+    return None
+
+
+def _is_of_keras_3(function: Any) -> bool:
+    return str(getattr(function, "__module__", "")).startswith("keras.")
+
+
+@functools.cache
+def _say_that_keras_has_changed() -> None:
+    logger.warning(
+        "Steps are called as Keras calls them, which takes longer: the "
+        "compiled part of a step was not found in this version of Keras."
+    )
 
 
 def takes_function_early(model: Any) -> bool:
