@@ -550,6 +550,70 @@ def test_a_new_step_function_is_kept_in_known_places(
     assert changed <= {f"{phase}_function", f"{phase}_tf_function"}
 
 
+def test_an_iterator_has_its_handle() -> None:
+    """`OwnedIterator` is its class; operations take its handle."""
+    iterator: Any = iter(tf.data.Dataset.range(3))
+    assert _tf_private.is_iterator(iterator)
+    assert not _tf_private.is_iterator(range(3))
+    first = tf.raw_ops.IteratorGetNext(
+        iterator=_tf_private.iterator_resource(iterator),
+        output_types=[tf.int64],
+        output_shapes=[[]],
+    )
+
+    assert int(first[0]) == 0
+    assert int(next(iterator)) == 1
+
+
+@pytest.mark.parametrize("is_dense", [True, False])
+def test_a_concrete_function_is_called_flat(is_dense: bool) -> None:
+    """`pack_output` rebuilds what is not dense, `tf.nest` the rest."""
+
+    @tf.function
+    def function(x: tf.Tensor) -> Any:
+        odd = tf.sparse.from_dense([x]) if not is_dense else x
+        return {"z": (x + 1.0, odd), "a": x * weight}
+
+    weight = tf.Variable(3.0)
+    concrete = function.get_concrete_function(tf.TensorSpec([]))
+    found = _tf_private.FlatFunction(concrete)(tf.constant(2.0))
+
+    assert list(found) == ["z", "a"]
+    assert float(found["a"]) == 6.0
+    assert isinstance(found["z"][1], tf.SparseTensor) is not is_dense
+
+
+def test_an_error_of_a_flat_call_is_explained() -> None:
+    """`InterpolateRuntimeError` adds where the operation was made."""
+
+    @tf.function
+    def function(x: tf.Tensor) -> tf.Tensor:
+        return tf.debugging.check_numerics(1.0 / x, "mine")
+
+    zero = tf.constant(0.0)
+    concrete = function.get_concrete_function(zero)
+    flat = _tf_private.FlatFunction(concrete)
+    with pytest.raises(tf.errors.InvalidArgumentError) as of_keras:
+        concrete(zero)
+    with pytest.raises(tf.errors.InvalidArgumentError) as ours:
+        flat(zero)
+    flat.explain(ours.value, flat.name)
+
+    assert "test_private_api.py" in ours.value.message
+    assert ours.value.message == of_keras.value.message
+
+
+@needs_keras_3
+def test_the_compiled_part_of_a_step_is_in_a_closure() -> None:
+    """It takes an iterator, and returns an optional."""
+    model = models.tiny_model()
+    model.make_train_function()
+    compiled = model_functions.compiled_part(model.train_function)
+
+    assert compiled is not model.train_function
+    assert hasattr(compiled, "get_concrete_function")
+
+
 # Each private name of Keras that the package uses, with the test above that
 # fails when Keras changes it. `test_architecture` looks for names without one.
 OF_KERAS: dict[str, Callable[..., None]] = {

@@ -18,7 +18,7 @@ _OF_THE_FUNCTION = re.compile(
     r"|Detected at node \S+ defined at \(most recent call last\):\n"
     r"<stack traces unavailable>\n"
     rf"|\{{\{{function_node \w*{NAME}\w*\}}\}} ?"
-    rf"| \[Op:{NAME}\w*\]"
+    rf"| \[Op:\w*{NAME}\w*\]"
 )
 _NODE = re.compile(r"\{\{node ([^} ]+)\}\}")
 

@@ -267,7 +267,7 @@ class Plan:
         after = self._after
         self.can_join = (
             self.is_pure
-            and bool(self._reads or before or after)
+            and bool(self._reads or before or (after and after.can_be_traced))
             and not self._feeds
             and all(
                 live.is_plain
