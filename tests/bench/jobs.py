@@ -16,6 +16,7 @@ import tensorflow as tf
 
 from final_ops_callback import FinalOpsCallback
 from final_ops_callback import SessionRunHookCallback
+from tests.bench import models
 
 v1 = tf.compat.v1
 
@@ -194,4 +195,17 @@ JOBS = [
         lambda: [summary_hook()],
         summary,
     ),
+]
+
+# A call of Keras, a model, the name of a job and its hooks.
+ELSEWHERE: list[tuple[str, models.Kind, str, Callable[[], list[Any]]]] = [
+    ("fit", models.CONVOLUTIONS, "six hooks", six_hooks),
+    ("fit", models.EMBEDDING, "six hooks", six_hooks),
+    (
+        "evaluate",
+        models.TINY,
+        "NanTensorHook, norm",
+        lambda: [v1.train.NanTensorHook("loss:0"), Norm()],
+    ),
+    ("predict", models.TINY, "norm", lambda: [Norm()]),
 ]

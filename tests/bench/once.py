@@ -2,6 +2,7 @@
 """Measures one-time costs (start-up, memory, final ops) and their growth."""
 
 import concurrent.futures
+import functools
 import multiprocessing
 import statistics
 import time
@@ -16,6 +17,7 @@ import tensorflow as tf
 from final_ops_callback import FinalOpsCallback
 from final_ops_callback import SessionRunHookCallback
 from tests.bench import jobs
+from tests.bench import models
 from tests.bench import steps
 
 v1 = tf.compat.v1
@@ -24,28 +26,79 @@ BIG_MODEL, BIG_LEAF = 500, 200  # MB
 METRICS = 100
 
 
+def stop() -> Any:
+    """Returns a hook that never stops."""
+    return v1.train.StopAtStepHook(last_step=jobs.FAR)
+
+
 def stop_hook() -> Any:
-    return SessionRunHookCallback(v1.train.StopAtStepHook(last_step=jobs.FAR))
+    """Returns a callback with a hook that never stops."""
+    return SessionRunHookCallback(stop())
 
 
-def start_up(variables: int, times: int = 3) -> float:
-    """Returns the seconds that hooks add between `fit` and the first step.
+def start_up(
+    variables: int, count: int = 1, times: int = 3, **options: Any
+) -> float:
+    """Returns the seconds that hooks add to the first steps of `fit`.
 
     Args:
         variables: Integer. How many variables the model and its optimizer
             (Adam, two slots for each weight) have together.
+        count: Integer. How many steps `fit` makes. By the tenth, the fetches
+            are computed in the call of the step.
         times: Integer. How often it is measured; the fastest counts.
+        **options: Arguments of `compile`.
     """
-    model = steps.dense_model(max(0, (variables - 2) // 6 - 1), "adam")
+    layers = max(0, (variables - 2) // 6 - 1)
+    model = steps.dense_model(layers, "adam", **options)
+    data = models.TINY.data()
 
     def fit(callbacks: list[Any]) -> float:
         begin = time.perf_counter()
-        model.fit(steps.X, steps.Y, verbose=0, callbacks=callbacks)
+        model.fit(data, steps_per_epoch=count, verbose=0, callbacks=callbacks)
         return time.perf_counter() - begin
 
     fit([])  # Keras traces the step
     bare = min(fit([]) for _ in range(times))
-    return min(fit([stop_hook()]) for _ in range(times)) - bare
+    with_hooks = min(
+        fit([SessionRunHookCallback([stop(), jobs.Norm()])])
+        for _ in range(times)
+    )
+    return with_hooks - bare
+
+
+class Varies(v1.train.SessionRunHook):
+    """Fetches in some different ways, each of them again and again.
+
+    Args:
+        ways: Integer. How many ways there are.
+    """
+
+    def __init__(self, ways: int) -> None:
+        self._ways = ways
+        self._step = 0
+
+    def begin(self) -> None:
+        norm = tf.linalg.global_norm(v1.trainable_variables())
+        self._tensors = [norm * float(way) for way in range(self._ways)]
+
+    def before_run(self, context: Any) -> Any:
+        self._step += 1
+        return v1.train.SessionRunArgs(
+            self._tensors[self._step // 10 % self._ways]
+        )
+
+
+def _memory_of_ways(ways: int) -> float:
+    model = steps.dense_model(100)
+    data = models.TINY.data()
+
+    def fit(callbacks: list[Any]) -> None:
+        model.fit(data, steps_per_epoch=200, verbose=0, callbacks=callbacks)
+
+    fit([])
+    fit([SessionRunHookCallback(Varies(1))])
+    return _rise(lambda: fit([SessionRunHookCallback(Varies(ways))]))
 
 
 class _Big(keras.layers.Layer):
@@ -121,6 +174,8 @@ def memory() -> dict[str, float]:
     return {
         "hooks": alone(_memory_of_hooks),
         "leaf": alone(_memory_of_a_leaf),
+        "ten ways": alone(functools.partial(_memory_of_ways, 10))
+        - alone(functools.partial(_memory_of_ways, 1)),
     }
 
 
