@@ -58,7 +58,6 @@ __all__ = [
     "get_or_create_steps_per_run_variable",
     "interpolate_graph",
     "is_iterator",
-    "iterator_resource",
     "latest_eval_step",
     "unfinalize",
 ]
@@ -151,13 +150,8 @@ def is_iterator(data: Any) -> bool:
     return type(data) is OwnedIterator
 
 
-def iterator_resource(iterator: Any) -> tf.Tensor:
-    """Returns the handle by which operations refer to an iterator."""
-    return iterator._iterator_resource
-
-
 class FlatFunction:
-    """A concrete function that is called with nothing but its tensors.
+    """A concrete function of one argument, which is called in a short way.
 
     A call of a concrete function checks its arguments and asks whether a
     gradient is recorded, and an optional is opened by several calls. Both take
@@ -208,12 +202,19 @@ class FlatFunction:
         )
         of_this.__exit__(type(error), error, None)
 
-    def __call__(self, *tensors: tf.Tensor) -> Any:
+    def __call__(self, data: Any) -> Any:
         """Calls it, and returns its outputs in their structure.
+
+        Args:
+            data: An iterator, or a structure of tensors.
 
         Raises:
             StopIteration: The optional is empty.
         """
+        if isinstance(data, list | tuple | dict):
+            tensors = tf.nest.flatten(data)
+        else:
+            tensors = [data._iterator_resource]
         values = execute(
             self._name,
             self._count,

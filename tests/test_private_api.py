@@ -551,17 +551,18 @@ def test_a_new_step_function_is_kept_in_known_places(
 
 
 def test_an_iterator_has_its_handle() -> None:
-    """`OwnedIterator` is its class; operations take its handle."""
+    """`OwnedIterator` is its class; a function takes `_iterator_resource`."""
     iterator: Any = iter(tf.data.Dataset.range(3))
     assert _tf_private.is_iterator(iterator)
     assert not _tf_private.is_iterator(range(3))
-    first = tf.raw_ops.IteratorGetNext(
-        iterator=_tf_private.iterator_resource(iterator),
-        output_types=[tf.int64],
-        output_shapes=[[]],
-    )
 
-    assert int(first[0]) == 0
+    @tf.function
+    def function(iterator: Any) -> Any:
+        return next(iterator)
+
+    concrete = function.get_concrete_function(iterator)
+
+    assert int(_tf_private.FlatFunction(concrete)(iterator)) == 0
     assert int(next(iterator)) == 1
 
 
@@ -570,13 +571,14 @@ def test_a_concrete_function_is_called_flat(is_dense: bool) -> None:
     """`pack_output` rebuilds what is not dense, `tf.nest` the rest."""
 
     @tf.function
-    def function(x: tf.Tensor) -> Any:
+    def function(batch: list[tf.Tensor]) -> Any:
+        (x,) = batch
         odd = tf.sparse.from_dense([x]) if not is_dense else x
         return {"z": (x + 1.0, odd), "a": x * weight}
 
     weight = tf.Variable(3.0)
-    concrete = function.get_concrete_function(tf.TensorSpec([]))
-    found = _tf_private.FlatFunction(concrete)(tf.constant(2.0))
+    concrete = function.get_concrete_function([tf.TensorSpec([])])
+    found = _tf_private.FlatFunction(concrete)([tf.constant(2.0)])
 
     assert list(found) == ["z", "a"]
     assert float(found["a"]) == 6.0
@@ -587,10 +589,10 @@ def test_an_error_of_a_flat_call_is_explained() -> None:
     """`InterpolateRuntimeError` adds where the operation was made."""
 
     @tf.function
-    def function(x: tf.Tensor) -> tf.Tensor:
-        return tf.debugging.check_numerics(1.0 / x, "mine")
+    def function(batch: list[tf.Tensor]) -> tf.Tensor:
+        return tf.debugging.check_numerics(1.0 / batch[0], "mine")
 
-    zero = tf.constant(0.0)
+    zero = [tf.constant(0.0)]
     concrete = function.get_concrete_function(zero)
     flat = _tf_private.FlatFunction(concrete)
     with pytest.raises(tf.errors.InvalidArgumentError) as of_keras:

@@ -222,7 +222,9 @@ class HookRun:
         if requests is not None and requests.wants_trace:
             trace = requests.run_metadata
         chosen = self._selection
-        part = None if requests is None else self._joined.of(requests)
+        part = None
+        if requests is not None and requests.is_pending:
+            part = self._joined.of(requests)
         return StepRequest(
             chosen.to_take, chosen.may_lack, self._around(), trace, part
         )
@@ -269,12 +271,10 @@ class HookRun:
         # A data set of unknown length ends inside the step: then the
         # `before_run` of that step is used for the next epoch's first step.
         if runner.requests is not None:
-            runner.requests.again()
+            runner.requests.again(self._may_join)
         else:
-            runner.ask()
+            runner.ask(self._may_join)
         requests = runner.requests
-        if requests is not None and not (self._may_join and requests.can_join):
-            requests.before()
         if requests is not None and LEARNING_RATE in requests.step_names:
             self._learning_rate = model_info.learning_rate_of(self._model)
         if self._counts_too_many:

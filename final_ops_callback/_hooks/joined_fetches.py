@@ -37,14 +37,14 @@ class JoinedFetches:
         # A reference cycle through the graph is never collected.
         self._requests = None
 
-    def of(self, requests: StepRequests) -> JoinedFetches | None:
-        """Returns this object for the fetches that wait; `None` if none do.
+    def of(self, requests: StepRequests) -> JoinedFetches:
+        """Returns this object, for the fetches of a step.
 
         Args:
-            requests: The requests of the coming step.
+            requests: The requests of the coming step, of which some wait.
         """
         self._requests = requests
-        return self if requests.is_pending else None
+        return self
 
     @property
     def key(self) -> Any:

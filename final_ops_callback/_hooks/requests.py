@@ -89,15 +89,18 @@ class StepRequests:
             no_trace = tf.compat.v1.RunOptions.NO_TRACE
             self.wants_trace = self.options.trace_level > no_trace
 
-    def prepare(self, warned: set[str]) -> None:
-        """Maps all fetches and feeds, before anything runs.
+    def prepare(self, warned: set[str], may_join: bool = False) -> None:
+        """Runs the fetches that do not depend on the step, or lets them wait.
 
-        The graph has to be the default graph: only then can a variable be the
-        key of a dict. `add` needs it, too.
+        All fetches and feeds are mapped before anything runs. The graph has
+        to be the default graph: only then can a variable be the key of a dict.
+        `add` needs it, too.
 
         Args:
             warned: Set of names of the feeds that a warning was logged for;
                 more are added here.
+            may_join: Boolean. Whether the call of the step may run them.
+                Defaults to `False`.
         """
         if not self._fetches and not self._feeds:
             return
@@ -116,6 +119,8 @@ class StepRequests:
         if self.options.output_partition_graphs:
             self.run_metadata.partition_graphs.extend(plan.graphs())
         self.is_pending = True
+        if not (may_join and plan.can_join) or self.wants_trace:
+            self.before()
         if plan.feed_names:
             self._warn_of_unused(plan, warned)
 
@@ -125,20 +130,20 @@ class StepRequests:
             self._known = self._noted(self._plan.before, self._fed)
             self.is_pending = False
 
-    def again(self) -> None:
-        """Lets these fetches wait again, if the step comes later than expected.
+    def again(self, may_join: bool = False) -> None:
+        """Runs these fetches again, if the step comes later than expected.
 
         Nothing is written twice: fetches that write keep their values.
-        """
-        self.is_pending = self._plan is not None and (
-            self._plan.is_pure or self.is_pending
-        )
 
-    @property
-    def can_join(self) -> bool:
-        """Whether the call of the step can run the fetches that wait."""
-        can_join = self._plan is not None and self._plan.can_join
-        return can_join and self.is_pending and not self.wants_trace
+        Args:
+            may_join: As in `prepare`.
+        """
+        plan = self._plan
+        if plan is None or not (plan.is_pure or self.is_pending):
+            return
+        self.is_pending = True
+        if not (may_join and plan.can_join) or self.wants_trace:
+            self.before()
 
     @property
     def plan(self) -> Plan | None:

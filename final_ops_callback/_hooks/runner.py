@@ -253,13 +253,14 @@ class HookRunner:
         Raises:
             HookUsageError: The hooks have not begun, or the run is over.
         """
-        self.ask().before()
+        self.ask(may_join=False)
 
-    def ask(self) -> StepRequests:
-        """Calls `before_run` of all hooks; the fetches wait in `requests`.
+    def ask(self, may_join: bool) -> None:
+        """Calls `before_run` of all hooks.
 
-        Returns:
-            The `requests`.
+        Args:
+            may_join: Boolean. Whether the fetches that do not depend on the
+                step may wait, because the call of the step may run them.
 
         Raises:
             HookUsageError: The hooks have not begun, or the run is over.
@@ -282,8 +283,7 @@ class HookRunner:
                     raise
                 if request is not None:
                     requests.add(index, hook, request)
-            requests.prepare(self._warned)
-        return requests
+            requests.prepare(self._warned, may_join)
 
     def during_step(self) -> contextlib.AbstractContextManager[None]:
         """Returns the context in which the step has to run.

@@ -24,9 +24,6 @@ from final_ops_callback._keras import model_functions
 
 logger = logging.getLogger("final_ops_callback")
 
-# A direct step is kept with the function that it calls.
-_KEPT = "_final_ops_callback_direct"
-
 
 class DirectStep:
     """The direct way to call one step function that Keras has made.
@@ -61,15 +58,10 @@ class DirectStep:
         Args:
             function: A step function, such as the `train_function` of a model.
         """
-        own = getattr(function, "__dict__", None)
-        if own is None or not (cls.is_used and _is_possible()):
+        if not (cls.is_used and _is_possible()):
             return None
-        owner, kept = own.get(_KEPT, (None, None))
-        if owner != id(function):  # a wrapper may have copied the attributes
-            compiled = model_functions.compiled_part(function)
-            kept = compiled and cls(compiled, compiled is not function)
-            own[_KEPT] = id(function), kept
-        return kept
+        compiled = model_functions.compiled_part(function)
+        return compiled and cls(compiled, compiled is not function)
 
     def is_ready(self, data: Any) -> bool:
         """Returns whether the trace for some data is known.
@@ -116,7 +108,7 @@ class DirectStep:
         """
         call = self._known_call
         try:
-            return call(*_tensors_of(data))
+            return call(data)
         except tf.errors.OpError as error:
             call.explain(error, call.name)
             raise
@@ -182,7 +174,7 @@ class JoinedStep:
 
     def __call__(self, data: Any) -> Any:
         """Calls the function with what Keras gives to its step function."""
-        return self._call(*_tensors_of(data))
+        return self._call(data)
 
     def explain(self, error: tf.errors.OpError) -> None:
         """Makes an error of the step what it is when the step runs alone."""
@@ -224,12 +216,6 @@ def _try() -> None:
         joined.explain(error)
     if found != (1, 2):
         raise ValueError(f"{found} is not what was computed")
-
-
-def _tensors_of(data: Any) -> list[tf.Tensor]:
-    if isinstance(data, list | tuple | dict):
-        return tf.nest.flatten(data)
-    return [_tf_private.iterator_resource(data)]
 
 
 def _kind_of(data: Any) -> Any:

@@ -25,6 +25,9 @@ from final_ops_callback._keras.direct_step import JoinedStep
 # A script may fetch something else in each step.
 _MOST_MADE = 16
 
+# A function from the outputs of a step to the values taken out of it.
+Taken = Callable[[Any], Mapping[str, Any]]
+
 
 class StepPart(Protocol):
     """Interface of what a subscriber has computed with a step.
@@ -102,7 +105,7 @@ class Fusion:
         direct: DirectStep,
         part: StepPart,
         data: Any,
-        taken: Callable[[Any], Mapping[str, Any]],
+        taken: Taken,
     ) -> JoinedStep | None:
         """Returns the function for a step and a part, if there is one.
 
@@ -110,7 +113,7 @@ class Fusion:
             direct: The direct way to call the step, which is ready.
             part: What is computed with it.
             data: The data of the step.
-            taken: As in `run_step`.
+            taken: As in `StepCaller`.
 
         Returns:
             The function, which takes the data and returns the values of the
@@ -137,57 +140,72 @@ def _nothing(outputs: Any) -> Mapping[str, Any]:
     return {}
 
 
-def run_step(
-    function: Callable[..., Any],
-    data: Any,
-    part: StepPart | None = None,
-    call: Callable[[Any], Any] | None = None,
-    taken: Callable[[Any], Mapping[str, Any]] = _nothing,
-) -> Any:
-    """Runs a step of Keras, and with it a part of a subscriber.
+class StepCaller:
+    """Calls a step function of Keras in the shortest way that there is.
 
     Args:
         function: The step function that Keras has made.
-        data: What it is called with.
-        part: What has to be computed with the step, or `None`.
         call: Function that calls the step function when it may be traced.
-            Defaults to the step function itself.
+            Defaults to `None`: the step function itself.
         taken: Function that returns, from the outputs of the step, a mapping
             with the values that were taken out of it. Defaults to a function
             that returns an empty one.
 
-    Returns:
-        What the step function returns.
+    Attributes:
+        function: As given.
     """
-    direct = DirectStep.of(function)
-    if direct is None or not direct.is_ready(data):
-        if part is not None:
+
+    def __init__(
+        self,
+        function: Callable[..., Any],
+        call: Callable[[Any], Any] | None = None,
+        taken: Taken = _nothing,
+    ) -> None:
+        self.function = function
+        self._call = call or function
+        self._taken = taken
+        self._direct = DirectStep.of(function)
+
+    def __call__(self, data: Any, part: StepPart | None = None) -> Any:
+        """Runs a step, and with it a part of a subscriber.
+
+        Args:
+            data: What the step function is called with.
+            part: What has to be computed with the step. Defaults to `None`:
+                nothing.
+
+        Returns:
+            What the step function returns.
+        """
+        direct = self._direct
+        if direct is None or not direct.is_ready(data):
+            if part is not None:
+                part.run()
+            outputs = self._call(data)
+            if direct is not None:
+                direct.learn(data)
+            return outputs
+        if part is None:
+            return direct(data)
+        fused = part.fusion.find(direct, part, data, self._taken)
+        if fused is None:
             part.run()
-        outputs = (call or function)(data)
-        if direct is not None:
-            direct.learn(data)
+            return direct(data)
+        try:
+            before, outputs, after = fused(data)
+        except tf.errors.OpError as error:
+            part.raise_own(error)
+            fused.explain(error)
+            raise
+        part.receive(before, after)
         return outputs
-    if part is None:
-        return direct(data)
-    fused = part.fusion.find(direct, part, data, taken)
-    if fused is None:
-        part.run()
-        return direct(data)
-    try:
-        before, outputs, after = fused(data)
-    except tf.errors.OpError as error:
-        part.raise_own(error)
-        fused.explain(error)
-        raise
-    part.receive(before, after)
-    return outputs
 
 
 def _fused(
     direct: DirectStep,
     part: StepPart,
     data: Any,
-    taken: Callable[[Any], Mapping[str, Any]],
+    taken: Taken,
 ) -> JoinedStep:
     """Makes one function of a step and a part."""
 

@@ -26,8 +26,8 @@ from final_ops_callback._keras import model_functions
 from final_ops_callback._keras.wrapping import Place
 from final_ops_callback._keras.wrapping import Wrappers
 from final_ops_callback._keras.wrapping import unconverted
+from final_ops_callback._step.fusion import StepCaller
 from final_ops_callback._step.fusion import StepPart
-from final_ops_callback._step.fusion import run_step
 from final_ops_callback._step.kind import Collected
 from final_ops_callback._step.kind import ModelStep
 from final_ops_callback._step.kind import TakenTensor
@@ -188,6 +188,9 @@ class _Made:
         self._function = self._wrapped(
             model_functions.make_another, model, phase
         )
+        self._caller = StepCaller(
+            self._function, self._call_wrapped, _collected
+        )
 
     def __call__(self, data: Any, part: StepPart | None = None) -> Any:
         """Runs one step.
@@ -196,9 +199,7 @@ class _Made:
             data: What Keras gives to its step function.
             part: What has to be computed with the step, or `None`.
         """
-        return run_step(
-            self._function, data, part, self._call_wrapped, _collected
-        )
+        return self._caller(data, part)
 
     def check(self, names: Iterable[str]) -> None:
         """Refuses names that a trace of the step has not delivered.

@@ -23,8 +23,8 @@ from typing import Protocol
 from final_ops_callback._eager_mode import NO_CONTEXT
 from final_ops_callback._keras import model_functions
 from final_ops_callback._profile import traced_into
+from final_ops_callback._step.fusion import StepCaller
 from final_ops_callback._step.fusion import StepPart
-from final_ops_callback._step.fusion import run_step
 from final_ops_callback._step.instrumented import END_OF_DATA
 from final_ops_callback._step.instrumented import InstrumentedStep
 from final_ops_callback._step.kind import TakenTensor
@@ -109,6 +109,8 @@ class StepFunction:
         self._phase = phase
         self._name = model_functions.attribute_of(phase)
         self.function: Callable[..., Any] | None = self._own.get(self._name)
+        # How the function is called; made in the first step.
+        self._caller: StepCaller | None = None
         self._make = model_functions.maker_of(phase)
         self._subscribers: list[weakref.ref[Subscriber]] = []
         self._expected_by: list[weakref.ref[Any]] = []
@@ -231,7 +233,12 @@ class StepFunction:
             optional = wanted.keys() - needed
         with _around(requests):
             if not wanted:
-                return run_step(function, data, part), {}
+                if (
+                    self._caller is None
+                    or self._caller.function is not function
+                ):
+                    self._caller = StepCaller(function)
+                return self._caller(data, part), {}
             # The function is traced for the first subscriber that wants
             # something of the step.
             first = next(
@@ -285,6 +292,7 @@ class StepFunction:
             else:
                 self._own[name] = before
         self._wrappers.clear()
+        self._caller = None
         if self.is_installed:
             self._own[self._name] = self.function
 

@@ -41,18 +41,8 @@ class World:
         with self.graph.as_default():
             if fetches is not None:
                 made.add(0, object(), Args(fetches))
-            made.prepare(set())
+            made.prepare(set(), may_join=True)
         return made
-
-
-def test_who_asks_for_nothing_has_no_part() -> None:
-    """Nor has who was served already."""
-    world, joined = World(), JoinedFetches(call)
-    served = world.requests("w:0")
-    served.before()
-
-    assert joined.of(world.requests(None)) is None
-    assert joined.of(served) is None
 
 
 def test_they_can_run_by_themselves() -> None:
@@ -60,7 +50,6 @@ def test_they_can_run_by_themselves() -> None:
     world, joined = World(), JoinedFetches(call)
     requests = world.requests("w:0")
     part = joined.of(requests)
-    assert part is not None
     part.run()
     world.weight.assign(9.0)
 
@@ -72,7 +61,6 @@ def test_an_end_of_the_run_ends_the_step() -> None:
     """If the run is over, the step must not run."""
     requests = World().requests("w:0")
     part = JoinedFetches(lambda function: None).of(requests)
-    assert part is not None
     with pytest.raises(StopIteration):
         part.run()
 
@@ -85,7 +73,6 @@ def test_another_function_computes_them() -> None:
         fetches = [loss * 2.0, "w:0"]
     requests = world.requests(fetches)
     part = joined.of(requests)
-    assert part is not None
 
     @tf.function
     def step() -> Any:
@@ -104,7 +91,6 @@ def test_a_value_that_needs_a_check_is_computed_later() -> None:
     with world.graph.as_default():
         double = world.graph.get_tensor_by_name("loss:0") * 2.0
     part = joined.of(world.requests(double))
-    assert part is not None
     for other in (tf.constant(1), tf.constant([1.0])):
         assert part.trace_after({}, {"loss": other}) is None
     assert part.trace_after({}, {}) is None
@@ -114,7 +100,6 @@ def test_it_keeps_nothing_of_a_step() -> None:
     """The graph and the session are freed when the run is over."""
     world, joined = World(), JoinedFetches(call)
     part = joined.of(world.requests("w:0"))
-    assert part is not None
     held = weakref.ref(world.session)
     joined.forget()
     del world, part

@@ -54,7 +54,6 @@ class World:
                 if one is not None:
                     made.add(HOOKS.index(hook), hook, one)
             made.prepare(set() if warned is None else warned)
-        made.before()
         return made
 
 
@@ -139,14 +138,12 @@ def test_a_step_that_comes_later_is_fetched_for_again() -> None:
     reading = world.requests(Args("w:0"))
     world.weight.assign(4.0)
     reading.again()
-    reading.before()
     assert reading.results({}) == {0: 4.0}
     with world.graph.as_default():
         (twin,) = [v for v in v1.global_variables() if v.op.name == "w"]
         write = twin.assign_add(1.0)
     writing = world.requests(Args(write))
     writing.again()
-    writing.before()
 
     assert float(world.weight) == 5.0
 

@@ -211,9 +211,11 @@ _COUNTED = (
     v1.Session,
 )
 
-_KEPT = {"FuncGraph", "_Made", "ModelStep", "Wrappers"} | {
-    kind.__name__ for kind in kinds.KINDS
-}
+# A function with extra outputs is kept for the next run.
+_KEPT = {
+    *("FuncGraph", "_Made", "ModelStep", "Wrappers"),
+    *("StepCaller", "DirectStep", "FlatFunction"),
+} | {kind.__name__ for kind in kinds.KINDS}
 
 
 def all_that_lives() -> dict[str, int]:
