@@ -41,6 +41,7 @@ FILES = {
     "_eager_mode": "shared",
     "_names": "shared",
     "_profile": "shared",
+    "_random_ops": "shared",
     "_structure": "shared",
     "_tf_private": "shared",
     "_to_host": "shared",

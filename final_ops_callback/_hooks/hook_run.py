@@ -100,6 +100,7 @@ class HookRun:
         self._selection = StepSelection(model, self._names, step_tensors)
         self._values_now = ValuesNow(model, phase, self._names)
         self._steps: StepCount | None = None
+        self._steps_per_call = model_info.steps_per_execution(model)
         self._is_counting = True
         if phase == "train":
             self._steps = StepCount(
@@ -118,7 +119,7 @@ class HookRun:
             # is never collected.
             step_tensors=StepSpecs(self._names.spec, self._names.known),
             scaffold=scaffold,
-            steps_per_run=model_info.steps_per_execution(model),
+            steps_per_run=self._steps_per_call,
             counts_evaluations=phase == "test",
             values_now=self._values_now,
             original_fetches=self._original_fetches,
@@ -341,10 +342,12 @@ class HookRun:
         """Whether the call of the coming step may run the early fetches.
 
         Workers agree between them and the step, and the first trace is watched.
-        A call that runs several steps may run none, if the data has ended.
+        A call that runs several steps may run none, if the data has ended. A
+        step that is counted here is counted before the late fetches.
         """
+        is_counting = self._steps is not None and self._is_counting
         is_watched = self._workers is not None or self._first_trace is not None
-        return self._runner.steps_per_run == 1 and not is_watched
+        return self._steps_per_call == 1 and not (is_counting or is_watched)
 
     def _beside_the_step(self) -> dict[str, Any]:
         """Returns the logs and the learning rate, under all their names."""

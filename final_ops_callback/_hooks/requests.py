@@ -169,13 +169,13 @@ class StepRequests:
         Args:
             error: The error that the call of the step has raised.
         """
-        own = self._plan.own_error(error) if self._plan else None
-        if own is not None:
-            self._noted(self._raise, own)
 
-    @staticmethod
-    def _raise(error: Exception) -> None:
-        raise error from None
+        def fail() -> None:
+            own = self._plan.own_error(error) if self._plan else None
+            if own is not None:
+                raise own from None
+
+        self._noted(fail)
 
     @contextlib.contextmanager
     def during_step(self) -> Iterator[None]:

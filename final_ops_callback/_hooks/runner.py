@@ -79,7 +79,6 @@ class HookRunner:
     Attributes:
         requests: The `StepRequests` of the hooks for the current step, from
             `before_run` until `after_run`; otherwise `None`.
-        steps_per_run: As given.
 
     Raises:
         NotAHookError: One of the hooks is not a `SessionRunHook`.
@@ -123,7 +122,7 @@ class HookRunner:
             else step_specs_of(step_tensors or {})
         )
         self._given_scaffold = scaffold
-        self.steps_per_run = steps_per_run
+        self._steps_per_run = steps_per_run
         self._counts_evaluations = counts_evaluations
         self._values_now = values_now or self._values_of_last_step
         self._keeps_last_step = values_now is None
@@ -235,7 +234,7 @@ class HookRunner:
                 graph,
                 self._make_hooks,
                 self._given_scaffold,
-                self.steps_per_run,
+                self._steps_per_run,
                 self._counts_evaluations,
                 self._contexts,
                 self._values_now,

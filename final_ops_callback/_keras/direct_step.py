@@ -21,6 +21,7 @@ import tensorflow as tf
 
 from final_ops_callback import _tf_private
 from final_ops_callback._keras import model_functions
+from final_ops_callback._random_ops import draws
 
 logger = logging.getLogger("final_ops_callback")
 
@@ -58,7 +59,9 @@ class DirectStep:
         Args:
             function: A step function, such as the `train_function` of a model.
         """
-        if not (cls.is_used and _is_possible()):
+        if not cls.is_used or tf.config.functions_run_eagerly():
+            return None
+        if not _is_possible():
             return None
         compiled = model_functions.compiled_part(function)
         return compiled and cls(compiled, compiled is not function)
@@ -82,7 +85,7 @@ class DirectStep:
             data: What Keras has given to its step function.
         """
         is_iterator = _tf_private.is_iterator(data)
-        batches = None if is_iterator else _kind_of(data)
+        batches = None if is_iterator or self._opens else _kind_of(data)
         if not is_iterator and batches is None:
             return
         if tf.config.functions_run_eagerly():
@@ -91,9 +94,9 @@ class DirectStep:
         function = self._compiled.get_concrete_function(data)
         if self._compiled.experimental_get_tracing_count() != count:
             return  # a step on this data would be traced anew
-        if function is not self.function:
-            self.function = function
-            self._call = _tf_private.FlatFunction(function, self._opens)
+        # Made anew, because the options of the runtime may have changed.
+        self._call = _tf_private.FlatFunction(function, self._opens)
+        self.function = function
         self._iterator = weakref.ref(data) if is_iterator else lambda: None
         self._batches = batches
 
@@ -132,9 +135,7 @@ class DirectStep:
         A random operation of TensorFlow keeps its state in its kernel, and
         another function has another kernel.
         """
-        graph = self.function.graph.as_graph_def()
-        bodies = [graph.node, *(f.node_def for f in graph.library.function)]
-        return not any("seed" in node.attr for body in bodies for node in body)
+        return not draws(self.function.graph.as_graph_def())
 
     def joined(self, function: Callable[[Any], Any], data: Any) -> JoinedStep:
         """Compiles a function that traces this step together with more.

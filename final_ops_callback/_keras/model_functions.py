@@ -12,12 +12,18 @@ from __future__ import annotations
 import functools
 import inspect
 import logging
+import types
 from collections.abc import Callable
 from typing import Any
+
+import tensorflow as tf
 
 from final_ops_callback._keras import compat
 
 logger = logging.getLogger("final_ops_callback")
+
+# The type of a `tf.function`.
+_COMPILED = tf.types.experimental.PolymorphicFunction
 
 # The methods of a model that call the function of a phase.
 CALLERS = {
@@ -118,20 +124,21 @@ def compiled_part(function: Any) -> Any:
         The `tf.function`; `None` if the step runs eagerly, or is not one that
         Keras has made.
     """
-    code = getattr(function, "__code__", None)
-    cells = getattr(function, "__closure__", None) or ()
-    inside = dict(zip(getattr(code, "co_freevars", ()), cells, strict=False))
-    cell = inside.get("multi_step_on_iterator")
-    found = function if cell is None else cell.cell_contents
-    if hasattr(found, "get_concrete_function"):
-        return found
-    if cell is None and _is_of_keras_3(function):
+    if isinstance(function, _COMPILED):
+        return function
+    if type(function) is not types.FunctionType:
+        return None
+    # Not `__module__`, which `functools.wraps` copies.
+    if not function.__globals__.get("__name__", "").startswith("keras."):
+        return None
+    names, cells = function.__code__.co_freevars, function.__closure__ or ()
+    inside = dict(zip(names, cells, strict=True))
+    if "multi_step_on_iterator" in inside:
+        found = inside["multi_step_on_iterator"].cell_contents
+        return found if isinstance(found, _COMPILED) else None
+    if function.__name__ == "function":
         _say_that_keras_has_changed()
     return None
-
-
-def _is_of_keras_3(function: Any) -> bool:
-    return str(getattr(function, "__module__", "")).startswith("keras.")
 
 
 @functools.cache

@@ -9,6 +9,7 @@ cost of the first run of some fetches in a large graph.
 from __future__ import annotations
 
 import itertools
+import re
 import threading
 import weakref
 from collections.abc import Mapping
@@ -25,6 +26,8 @@ from final_ops_callback._session.library import written
 _OURS = "final_ops_callback."
 # The prefix of the names of functions, which is removed from error messages.
 NAME = "final_ops_callback_function_"
+# How an error names the function that an operation is in.
+_FUNCTION = re.compile(r"\{\{function_node ([^} ]+)\}\}")
 _numbers = itertools.count()
 # The number of users of each function that was copied from a graph.
 _users: dict[str, int] = {}
@@ -94,6 +97,7 @@ class Function:
             function.control_ret[name] = name
         known = _tf_private.eager_context()
         called = [one.signature.name for one in definition.library.function]
+        self._bodies = {self._name, *called}
         with _lock:
             for one in definition.library.function:
                 if not known.has_function(one.signature.name):
@@ -114,14 +118,6 @@ class Function:
         )
         return list(found)
 
-    @property
-    def keeps_state(self) -> bool:
-        """Whether random operations keep their state in the kernels."""
-        definition = self.graph_def
-        called = (one.node_def for one in definition.library.function)
-        bodies = [definition.node, *called]
-        return any("seed" in node.attr for body in bodies for node in body)
-
     def trace(self, values: list[Any]) -> list[tf.Tensor]:
         """Adds a call of the function to the graph that is being traced.
 
@@ -140,10 +136,12 @@ class Function:
     def names_itself_in(self, error: tf.errors.OpError) -> bool:
         """Returns whether a node of this function raised an error.
 
+        The node may be in a function that this one calls.
+
         Args:
             error: The error of a function that calls this function.
         """
-        return f"{{{{function_node {self._name}}}}}" in error.message
+        return not self._bodies.isdisjoint(_FUNCTION.findall(error.message))
 
     def _add_output(self, function: Any, place: str, dtype: tf.DType) -> str:
         # An identity is needed, because a function can't return a reference,

@@ -52,7 +52,7 @@ class Plan:
         is_pure: Boolean. Whether running `before` again has no side effects.
         can_join: Boolean. Whether what `before` runs can be a part of another
             function instead, by `trace_before`: it is pure, and nothing has to
-            be copied or checked around it.
+            be checked around it.
     """
 
     def __init__(
@@ -369,9 +369,7 @@ def _is_as_declared(value: Any, declared: tf.Tensor) -> bool:
     return (
         isinstance(value, tf.Tensor)
         and value.dtype == declared.dtype
-        and declared.shape.is_compatible_with(value.shape)
-        and declared.shape.most_specific_compatible_shape(value.shape)
-        == declared.shape
+        and value.shape.is_subtype_of(declared.shape)
     )
 
 

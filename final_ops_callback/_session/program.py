@@ -13,6 +13,7 @@ from typing import Any
 import tensorflow as tf
 
 from final_ops_callback._eager_mode import eager_mode
+from final_ops_callback._random_ops import draws
 from final_ops_callback._session.control_flow import ControlFlow
 from final_ops_callback._session.function_def import Function
 from final_ops_callback._session.library import operation_of
@@ -23,6 +24,9 @@ from final_ops_callback._session.resources import Resources
 from final_ops_callback._session.split import has_effects
 from final_ops_callback._session.subgraph import definition_of
 from final_ops_callback._session.subgraph import needed_operations
+
+# Operations that write a variable.
+_WRITES = ("Assign", "ResourceScatter")
 
 
 class Program:
@@ -91,6 +95,7 @@ class Program:
         handles = _used_handles(definition, graph, resources)
         handles |= {f"{name}:0": handle for name, handle in shadows.items()}
         self.is_pure = not any(map(has_effects, needed))
+        self._is_calm = not draws(definition) and _is_calm(needed, definition)
         flow = ControlFlow(needed)
         self._may_be_dead = [
             index
@@ -145,11 +150,13 @@ class Program:
     def can_be_traced(self) -> bool:
         """Whether another function can call this one, and all is the same.
 
-        It is not if something has to be done around the call. Nor is it if
-        random operations keep their state in kernels, which would be others.
+        It is not if something has to be done around the call, or if the state
+        of random operations is in kernels, which would be others. Nor must the
+        call end the run of the hooks, as an iterator, a queue or Python does:
+        then the step, which has run, would have no outputs.
         """
         around = self._gathered or self._spread or self._may_be_dead
-        return not (around or self._function.keeps_state)
+        return not around and self._is_calm
 
     def trace(self, values: Sequence[tf.Tensor]) -> list[tf.Tensor]:
         """Adds a call to the graph that is being traced.
@@ -187,6 +194,21 @@ class Program:
                     None, None, f"Retval[{index}] does not have value"
                 )
         return results[:count]
+
+
+def _is_calm(operations: Sequence[tf.Operation], definition: Any) -> bool:
+    """Returns whether operations only compute, read and write variables."""
+    called = definition.library.function
+    types = {op.type for op in operations}
+    types |= {node.op for function in called for node in function.node_def}
+    return (
+        not any("PyFunc" in one for one in types)
+        and not any(function.signature.is_stateful for function in called)
+        and not any(
+            has_effects(op) and not op.type.startswith(_WRITES)
+            for op in operations
+        )
+    )
 
 
 def _used_handles(

@@ -11,19 +11,27 @@ again, and nothing of it changes.
 
 from __future__ import annotations
 
+import logging
 import weakref
 from collections.abc import Callable
 from collections.abc import Mapping
 from typing import Any
 from typing import Protocol
+from typing import TypeVar
 
 import tensorflow as tf
 
 from final_ops_callback._keras.direct_step import DirectStep
 from final_ops_callback._keras.direct_step import JoinedStep
 
+logger = logging.getLogger("final_ops_callback")
+
+_Value = TypeVar("_Value")
+
 # A script may fetch something else in each step.
 _MOST_MADE = 16
+
+_ByPart = weakref.WeakKeyDictionary[Any, _Value]
 
 # A function from the outputs of a step to the values taken out of it.
 Taken = Callable[[Any], Mapping[str, Any]]
@@ -96,9 +104,10 @@ class Fusion:
 
     def __init__(self) -> None:
         self.count = 0
-        self._seen: weakref.WeakKeyDictionary[Any, dict[int, Any]] = (
-            weakref.WeakKeyDictionary()
-        )
+        # By what is computed, and the id of the step that it is computed with:
+        # how often that was asked for, and what was made for it.
+        self._asked = _ByPart[dict[int, int]]()
+        self._made = _ByPart[dict[int, JoinedStep | None]]()
 
     def find(
         self,
@@ -120,20 +129,34 @@ class Fusion:
             part before the step, the outputs of the step, and the values of
             the part after it; `None` if the part has to run by itself.
         """
-        seen = self._seen.setdefault(part.key, {})
-        step = id(direct.function)  # which the functions keep alive
-        found = seen.get(step, 0)
-        if type(found) is not int:
-            return found
-        seen[step] = found + 1
-        if seen[step] < self.occasions or self.count >= _MOST_MADE:
-            return None
-        if not direct.can_be_joined:
-            seen[step] = None
+        made = self._made.setdefault(part.key, {})
+        step = id(direct.function)
+        if step in made:
+            return made[step]
+        asked = self._asked.setdefault(part.key, {})
+        asked[step] = asked.get(step, 0) + 1
+        if asked[step] < self.occasions or self.count >= _MOST_MADE:
             return None
         self.count += 1
-        seen[step] = _fused(direct, part, data, taken)
-        return seen[step]
+        made[step] = self._try(direct, part, data, taken)
+        return made[step]
+
+    def _try(
+        self, direct: DirectStep, part: StepPart, data: Any, taken: Taken
+    ) -> JoinedStep | None:
+        if not direct.can_be_joined:
+            return None
+        try:
+            return _fused(direct, part, data, taken)
+        except Exception as error:
+            # Nothing has run yet, and all can run by itself.
+            logger.warning(
+                "What the hooks fetch can't be computed in the call of the "
+                "step, and takes longer by itself: %r.",
+                error,
+            )
+            self.count = _MOST_MADE
+            return None
 
 
 def _nothing(outputs: Any) -> Mapping[str, Any]:
@@ -209,6 +232,7 @@ def _fused(
 ) -> JoinedStep:
     """Makes one function of a step and a part."""
 
+    # Errors of fetches lose this name (`_session.op_errors`).
     def final_ops_callback_function_step(data: Any) -> tuple[Any, Any, Any]:
         before = part.trace_before()
         with _after_all_of_it():

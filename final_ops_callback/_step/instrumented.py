@@ -123,9 +123,10 @@ class InstrumentedStep:
         except END_OF_DATA:
             raise
         except BaseException:
-            # What the step can't deliver is not asked for a second time.
-            _made_from(function).pop(frozenset(self._taken.items()), None)
-            self._made, self._taken = None, {}
+            if not self._made.was_traced:
+                # What the step can't deliver is not asked for a second time.
+                _made_from(function).pop(frozenset(self._taken.items()), None)
+                self._made, self._taken = None, {}
             raise
         return outputs[_OUTPUTS], outputs[_COLLECTED]
 
@@ -166,6 +167,7 @@ class _Made:
         optional: Collection of the names that a step may not deliver.
 
     Attributes:
+        was_traced: Boolean. Whether a step has run, so that it can.
         missing: Dict from the optional names that a trace has not delivered
             to what an error says of them.
     """
@@ -182,6 +184,7 @@ class _Made:
         self._optional = frozenset(optional)
         self._wrappers = Wrappers(self._places())
         self._raised: StepTensorError | None = None
+        self.was_traced = False
         self.missing: dict[str, tuple[Any, ...]] = {}
         # Replicas trace in threads of their own.
         self._local = threading.local()
@@ -215,7 +218,9 @@ class _Made:
                 raise StepTensorError(*self.missing[name])
 
     def _call_wrapped(self, data: Any) -> Any:
-        return self._wrapped(self._function, data)
+        outputs = self._wrapped(self._function, data)
+        self.was_traced = True
+        return outputs
 
     def _wrapped(self, call: Callable[..., Any], *args: Any) -> Any:
         """Calls something while the methods are wrapped.

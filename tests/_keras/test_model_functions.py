@@ -1,10 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
 """Where Keras keeps the step functions of a model, and how it makes another."""
 
+import functools
 from types import ModuleType
 from typing import Any
 
 import pytest
+import tensorflow as tf
 
 from final_ops_callback._keras import model_functions
 from final_ops_callback._keras.callback_base import Callback
@@ -91,3 +93,60 @@ def test_a_call_of_keras_is_known_from_inside(flavor: ModuleType) -> None:
 
     assert seen == [True, True]
     assert not model_functions.is_running(model)
+
+
+class Timed:
+    """Calls a step function, and passes all else on, as a profiler does."""
+
+    def __init__(self, function: Any) -> None:
+        self._function = function
+
+    def __call__(self, data: Any) -> Any:
+        return self._function(data)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._function, name)
+
+
+@pytest.mark.parametrize("phase", PHASES)
+def test_what_keras_has_compiled_is_found(
+    flavor: ModuleType, phase: str
+) -> None:
+    """It is a `tf.function`, whatever Keras puts around it."""
+    model = models.tiny_model(flavor)
+    getattr(model, model_functions.maker_of(phase))()
+    function = getattr(model, model_functions.attribute_of(phase))
+    found = model_functions.compiled_part(function)
+
+    assert isinstance(found, tf.types.experimental.PolymorphicFunction)
+
+
+@pytest.mark.parametrize("phase", PHASES)
+def test_what_runs_eagerly_or_is_wrapped_has_no_compiled_part(
+    flavor: ModuleType, phase: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The code of a user around it runs in each step; nothing is said."""
+    model = models.tiny_model(flavor)
+    make = getattr(model, model_functions.maker_of(phase))
+    make()
+    own = getattr(model, model_functions.attribute_of(phase))
+
+    @functools.wraps(own)
+    def wrapper(data: Any) -> Any:
+        return own(data)
+
+    def multi_step_on_iterator(data: Any) -> Any:
+        return own(data)
+
+    for other in (
+        wrapper,
+        Timed(own),
+        lambda data: multi_step_on_iterator(data),
+    ):
+        assert model_functions.compiled_part(other) is None
+    model.compile("sgd", "mse", run_eagerly=True)
+    make(force=True)
+    eager = getattr(model, model_functions.attribute_of(phase))
+
+    assert model_functions.compiled_part(eager) is None
+    assert not caplog.records

@@ -86,6 +86,18 @@ def loss_itself() -> Any:
     return _loss()
 
 
+def of_python() -> Any:
+    """Python may end the run, so it is asked when the step has run."""
+    counts = iter([1.0, 2.0, 3.0])
+    return v1.py_func(lambda loss: np.float32(next(counts)), [_loss()], "float")
+
+
+def of_a_function() -> Any:
+    """A function that writes is called by itself."""
+    own = _own()
+    return tf.function(lambda loss: own.assign_add(loss))(_loss())
+
+
 # Name -> what is fetched, and whether the call of the step can compute it.
 FETCHES: dict[str, tuple[Fetches, bool]] = {
     "early": (early, True),
@@ -95,6 +107,8 @@ FETCHES: dict[str, tuple[Fetches, bool]] = {
     "early_write": (early_write, False),
     "branches": (branches, True),
     "loss_itself": (loss_itself, False),
+    "of_python": (of_python, False),
+    "of_a_function": (of_a_function, False),
 }
 
 
@@ -322,6 +336,48 @@ def test_dicts_of_inputs_keep_their_places(
     np.testing.assert_array_equal(found, predicted())
 
 
+@flavors
+def test_a_step_that_is_counted_here_is_not_fused(
+    flavor: Any, made: list[Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What comes after the step finds the step that it counts."""
+
+    class Model(flavor.Model):
+        def __init__(self) -> None:
+            super().__init__()
+            self.dense = flavor.layers.Dense(1)
+            self.own = flavor.optimizers.SGD(0.1)
+
+        def call(self, inputs: Any) -> Any:
+            return self.dense(inputs)
+
+        def train_step(self, batch: Any) -> Any:
+            x, y = batch
+            with tf.GradientTape() as tape:
+                loss = self.compute_loss(x=x, y=y, y_pred=self(x))
+            weights = self.trainable_variables
+            gradients = tape.gradient(loss, weights)
+            self.own.apply_gradients(zip(gradients, weights, strict=True))
+            return {"loss": loss}
+
+    def add_ten() -> Any:
+        with tf.control_dependencies([_loss()]):
+            return v1.assign_add(v1.train.get_global_step(), 10)
+
+    def run() -> Any:
+        flavor.utils.set_random_seed(0)
+        model = Model()
+        model.compile("sgd", "mse", jit_compile=False)
+        model(X[:4])
+        model.own.build(model.trainable_variables)
+        return outcome(model, Probe(add_ten))
+
+    fused, apart = both_ways(monkeypatch, run)
+
+    assert not made
+    assert_same(fused, apart)
+
+
 def _failing(flavor: Any, at: int) -> Any:
     """Returns a layer that fails in one step, by a count of its own."""
 
@@ -370,6 +426,17 @@ def test_an_error_of_the_step_is_the_one_of_keras(
     )
 
 
+def fails_in_a_function() -> Any:
+    """Fails in the fourth step, in a function that computes."""
+
+    @tf.function
+    def check(value: tf.Tensor) -> tf.Tensor:
+        return tf.debugging.check_numerics(value, "mine", name="checked")
+
+    left = 3.0 - tf.cast(v1.train.get_global_step(), tf.float32)
+    return check(_loss() * 0.0 + 1.0 / left)
+
+
 def fails_early() -> Any:
     """Fails in the fourth step, before it."""
     left = 3.0 - tf.cast(v1.train.get_global_step(), tf.float32)
@@ -411,6 +478,63 @@ def test_an_error_of_a_hook_is_the_one_of_v1(
     assert made
     assert "mine" in fused[0]
     assert fused == apart
+
+
+@flavors
+def test_an_error_inside_a_function_of_a_hook_is_the_hooks(
+    flavor: Any, made: list[Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Keras's step is not to blame for it."""
+
+    def failed() -> Any:
+        model, probe = model_of(flavor), Probe(fails_in_a_function)
+        with pytest.raises(tf.errors.InvalidArgumentError) as caught:
+            outcome(model, probe)
+        text = str(caught.value).rpartition("mine")[2]
+        return text, caught.value.__notes__, probe.seen
+
+    fused, apart = both_ways(monkeypatch, failed)
+
+    assert fused == apart
+
+
+@flavors
+def test_the_fit_after_a_failed_fetch_goes_on(
+    flavor: Any, made: list[Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The step is not compiled again, so its random numbers go on."""
+    flavor.utils.set_random_seed(0)
+    model = model_of(flavor, flavor.layers.Lambda(_drawing(flavor)))
+    with pytest.raises(tf.errors.InvalidArgumentError):
+        outcome(model, Probe(lambda: [_loss(), fails_early()]))
+    outcome(model, Probe(loss_itself))
+    found = [to_numpy(v) for v in model.variables]
+
+    flavor.utils.set_random_seed(0)
+    plain = model_of(flavor, flavor.layers.Lambda(_drawing(flavor)))
+    plain.fit(data().take(3), verbose=0, shuffle=False)
+    plain.fit(data(), verbose=0, epochs=3, shuffle=False)
+
+    assert_same(found, [to_numpy(v) for v in plain.variables])
+
+
+@flavors
+def test_what_can_not_be_made_is_said_once_and_runs_by_itself(
+    flavor: Any,
+    made: list[Any],
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """A function that can't be traced is no reason to fail."""
+
+    def fail(*args: Any) -> Any:
+        raise ValueError("of the test")
+
+    monkeypatch.setattr(fusion, "_fused", fail)
+    seen, _ = outcome(model_of(flavor), Probe(early))
+
+    assert len(seen) == 2 * 18 + 1
+    assert caplog.text.count("of the test") == 1
 
 
 @flavors
