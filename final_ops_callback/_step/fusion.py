@@ -31,6 +31,11 @@ _Value = TypeVar("_Value")
 # A script may fetch something else in each step.
 _MOST_MADE = 16
 
+# TensorFlow optimizes the graph of a new function, which takes some 5 ms for
+# each of its inputs (the variables of the model), and saves some 0.1 ms per
+# step. For more than a few variables, it is made when it would have paid.
+_FEW, _MORE = 50, 50
+
 _ByPart = weakref.WeakKeyDictionary[Any, _Value]
 
 # A function from the outputs of a step to the values taken out of it.
@@ -98,8 +103,7 @@ class Fusion:
         count: Integer. How many functions were made.
     """
 
-    # A function costs some ten milliseconds, so it is made for what is fetched
-    # again and again. (Tests set 1.)
+    # What is fetched again and again gets a function. (Tests set 1.)
     occasions = 3
 
     def __init__(self) -> None:
@@ -135,7 +139,9 @@ class Fusion:
             return made[step]
         asked = self._asked.setdefault(part.key, {})
         asked[step] = asked.get(step, 0) + 1
-        if asked[step] < self.occasions or self.count >= _MOST_MADE:
+        inputs = len(direct.function.captured_inputs)
+        occasions = self.occasions + _MORE * max(0, inputs - _FEW)
+        if asked[step] < occasions or self.count >= _MOST_MADE:
             return None
         self.count += 1
         made[step] = self._try(direct, part, data, taken)

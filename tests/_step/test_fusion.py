@@ -617,6 +617,20 @@ def test_it_is_made_for_what_comes_back(
     assert len(made) == 2
 
 
+@flavors
+def test_a_large_model_waits_until_it_pays(
+    flavor: Any, made: list[Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A function of many variables takes seconds to make."""
+    monkeypatch.setattr(fusion, "_FEW", 0)
+    outcome(model_of(flavor), Probe(early))
+    assert not made
+    monkeypatch.setattr(fusion, "_MORE", 0)
+    outcome(model_of(flavor), Probe(early))
+
+    assert made
+
+
 def test_a_tensorflow_that_has_changed_is_said_once(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
