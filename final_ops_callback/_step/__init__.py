@@ -14,7 +14,9 @@ step; then it gives them what the step delivered. A name such as `"loss"`,
 step tensors (`lookup`, `kinds`). If a step has to deliver tensors, Keras's
 function is replaced by one with extra outputs (`instrumented`): while Keras
 traces it, each kind wraps the methods through which its values pass, and under
-a distribution strategy the shares of the replicas are joined (`replicas`).
+a distribution strategy the shares of the replicas are joined (`replicas`). A
+`StepCaller` (`fusion`) calls the function, directly where it can, and has what
+the hooks fetch computed in the same call.
 
 Which file to open:
 
@@ -22,7 +24,7 @@ Which file to open:
 - `lookup`: which names a step delivers, with their shapes and dtypes.
 - `kinds`: each kind of step tensor: its names, its spec, how it is taken.
 - `kind`: the base class of the kinds, and what they are taken from.
-- `fusion`: how a step is called, together with what hooks compute before it.
+- `fusion`: how a step is called, and what is computed in the same call.
 - `instrumented`: the step functions that have extra outputs.
 - `replicas`: how the values of several replicas become one.
 """
