@@ -188,6 +188,11 @@ class FlatFunction:
         """The name by which the runtime knows the function."""
         return self._name
 
+    @property
+    def inputs(self) -> int:
+        """How many tensors it takes beside its argument."""
+        return len(self._captured)
+
     def explain(self, error: tf.errors.OpError, called: str) -> None:
         """Adds to an error what a call of the concrete function adds.
 

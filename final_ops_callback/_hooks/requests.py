@@ -118,9 +118,7 @@ class StepRequests:
         self.step_names = plan.step_names
         if self.options.output_partition_graphs:
             self.run_metadata.partition_graphs.extend(plan.graphs())
-        self.is_pending = True
-        if not (may_join and plan.can_join) or self.wants_trace:
-            self.before()
+        self._run_or_wait(plan, may_join)
         if plan.feed_names:
             self._warn_of_unused(plan, warned)
 
@@ -141,6 +139,9 @@ class StepRequests:
         plan = self._plan
         if plan is None or not (plan.is_pure or self.is_pending):
             return
+        self._run_or_wait(plan, may_join)
+
+    def _run_or_wait(self, plan: Plan, may_join: bool) -> None:
         self.is_pending = True
         if not (may_join and plan.can_join) or self.wants_trace:
             self.before()

@@ -129,6 +129,11 @@ class DirectStep:
         return outputs.get_value() if self._opens else outputs
 
     @property
+    def inputs(self) -> int:
+        """How many tensors the step takes beside its data: the variables."""
+        return self._known_call.inputs
+
+    @property
     def can_be_joined(self) -> bool:
         """Whether the step does the same in another function.
 

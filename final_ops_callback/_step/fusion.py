@@ -139,8 +139,7 @@ class Fusion:
             return made[step]
         asked = self._asked.setdefault(part.key, {})
         asked[step] = asked.get(step, 0) + 1
-        inputs = len(direct.function.captured_inputs)
-        occasions = self.occasions + _MORE * max(0, inputs - _FEW)
+        occasions = self.occasions + _MORE * max(0, direct.inputs - _FEW)
         if asked[step] < occasions or self.count >= _MOST_MADE:
             return None
         self.count += 1
