@@ -581,6 +581,7 @@ def test_a_trace_of_the_step_is_not_fused(flavor: Any, made: list[Any]) -> None:
     outcome(model_of(flavor), probe)
 
     assert not made
+    assert len(probe.seen) == 18 + 1  # three epochs of six batches, and end
     assert all(count for count in probe.seen if count != "end")
 
 

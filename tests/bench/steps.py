@@ -8,6 +8,7 @@ because the speed of a shared machine changes by the minute.
 """
 
 import dataclasses
+import functools
 import gc
 import random
 import statistics
@@ -259,14 +260,15 @@ def elsewhere(
     for call, kind, name, hooks in jobs.ELSEWHERE:
         what = f"{call}, {kind.name}: {name}"
 
-        def ours(
-            callbacks: list[Any], kind: models.Kind = kind, call: str = call
-        ) -> Run:
-            return keras_run(
-                callbacks, steps, epochs, kind=kind, flavor=flavor, call=call
-            )
-
-        runs[what, "ours"] = ours([SessionRunHookCallback(hooks)]), ours([])
+        run = functools.partial(
+            keras_run,
+            steps=steps,
+            epochs=epochs,
+            kind=kind,
+            flavor=flavor,
+            call=call,
+        )
+        runs[what, "ours"] = run([SessionRunHookCallback(hooks)]), run([])
         runs[what, "v1"] = (
             v1_run(hooks, steps, epochs, kind, call),
             v1_run(list, steps, epochs, kind, call),
