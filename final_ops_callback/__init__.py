@@ -3,8 +3,9 @@
 
 `FinalOpsCallback` is `FinalOpsHook` as a Keras callback,
 `SessionRunHookCallback` runs any v1 `SessionRunHook` under `model.fit`,
-`HookRunner` runs it in a custom training loop, and `EagerSession` replaces
-`tf.compat.v1.Session`.
+`MonitoredTrainingCallback` also does what `MonitoredTrainingSession` did around
+the hooks, `HookRunner` runs them in a custom training loop, and `EagerSession`
+replaces `tf.compat.v1.Session`.
 
 The code is in five packages. An arrow means "imports"; nothing else does:
 
@@ -29,6 +30,9 @@ from typing import Any
 if TYPE_CHECKING:
     from final_ops_callback._final_ops.callback import FinalOpsCallback
     from final_ops_callback._hooks.callback import SessionRunHookCallback
+    from final_ops_callback._hooks.monitored_training import (
+        MonitoredTrainingCallback,
+    )
     from final_ops_callback._hooks.runner import HookRunner
     from final_ops_callback._session.interactive import EagerInteractiveSession
     from final_ops_callback._session.session import EagerSession
@@ -38,6 +42,7 @@ __all__ = [
     "EagerSession",
     "FinalOpsCallback",
     "HookRunner",
+    "MonitoredTrainingCallback",
     "SessionRunHookCallback",
 ]
 
@@ -46,6 +51,7 @@ _HOMES = {
     "EagerSession": "_session.session",
     "FinalOpsCallback": "_final_ops.callback",
     "HookRunner": "_hooks.runner",
+    "MonitoredTrainingCallback": "_hooks.monitored_training",
     "SessionRunHookCallback": "_hooks.callback",
     "errors": "errors",
     "testing": "testing",

@@ -20,6 +20,8 @@ has them deliver these tensors; the plan computes the rest from them.
 Which file to open:
 
 - `callback`: `SessionRunHookCallback`, which Keras calls.
+- `monitored_training`: `MonitoredTrainingCallback`, the same with a folder of
+  checkpoints and summaries.
 - `hook_run`: one run of hooks around the batches of one Keras call.
 - `runner`: `HookRunner`, with the order in which a hook's methods are called.
 - `begun`, `scaffold`: what `begin` makes: graph, session, threads, init op.
@@ -31,6 +33,7 @@ Which file to open:
   `late_fetches`: those that hooks may fetch later, as far as they can be known.
 - `values_now`: the value of a step tensor between two steps.
 - `hook_state`, `as_made`: the attributes of hooks, in nested runs and copies.
-- `foreign`, `restore`: errors about tensors of another graph, and about a
-  checkpoint that lacks variables.
+- `foreign`: errors about tensors of another graph.
+- `restore`: restores the latest checkpoint of a folder, and explains why a
+  restore failed.
 """

@@ -38,6 +38,7 @@ class Begun:
             constructor fails half-way.
         values_now: As in `HookRunner`.
         original_fetches: As in `HookRunner`.
+        checkpoint_dir: As in `HookRunner`.
 
     Attributes:
         graph: The hook graph.
@@ -62,6 +63,7 @@ class Begun:
         contexts: contextlib.ExitStack,
         values_now: StepValues,
         original_fetches: Callable[[], Any] | None = None,
+        checkpoint_dir: str | None = None,
     ) -> None:
         self.graph = graph
         self._contexts = contexts
@@ -70,7 +72,7 @@ class Begun:
             self._build(make_hooks, scaffold, steps_per_run, counts_evaluations)
             self.session = EagerSession(graph=graph)
             contexts.callback(self.session.close)
-            self._initialize(steps_per_run)
+            self._initialize(steps_per_run, checkpoint_dir)
             self.coordinator = self._start_threads()
             self.session.values_now = values_now
             for hook in self.hooks:
@@ -107,8 +109,10 @@ class Begun:
         self.is_idle = only_end(self.hooks) and not queues and not scaffold
         finalize(self._scaffold, self.graph)
 
-    def _initialize(self, steps_per_run: int) -> None:
-        initialize(self._scaffold, self.session)
+    def _initialize(
+        self, steps_per_run: int, checkpoint_dir: str | None
+    ) -> None:
+        initialize(self._scaffold, self.session, checkpoint_dir)
         if steps_per_run > 1:
             count = _tf_private.get_or_create_steps_per_run_variable()
             count.load(steps_per_run, self.session)

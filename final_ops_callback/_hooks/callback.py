@@ -113,6 +113,9 @@ class SessionRunHookCallback(callback_base.Callback):
     3
     """
 
+    # The folder whose latest checkpoint a run restores when it begins.
+    _checkpoint_dir: str | None = None
+
     def __init__(
         self,
         hooks: Hooks,
@@ -206,13 +209,13 @@ class SessionRunHookCallback(callback_base.Callback):
 
     def _begin_run(self, phase: callback_base.Phase) -> None:
         mode = "test" if phase == "validation" else phase
-        self._as_made.note(self._hooks)
+        self._as_made.note(self._given_hooks())
+        hooks, scaffold = self._hooks_and_scaffold()
         run = HookRun(
             self.model,
             mode,
-            # The other workers run without hooks, to agree on a stop.
-            self._hooks if self._has_hooks() else (),
-            self._scaffold if self._has_hooks() else None,
+            hooks,
+            scaffold,
             self._variable_names,
             self._step_tensors,
             # Keras gives callbacks the number of steps, if it is known.
@@ -221,6 +224,7 @@ class SessionRunHookCallback(callback_base.Callback):
             is_alone=self._chief_only and is_multi_worker(self.model),
             on_step=_of(weakref.ref(self), "_resume", mode),
             on_failure=_of(weakref.ref(self), "_give_up_run", mode),
+            checkpoint_dir=self._checkpoint_dir,
         )
         self._set_hooks_aside()
         try:
@@ -275,6 +279,17 @@ class SessionRunHookCallback(callback_base.Callback):
                 self.model, mode
             )
         return found
+
+    def _given_hooks(self) -> Any:
+        """Returns all hooks that were passed to the constructor."""
+        return self._hooks
+
+    def _hooks_and_scaffold(self) -> tuple[Hooks, Any]:
+        """Returns the hooks and the scaffold of a run that begins."""
+        if not self._has_hooks():
+            # The other workers run without hooks, to agree on a stop.
+            return (), None
+        return self._hooks, self._scaffold
 
     def _has_hooks(self) -> bool:
         return not self._chief_only or compat.is_chief(self.model)

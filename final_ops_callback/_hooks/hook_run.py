@@ -74,6 +74,7 @@ class HookRun:
             Defaults to a function that does nothing.
         on_failure: Function without arguments that is called when a hook has
             failed in a step. Defaults to a function that does nothing.
+        checkpoint_dir: As in `HookRunner`.
 
     Attributes:
         instrumented: As given.
@@ -92,6 +93,7 @@ class HookRun:
         is_alone: bool = False,
         on_step: Callable[[], None] = lambda: None,
         on_failure: Callable[[], None] = lambda: None,
+        checkpoint_dir: str | None = None,
     ) -> None:
         self._model = model
         self._workers = Workers(model) if is_multi_worker(model) else None
@@ -123,6 +125,7 @@ class HookRun:
             counts_evaluations=phase == "test",
             values_now=self._values_now,
             original_fetches=self._original_fetches,
+            checkpoint_dir=checkpoint_dir,
         )
         has_step = getattr(model, "optimizer", None) is not None
         self._ends_by_data = steps is None

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 from collections.abc import Callable
 from collections.abc import Mapping
 from collections.abc import Sequence
@@ -38,7 +39,8 @@ class HookRunner:
 
         with runner:                      # the hooks are built, begin()
                                           # scaffold and graph are finalized
-                                          # variables are initialized
+                                          # variables are initialized, or
+                                          # the latest checkpoint is restored
                                           # after_create_session()
             while not runner.should_stop():
                 runner.before_run()       # before_run() of all hooks, then the
@@ -75,6 +77,9 @@ class HookRunner:
             graph, that returns what the loop itself fetches in each step: a
             hook finds it in `run_context.original_args`. Defaults to `None`:
             an operation that does nothing.
+        checkpoint_dir: String or path. The folder whose latest checkpoint is
+            restored into all variables before `after_create_session`, if it
+            has one. Defaults to `None`: nothing is restored.
 
     Attributes:
         requests: The `StepRequests` of the hooks for the current step, from
@@ -83,6 +88,7 @@ class HookRunner:
     Raises:
         NotAHookError: One of the hooks is not a `SessionRunHook`.
         ArgumentError: `step_tensors` has a wrong name or specification.
+        CheckpointError: The latest checkpoint can't be restored.
 
     Example:
     >>> import tensorflow as tf
@@ -112,6 +118,7 @@ class HookRunner:
         counts_evaluations: bool = False,
         values_now: StepValues | None = None,
         original_fetches: Callable[[], Any] | None = None,
+        checkpoint_dir: str | os.PathLike[str] | None = None,
     ) -> None:
         self._make_hooks = checked_hooks(hooks)
         self._variables = variables
@@ -127,6 +134,9 @@ class HookRunner:
         self._values_now = values_now or self._values_of_last_step
         self._keeps_last_step = values_now is None
         self._original_fetches = original_fetches
+        self._checkpoint_dir = (
+            None if checkpoint_dir is None else os.fspath(checkpoint_dir)
+        )
         self._last_step: Mapping[str, Any] = {}
         # These belong to one run, from its `begin` until it is over.
         self._run: Begun | None = None
@@ -239,6 +249,7 @@ class HookRunner:
                 self._contexts,
                 self._values_now,
                 self._original_fetches,
+                self._checkpoint_dir,
             )
         except BaseException as error:
             self.abort(error)

@@ -59,20 +59,30 @@ def finalize(scaffold: Any, graph: HookGraph) -> None:
         scaffold.finalize()
 
 
-def initialize(scaffold: Any, session: EagerSession) -> None:
-    """Initializes the variables that do not belong to the model.
+def initialize(
+    scaffold: Any, session: EagerSession, checkpoint_dir: str | None = None
+) -> None:
+    """Gives the variables their values, as v1 did when it made a session.
+
+    If there is a checkpoint, it gives all variables their values, and the
+    `init_op` and `init_fn` of the scaffold don't run. Otherwise these
+    initialize the variables that do not belong to the model.
 
     Args:
         scaffold: A finalized scaffold.
         session: The session.
+        checkpoint_dir: String. The folder whose latest checkpoint is restored,
+            if it has one. Defaults to `None`: nothing is restored.
 
     Raises:
         HookUsageError: A variable stays uninitialized.
+        CheckpointError: The checkpoint is not one of these variables.
     """
     try:
-        session.run(scaffold.init_op, scaffold.init_feed_dict)
-        if scaffold.init_fn is not None:
-            scaffold.init_fn(session)
+        if not restore.restore_latest(scaffold.saver, session, checkpoint_dir):
+            session.run(scaffold.init_op, scaffold.init_feed_dict)
+            if scaffold.init_fn is not None:
+                scaffold.init_fn(session)
         session.run(scaffold.local_init_op, scaffold.local_init_feed_dict)
         missing = session.run(scaffold.ready_op)
     except Exception as error:

@@ -140,7 +140,7 @@ def run_v1(case, root, **options):
     trace = Trace()
     with workplace(root, trace), tf.Graph().as_default():
         scaffold = options.scaffold() if options.scaffold else None
-        parts = _v1_model(options)
+        parts = v1_model(options)
         creator = _SnapshotCreator(parts.variables, scaffold)
         hooks = []
         try:
@@ -269,7 +269,7 @@ def hooks_of(case, **options):
     options = Options(**options)
     with tf.Graph().as_default():
         scaffold = options.scaffold() if options.scaffold else None
-        _v1_model(options)
+        v1_model(options)
         return case(Env(Trace(), scaffold))
 
 
@@ -417,7 +417,7 @@ class _Parts:
     start: dict
 
 
-def _v1_model(options):
+def v1_model(options):
     """Build what `keras_model` builds, as v1 code wrote it."""
     data = tf.data.Dataset.from_tensor_slices((FEATURES, options.labels))
     data = data.batch(options.batch).repeat(options.epochs)

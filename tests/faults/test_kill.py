@@ -23,6 +23,7 @@ from tests.faults import training
 pytestmark = pytest.mark.faults
 
 KILLS = 50
+RESTARTS = 20
 SEED = random.SystemRandom().randrange(10**6)
 # Seconds to the kill at most: from the first file on, several fits; of a
 # process that is killed before, from its begin.
@@ -32,11 +33,11 @@ PATIENCE = 120.0
 
 
 class Trainings:
-    """Trains in processes of their own."""
+    """Trains in processes of their own, in a way of `training`."""
 
-    def __init__(self) -> None:
+    def __init__(self, way: Callable[[], None]) -> None:
         self._server = subprocess.Popen(
-            [sys.executable, "-m", training.__name__],
+            [sys.executable, "-m", training.__name__, way.__name__],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
@@ -60,7 +61,15 @@ class Trainings:
 @pytest.fixture(scope="module")
 def trainings() -> Iterator[Trainings]:
     """The object that begins trainings."""
-    one = Trainings()
+    one = Trainings(training.train_endlessly)
+    yield one
+    one.close()
+
+
+@pytest.fixture
+def restarts() -> Iterator[Trainings]:
+    """The object that begins trainings, or goes on with them."""
+    one = Trainings(training.train_to_the_end)
     yield one
     one.close()
 
@@ -166,6 +175,65 @@ def wait_for_the_end(process: int) -> None:
     while pathlib.Path(f"/proc/{process}").exists():
         assert time.monotonic() < deadline, "it can't be killed"
         time.sleep(0.005)
+
+
+def values_at_the_end(folder: pathlib.Path) -> dict[str, Any]:
+    """Reads all variables of the latest checkpoint."""
+    path = tf.train.latest_checkpoint(str(folder / "saved"))
+    reader = tf.train.load_checkpoint(path)
+    return {n: reader.get_tensor(n) for n in reader.get_variable_to_shape_map()}
+
+
+def test_a_training_that_is_killed_again_and_again_ends_as_one(
+    restarts: Trainings, tmp_path: pathlib.Path
+) -> None:
+    """After 20 kills, it ends with the values of a training without one."""
+    print(f"seed {SEED}")  # shown when it fails
+    generator = random.Random(SEED)
+    whole, killed = tmp_path / "whole", tmp_path / "killed"
+    whole.mkdir()
+    killed.mkdir()
+    process = restarts.begin(whole)
+    wait_for_a_file(whole, "done")
+    wait_for_the_end(process)
+    begun = []
+    while len(begun) < RESTARTS:
+        begun.append(latest_step(killed))
+        process = restarts.begin(killed)
+        try:
+            if len(begun) % 4:
+                wait_for_a_step(killed, after=begun[-1])
+                time.sleep(generator.uniform(0, SHORT / 2))
+            else:
+                time.sleep(generator.uniform(0, SHORT))
+        finally:
+            os.kill(process, signal.SIGKILL)
+        wait_for_the_end(process)
+        assert not (killed / "done").exists()
+
+    process = restarts.begin(killed)
+    wait_for_a_file(killed, "done")
+    wait_for_the_end(process)
+
+    print(begun)
+    assert begun == sorted(begun)  # none went back
+    assert len(set(begun)) > RESTARTS / 2
+    np.testing.assert_equal(values_at_the_end(killed), values_at_the_end(whole))
+    assert latest_step(killed) == training.LAST_STEP
+
+
+def latest_step(folder: pathlib.Path) -> int:
+    """Returns the step of the latest checkpoint; -1 if there is none."""
+    latest = tf.train.latest_checkpoint(str(folder / "saved"))
+    return -1 if latest is None else int(latest.rpartition("-")[2])
+
+
+def wait_for_a_step(folder: pathlib.Path, after: int) -> None:
+    """Waits until a checkpoint of a later step is there."""
+    deadline = time.monotonic() + PATIENCE
+    while latest_step(folder) <= after:
+        assert time.monotonic() < deadline, "no checkpoint in time"
+        time.sleep(0.002)
 
 
 @pytest.mark.parametrize("name", READERS)

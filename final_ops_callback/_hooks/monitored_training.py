@@ -1,0 +1,274 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Does in `fit` what `MonitoredTrainingSession` set up around a training."""
+
+from __future__ import annotations
+
+import enum
+import os
+from collections.abc import Mapping
+from typing import Any
+from typing import Final
+
+import tensorflow as tf
+
+from final_ops_callback._hooks.callback import SessionRunHookCallback
+from final_ops_callback._hooks.calls import Hooks
+from final_ops_callback._hooks.calls import checked_hooks
+from final_ops_callback._keras import compat
+from final_ops_callback.errors import ArgumentError
+
+_WHERE = "MonitoredTrainingCallback"
+
+
+class UseDefault(enum.Enum):
+    """The type of the default of an argument whose other values mean more."""
+
+    USE_DEFAULT = "the default of v1"
+
+    def __repr__(self) -> str:
+        return self.name
+
+
+_USE_DEFAULT: Final = UseDefault.USE_DEFAULT
+Every = int | float | None | UseDefault
+
+
+class MonitoredTrainingCallback(SessionRunHookCallback):
+    """Does in `fit` what `tf.compat.v1.train.MonitoredTrainingSession` set up.
+
+    When `fit` begins, it restores the latest checkpoint of `checkpoint_dir`,
+    if there is one: weights, optimizer slots and the step. While `fit` runs, it
+    saves checkpoints, counts the steps per second and writes the summaries of
+    the hook graph, with the stock hooks of v1, and it runs your hooks. Files,
+    tags and steps are those of v1.
+
+    As in v1, whoever trains says when to stop, for example with a
+    `StopAtStepHook(last_step=...)` and `fit(dataset.repeat(), ...)`: the number
+    of epochs starts over in each process, the step does not. Give the model and
+    its layers names: Keras numbers those without, and checkpoints have names.
+
+    Arguments, defaults and rules are those of v1. In place of `is_chief`, the
+    distribution strategy of the model tells which worker is the chief: it
+    alone saves, writes and runs the `chief_only_hooks`; all workers restore.
+
+    Args:
+        checkpoint_dir: String or path. The folder to restore from and to save
+            to, which is made if it is missing. Defaults to `None`: neither.
+        hooks: A v1 hook, a list of hooks, or a function without arguments that
+            returns them. The function is called inside the hook graph: what
+            needs tensors is made there, for example the summaries that
+            `save_summaries_steps` writes. Defaults to `None`.
+        chief_only_hooks: The same, for hooks of the chief alone. They come
+            first. Defaults to `None`.
+        scaffold: A `tf.compat.v1.train.Scaffold`, or a function that returns
+            one (called inside the hook graph). Defaults to `None`: a default
+            one. The saver and the summary op of all hooks made here are those
+            of the scaffold. Its `init_op` and `init_fn` run only if there was
+            no checkpoint.
+        save_checkpoint_secs: Number of seconds between two checkpoints, or
+            `None`. Defaults to 600, or to `None` if `save_checkpoint_steps` is
+            given. If both are `None`, no checkpoints are saved.
+        save_checkpoint_steps: Number of steps between two checkpoints, or
+            `None`. Defaults to `None`.
+        save_summaries_steps: Number of steps between two summaries, or `None`.
+            Defaults to 100, or to `None` if `save_summaries_secs` is given. If
+            both are `None`, no summaries are written.
+        save_summaries_secs: Number of seconds between two summaries, or
+            `None`. Defaults to `None`.
+        log_step_count_steps: Number of steps between two logs of
+            `global_step/sec`. Defaults to 100. `None` and 0 log nothing.
+        summary_dir: String or path. The folder of the summaries. Defaults to
+            `None`: `checkpoint_dir`.
+        save_graph_def: Boolean. Whether to write the hook graph beside the
+            checkpoints (`graph.pbtxt` and a `.meta` file for each). Defaults
+            to `True`.
+        variable_names: As in `SessionRunHookCallback`: the names of the
+            variables in the checkpoints.
+        step_tensors: As in `SessionRunHookCallback`.
+
+    Raises:
+        ArgumentError: Steps and seconds are both given, or `checkpoint_dir` is
+            a file.
+        NotAHookError: One of the hooks is not a `SessionRunHook`.
+        CheckpointError: In `fit`: the latest checkpoint can't be read, lacks
+            variables, or is of another model. No variable has changed then.
+
+    Example:
+    >>> import tempfile
+    >>> import keras
+    >>> import numpy as np
+    >>> import tensorflow as tf
+    >>> from final_ops_callback import MonitoredTrainingCallback
+    >>> folder = tempfile.mkdtemp()
+    >>> for last_step in (3, 5):  # the second training goes on from the first
+    ...     layers = [keras.Input((2,)), keras.layers.Dense(1, name="dense")]
+    ...     model = keras.Sequential(layers, name="net")
+    ...     model.compile("sgd", "mse")
+    ...     monitored = MonitoredTrainingCallback(
+    ...         folder, [tf.compat.v1.train.StopAtStepHook(last_step=last_step)]
+    ...     )
+    ...     data = tf.data.Dataset.from_tensors((np.ones((4, 2)), np.ones(4)))
+    ...     _ = model.fit(data.repeat(), verbose=0, callbacks=[monitored])
+    >>> int(model.optimizer.iterations.numpy())
+    5
+    >>> tf.train.latest_checkpoint(folder).split("-")[-1]
+    '5'
+
+    In v1, this is `MonitoredTrainingSession` of
+    `tensorflow/python/training/monitored_session.py`.
+    """
+
+    def __init__(
+        self,
+        checkpoint_dir: str | os.PathLike[str] | None = None,
+        hooks: Hooks | None = None,
+        chief_only_hooks: Hooks | None = None,
+        scaffold: Any = None,
+        save_checkpoint_secs: Every = _USE_DEFAULT,
+        save_checkpoint_steps: Every = _USE_DEFAULT,
+        save_summaries_steps: Every = _USE_DEFAULT,
+        save_summaries_secs: Every = _USE_DEFAULT,
+        log_step_count_steps: int | None = 100,
+        *,
+        summary_dir: str | os.PathLike[str] | None = None,
+        save_graph_def: bool = True,
+        variable_names: Mapping[str, str] | None = None,
+        step_tensors: Mapping[str, tf.TensorSpec] | None = None,
+    ) -> None:
+        super().__init__(
+            _listed(hooks),
+            on="train",
+            scaffold=scaffold,
+            variable_names=variable_names,
+            step_tensors=step_tensors,
+        )
+        checked_hooks(_listed(chief_only_hooks))
+        self._chief_only_hooks = _listed(chief_only_hooks)
+        self._checkpoint_dir = _folder(checkpoint_dir, "checkpoint_dir")
+        self._summary_dir = (
+            _folder(summary_dir, "summary_dir") or self._checkpoint_dir
+        )
+        self._save_checkpoints = _timing(
+            "checkpoint", save_checkpoint_steps, save_checkpoint_secs, secs=600
+        )
+        self._save_summaries = _timing(
+            "summaries", save_summaries_steps, save_summaries_secs, steps=100
+        )
+        self._log_step_count_steps = log_step_count_steps
+        self._save_graph_def = save_graph_def
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Returns the state to copy or pickle, with hooks as they were made."""
+        state = super().__getstate__()
+        state["_chief_only_hooks"] = self._as_made.copies(
+            self._chief_only_hooks
+        )
+        return state
+
+    def _given_hooks(self) -> Any:
+        return [self._hooks, self._chief_only_hooks]
+
+    def _hooks_and_scaffold(self) -> tuple[Hooks, Any]:
+        scaffolds: list[Any] = []
+
+        def make_hooks() -> list[Any]:
+            # First, because the hooks made here share it.
+            given = self._scaffold
+            scaffold = given() if callable(given) else given
+            scaffold = scaffold or tf.compat.v1.train.Scaffold()
+            scaffolds.append(scaffold)
+            hooks = checked_hooks(self._hooks)()
+            if not compat.is_chief(self.model):
+                return _listed(hooks)
+            first = checked_hooks(self._chief_only_hooks)()
+            return [
+                *_listed(first),
+                *self._stock_hooks(scaffold),
+                *_listed(hooks),
+            ]
+
+        return make_hooks, scaffolds.pop
+
+    def _stock_hooks(self, scaffold: Any) -> list[Any]:
+        """Makes the hooks that `MonitoredTrainingSession` made."""
+        train = tf.compat.v1.train
+        found = []
+        if self._summary_dir and (self._log_step_count_steps or 0) > 0:
+            found.append(
+                train.StepCounterHook(
+                    self._log_step_count_steps, output_dir=self._summary_dir
+                )
+            )
+        if self._summary_dir and self._save_summaries:
+            found.append(
+                train.SummarySaverHook(
+                    **self._save_summaries,
+                    output_dir=self._summary_dir,
+                    scaffold=scaffold,
+                )
+            )
+        if self._checkpoint_dir and self._save_checkpoints:
+            found.append(
+                train.CheckpointSaverHook(
+                    self._checkpoint_dir,
+                    **self._save_checkpoints,
+                    scaffold=scaffold,
+                    save_graph_def=self._save_graph_def,
+                )
+            )
+        return found
+
+
+def _listed(hooks: Hooks | None) -> Any:
+    """Returns hooks, where none may have been given, as v1 took them."""
+    if hooks is None:
+        return []
+    if callable(hooks) or isinstance(hooks, list):
+        return hooks
+    return list(hooks) if isinstance(hooks, tuple) else [hooks]
+
+
+def _folder(path: str | os.PathLike[str] | None, argument: str) -> str | None:
+    folder = None if path is None else os.fspath(path)
+    gfile = tf.io.gfile
+    if folder and gfile.exists(folder) and not gfile.isdir(folder):
+        raise ArgumentError(
+            f"{folder!r} is a file",
+            f"{argument} of {_WHERE}",
+            "Give a folder; it is made if it is missing.",
+        )
+    return folder
+
+
+def _timing(
+    what: str,
+    save_steps: Every,
+    save_secs: Every,
+    steps: int | None = None,
+    secs: int | None = None,
+) -> dict[str, Any]:
+    """Returns when to save, as the stock hooks take it; empty for never.
+
+    Args:
+        what: String. What is saved, as in the names of the arguments.
+        save_steps: The number of steps that the user gave.
+        save_secs: The number of seconds that the user gave.
+        steps: Integer or `None`. The default, if the user gave neither.
+        secs: Integer or `None`. The default, if the user gave neither.
+
+    Raises:
+        ArgumentError: The user gave both.
+    """
+    if save_steps is _USE_DEFAULT and save_secs is _USE_DEFAULT:
+        return {"save_steps": steps, "save_secs": secs}
+    found = {"save_steps": save_steps, "save_secs": save_secs}
+    found = {k: None if v is _USE_DEFAULT else v for k, v in found.items()}
+    if not any((value or 0) > 0 for value in found.values()):
+        return {}
+    if None not in found.values():
+        raise ArgumentError(
+            f"save_{what}_steps and save_{what}_secs are both given",
+            _WHERE,
+            "As in v1, one of them has to be None, or left out.",
+        )
+    return found
