@@ -19,8 +19,9 @@ The code is in five packages. An arrow means "imports"; nothing else does:
 All of them may use the modules beside this file: `errors`, `_tf_private`
 (TensorFlow's private names), `_names` (names and specs of step tensors),
 `_structure` (nested structures), `_to_host` (tensors as NumPy), `_eager_mode`
-and `_profile`. `testing` is for the tests of your own hooks, and `_demo` and
-`__main__` are the command line; the library imports none of these.
+and `_profile`. `testing` is for the tests of your own
+hooks, `estimator` and `v1_names` have the names that TensorFlow removed, and
+`_demo` and `__main__` are the command line; the library imports none of these.
 """
 
 import importlib
@@ -54,7 +55,9 @@ _HOMES = {
     "MonitoredTrainingCallback": "_hooks.monitored_training",
     "SessionRunHookCallback": "_hooks.callback",
     "errors": "errors",
+    "estimator": "estimator",
     "testing": "testing",
+    "v1_names": "v1_names",
 }
 
 

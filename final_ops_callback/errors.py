@@ -147,3 +147,13 @@ class StrategyError(FinalOpsCallbackError, NotImplementedError):
 
 class BackendError(FinalOpsCallbackError, NotImplementedError):
     """Hooks can't run on this backend of Keras."""
+
+
+class EstimatorError(
+    FinalOpsCallbackError, AttributeError, NotImplementedError
+):
+    """A name of `tf.estimator` is used that is not brought back."""
+
+
+class NotAModelError(FinalOpsCallbackError, TypeError):
+    """An object is not the Keras model that is needed."""

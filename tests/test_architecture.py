@@ -27,6 +27,8 @@ ARROWS: dict[str, set[str]] = {
     "_hooks": {"errors", "shared", "_keras", "_session", "_step"},
     "_final_ops": {"errors", "shared", "_keras", "_step"},
     "testing": {"errors"},
+    "estimator": {"errors"},
+    "v1_names": {"estimator"},
     "face": {"_session", "_hooks", "_final_ops"},
     "demo": {"face"},
 }
@@ -38,6 +40,7 @@ FILES = {
     "_demo": "demo",
     "errors": "errors",
     "testing": "testing",
+    "v1_names": "v1_names",
     "_eager_mode": "shared",
     "_names": "shared",
     "_profile": "shared",
@@ -203,6 +206,7 @@ def test_neither_half_stands_on_the_other() -> None:
     assert not below("_final_ops") & {"_session", "_hooks"}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "others"),
     [

@@ -19,6 +19,7 @@ from tests.flavors import needs_keras_3
 ROOT = Path(__file__).parents[1]
 
 pytestmark = [
+    pytest.mark.slow,
     needs_keras_3,
     pytest.mark.skipif(
         importlib.util.find_spec("rich") is None, reason="rich prints it"

@@ -14,6 +14,8 @@ from final_ops_callback import FinalOpsCallback
 from final_ops_callback import SessionRunHookCallback
 from tests import models
 
+pytestmark = pytest.mark.slow
+
 v1 = tf.compat.v1
 train = v1.train
 

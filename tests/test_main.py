@@ -20,6 +20,8 @@ from sklearn.model_selection import train_test_split
 from final_ops_callback import __main__ as main_job
 from final_ops_callback import _demo as demo
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).parents[1]
 EPOCHS = 3
 

@@ -33,6 +33,8 @@ from tests.flavors import KERAS_2
 from tests.flavors import keras
 from tests.flavors import needs_keras_3
 
+pytestmark = pytest.mark.slow
+
 v1 = tf.compat.v1
 
 

@@ -1,7 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
 """The script that counts the functions of a value counts something."""
 
+import pytest
+
 from tests import roads
+
+pytestmark = pytest.mark.slow
 
 
 def test_a_fetch_stays_on_a_short_road() -> None:

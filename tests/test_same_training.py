@@ -23,6 +23,8 @@ from final_ops_callback._keras import first_trace
 from tests.flavors import IS_KERAS_3
 from tests.flavors import keras
 
+pytestmark = pytest.mark.slow
+
 v1 = tf.compat.v1
 LAYERS, OPTIMIZERS = keras.layers, keras.optimizers
 

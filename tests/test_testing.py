@@ -20,6 +20,8 @@ from final_ops_callback.testing import record
 from final_ops_callback.testing import trace_v1
 from tests.flavors import keras
 
+pytestmark = pytest.mark.slow
+
 v1 = tf.compat.v1
 
 FEATURES = np.linspace(-1, 1, 12, dtype="float32").reshape(6, 2)

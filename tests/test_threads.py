@@ -14,6 +14,8 @@ from final_ops_callback import SessionRunHookCallback
 from tests import models
 from tests.flavors import FLAVORS
 
+pytestmark = pytest.mark.slow
+
 v1 = tf.compat.v1
 EPOCHS = 8
 MANY = 10_000

@@ -15,6 +15,8 @@ from final_ops_callback import SessionRunHookCallback
 from tests.flavors import FLAVORS
 from tests.flavors import to_numpy
 
+pytestmark = pytest.mark.slow
+
 v1 = tf.compat.v1
 
 X = np.random.default_rng(0).normal(size=(8, 3)).astype("float32")

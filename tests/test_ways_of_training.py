@@ -16,6 +16,8 @@ from tests import models
 from tests.flavors import FLAVORS
 from tests.flavors import to_numpy
 
+pytestmark = pytest.mark.slow
+
 v1 = tf.compat.v1
 
 WAYS: dict[str, dict[str, Any]] = {

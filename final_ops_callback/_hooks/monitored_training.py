@@ -44,8 +44,9 @@ class MonitoredTrainingCallback(SessionRunHookCallback):
 
     As in v1, whoever trains says when to stop, for example with a
     `StopAtStepHook(last_step=...)` and `fit(dataset.repeat(), ...)`: the number
-    of epochs starts over in each process, the step does not. Give the model and
-    its layers names: Keras numbers those without, and checkpoints have names.
+    of epochs starts over in each process, the step does not. (Keras 2 wants
+    `steps_per_epoch` with it.) Give the model and its layers names: Keras
+    numbers those without, and checkpoints have names.
 
     Arguments, defaults and rules are those of v1. In place of `is_chief`, the
     distribution strategy of the model tells which worker is the chief: it
@@ -108,7 +109,8 @@ class MonitoredTrainingCallback(SessionRunHookCallback):
     ...         folder, [tf.compat.v1.train.StopAtStepHook(last_step=last_step)]
     ...     )
     ...     data = tf.data.Dataset.from_tensors((np.ones((4, 2)), np.ones(4)))
-    ...     _ = model.fit(data.repeat(), verbose=0, callbacks=[monitored])
+    ...     options = {"steps_per_epoch": 9, "shuffle": False, "verbose": 0}
+    ...     _ = model.fit(data.repeat(), callbacks=[monitored], **options)
     >>> int(model.optimizer.iterations.numpy())
     5
     >>> tf.train.latest_checkpoint(folder).split("-")[-1]
@@ -261,8 +263,13 @@ def _timing(
     """
     if save_steps is _USE_DEFAULT and save_secs is _USE_DEFAULT:
         return {"save_steps": steps, "save_secs": secs}
-    found = {"save_steps": save_steps, "save_secs": save_secs}
-    found = {k: None if v is _USE_DEFAULT else v for k, v in found.items()}
+    found = {
+        name: None if isinstance(value, UseDefault) else value
+        for name, value in (
+            ("save_steps", save_steps),
+            ("save_secs", save_secs),
+        )
+    }
     if not any((value or 0) > 0 for value in found.values()):
         return {}
     if None not in found.values():

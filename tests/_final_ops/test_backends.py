@@ -11,6 +11,8 @@ import pytest
 
 from tests.flavors import needs_keras_3
 
+pytestmark = pytest.mark.slow
+
 SCRIPT = """
 import keras
 import numpy as np

@@ -20,6 +20,8 @@ from final_ops_callback._final_ops import leaf_kinds
 from tests import models
 from tests import original
 
+pytestmark = pytest.mark.slow
+
 NUMBERS = (
     tf.float32,
     tf.float64,

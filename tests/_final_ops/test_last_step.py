@@ -18,6 +18,8 @@ from tests import models
 from tests.flavors import FLAVORS
 from tests.flavors import keras
 
+pytestmark = pytest.mark.slow
+
 v1 = tf.compat.v1
 
 # Two batches: of four and of two.

@@ -23,6 +23,8 @@ from final_ops_callback._final_ops.name_leaf import Name
 from tests import models
 from tests.flavors import keras
 
+pytestmark = pytest.mark.slow
+
 X, Y, VALIDATION = models.tiny_data()
 v1 = tf.compat.v1
 

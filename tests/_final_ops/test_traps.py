@@ -24,6 +24,8 @@ from tests import original
 from tests.flavors import keras
 from tests.flavors import to_numpy
 
+pytestmark = pytest.mark.slow
+
 
 def mae_of(model: Any) -> Any:
     """The metric that the model was compiled with."""

@@ -16,6 +16,8 @@ from final_ops_callback import errors
 from tests import models
 from tests.flavors import keras
 
+pytestmark = pytest.mark.slow
+
 v1 = tf.compat.v1
 
 

@@ -12,6 +12,8 @@ from final_ops_callback import SessionRunHookCallback
 from final_ops_callback import errors
 from tests import models
 
+pytestmark = pytest.mark.slow
+
 v1 = tf.compat.v1
 train = v1.train
 Args = train.SessionRunArgs

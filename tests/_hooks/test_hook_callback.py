@@ -17,6 +17,8 @@ from tests.flavors import keras
 from tests.flavors import path_of
 from tests.flavors import to_numpy
 
+pytestmark = pytest.mark.slow
+
 v1 = tf.compat.v1
 
 

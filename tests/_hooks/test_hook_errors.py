@@ -22,6 +22,8 @@ from tests.flavors import needs_keras_3
 from tests.flavors import path_of
 from tests.flavors import value_of
 
+pytestmark = pytest.mark.slow
+
 v1 = tf.compat.v1
 Args = v1.train.SessionRunArgs
 

@@ -22,6 +22,8 @@ from tests.flavors import ends_in_the_step
 from tests.flavors import keras
 from tests.flavors import to_numpy
 
+pytestmark = pytest.mark.slow
+
 v1 = tf.compat.v1
 Args = v1.train.SessionRunArgs
 SESSIONS = (v1.Session, EagerSession)

@@ -16,6 +16,8 @@ from final_ops_callback import SessionRunHookCallback
 from tests.flavors import keras
 from tests.flavors import to_numpy
 
+pytestmark = pytest.mark.slow
+
 v1 = tf.compat.v1
 SHAPES = {
     "new/first/kernel": (3, 2),

@@ -19,6 +19,8 @@ from final_ops_callback._hooks.monitored_training import UseDefault
 from tests.contract import drivers
 from tests.flavors import keras
 
+pytestmark = pytest.mark.slow
+
 v1 = tf.compat.v1
 train = v1.train
 
@@ -258,7 +260,11 @@ def test_a_model_that_is_not_built_is_restored_before_its_first_step(
         )
         data = tf.data.Dataset.from_tensors((np.ones((4, 2)), np.ones(4)))
         model.fit(
-            data.repeat(), shuffle=False, verbose=0, callbacks=[monitored]
+            data.repeat(),
+            steps_per_epoch=100,
+            shuffle=False,
+            verbose=0,
+            callbacks=[monitored],
         )
         ends.append(seen)
 

@@ -14,6 +14,8 @@ import tensorflow as tf
 from final_ops_callback import SessionRunHookCallback
 from tests.flavors import keras
 
+pytestmark = pytest.mark.slow
+
 v1 = tf.compat.v1
 X = np.random.default_rng(0).normal(size=(14, 3)).astype("f")
 

@@ -15,6 +15,8 @@ from tests import models
 from tests.flavors import keras
 from tests.flavors import to_numpy
 
+pytestmark = pytest.mark.slow
+
 v1 = tf.compat.v1
 
 

@@ -24,6 +24,8 @@ from tests.flavors import KERAS_2
 from tests.flavors import keras
 from tests.flavors import needs_both
 
+pytestmark = pytest.mark.slow
+
 BATCH = models.tiny_data().x
 
 

@@ -5,8 +5,12 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 from tests._keras.test_workers import free_ports
 from tests.flavors import KERAS_2
+
+pytestmark = pytest.mark.slow
 
 SCRIPT = """
 import importlib, sys

@@ -20,6 +20,8 @@ from tests.flavors import keras
 from tests.flavors import to_numpy
 from tests.flavors import variables_of
 
+pytestmark = pytest.mark.slow
+
 v1 = tf.compat.v1
 
 

@@ -24,6 +24,8 @@ from tests.flavors import path_of
 from tests.flavors import value_of
 from tests.flavors import variables_of
 
+pytestmark = pytest.mark.slow
+
 v1 = tf.compat.v1
 KERNEL = np.full((3, 1), 0.3, "f")
 X = np.random.default_rng(0).random((24, 3), "f")

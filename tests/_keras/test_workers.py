@@ -19,6 +19,8 @@ from tests import models
 from tests.flavors import IS_KERAS_3
 from tests.flavors import KERAS_2
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).parents[2]
 SECONDS = 150  # whoever takes longer hangs, and is killed
 

@@ -17,6 +17,8 @@ from final_ops_callback._step.fusion import Fusion
 from tests.flavors import FLAVORS
 from tests.flavors import to_numpy
 
+pytestmark = pytest.mark.slow
+
 v1 = tf.compat.v1
 flavors = pytest.mark.parametrize("flavor", FLAVORS.values(), ids=FLAVORS)
 X = np.random.default_rng(0).normal(size=(24, 3)).astype("float32")

@@ -8,6 +8,8 @@ import pytest
 
 from tests.flavors import FLAVORS
 
+pytestmark = pytest.mark.slow
+
 # In a process of its own: devices are configured once, before TensorFlow.
 SCRIPT = """
 import importlib, sys

@@ -22,6 +22,8 @@ from final_ops_callback.testing import RecordingHook
 from tests import models
 from tests.flavors import FLAVORS
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(params=FLAVORS.values(), ids=FLAVORS.keys())
 def flavor(request: pytest.FixtureRequest) -> ModuleType:

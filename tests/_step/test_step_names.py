@@ -14,6 +14,8 @@ from final_ops_callback import SessionRunHookCallback
 from final_ops_callback import errors
 from tests.flavors import FLAVORS
 
+pytestmark = pytest.mark.slow
+
 v1 = tf.compat.v1
 
 ROWS = np.random.RandomState(0)

@@ -26,6 +26,8 @@ from final_ops_callback._step import instrumented
 from final_ops_callback._step import step_function
 from tests.flavors import FLAVORS
 
+pytestmark = pytest.mark.slow
+
 v1 = tf.compat.v1
 
 # Four batches of two.

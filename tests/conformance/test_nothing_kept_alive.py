@@ -11,6 +11,8 @@ from final_ops_callback import SessionRunHookCallback
 from tests.conformance import groups
 from tests.contract import drivers
 
+pytestmark = pytest.mark.slow
+
 
 def references_after(name, model, names, folder):
     """Fit with a group of hooks, and keep only weak references.

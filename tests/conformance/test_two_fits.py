@@ -14,6 +14,8 @@ from tests.contract.drivers import keras_model
 from tests.contract.drivers import watch
 from tests.contract.drivers import workplace
 
+pytestmark = pytest.mark.slow
+
 
 def two_fits(make, folder):
     """Fit twice with one callback, from the same start.

@@ -18,6 +18,8 @@ from tests.contract.suite import kernel
 from tests.contract.suite import step
 from tests.contract.suite import tensor
 
+pytestmark = pytest.mark.slow
+
 v1 = tf.compat.v1
 suite = Suite()
 Pair = collections.namedtuple("Pair", "first second")

@@ -22,6 +22,8 @@ from tests.contract.suite import tensor
 from tests.flavors import FLAVORS
 from tests.flavors import keras
 
+pytestmark = pytest.mark.slow
+
 v1 = tf.compat.v1
 suite = Suite()
 

@@ -5,6 +5,8 @@ import pytest
 
 from tests.contract import drivers
 
+pytestmark = pytest.mark.slow
+
 OPTIONS = {
     "plain": {},
     "adam": {"optimizer": "adam"},

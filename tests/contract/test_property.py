@@ -6,6 +6,7 @@ import pathlib
 import tempfile
 
 import hypothesis
+import pytest
 import tensorflow as tf
 from hypothesis import strategies as st
 
@@ -17,6 +18,8 @@ from tests.contract.suite import hook_of
 from tests.contract.suite import kernel
 from tests.contract.suite import step
 from tests.contract.suite import tensor
+
+pytestmark = pytest.mark.slow
 
 v1 = tf.compat.v1
 

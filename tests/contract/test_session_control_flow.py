@@ -15,6 +15,8 @@ from final_ops_callback.errors import UnsupportedOpError
 from tests.contract.sides import assert_same
 from tests.contract.sides import of_both
 
+pytestmark = pytest.mark.slow
+
 v1 = tf.compat.v1
 SCRIPTS = {}
 

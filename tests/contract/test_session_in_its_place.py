@@ -18,6 +18,8 @@ from tests.contract.sides import Failed
 from tests.contract.sides import assert_same
 from tests.contract.sides import of_both
 
+pytestmark = pytest.mark.slow
+
 v1 = tf.compat.v1
 V1_SESSION = v1.Session
 V1_INTERACTIVE = v1.InteractiveSession

@@ -11,6 +11,8 @@ from final_ops_callback import EagerSession
 from tests.contract import drivers
 from tests.contract import test_stock_hooks
 
+pytestmark = pytest.mark.slow
+
 # The name of a resource variable is that of its handle in v1, and that of its
 # value here.
 BY_NAME = ("logging_learning_rate_by_name",)

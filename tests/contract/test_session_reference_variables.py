@@ -11,6 +11,8 @@ from final_ops_callback import HookRunner
 from tests.contract.sides import SESSIONS
 from tests.contract.sides import assert_same
 
+pytestmark = pytest.mark.slow
+
 v1 = tf.compat.v1
 train = v1.train
 RNG = np.random.RandomState(0)

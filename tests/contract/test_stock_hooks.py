@@ -16,6 +16,8 @@ from tests.contract.suite import disagreements
 from tests.contract.suite import kernel
 from tests.contract.suite import tensor
 
+pytestmark = pytest.mark.slow
+
 v1 = tf.compat.v1
 train = v1.train
 suite = Suite()

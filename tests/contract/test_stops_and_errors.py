@@ -15,6 +15,8 @@ from tests.contract.suite import hook_of
 from tests.contract.suite import kernel
 from tests.contract.suite import step
 
+pytestmark = pytest.mark.slow
+
 v1 = tf.compat.v1
 suite = Suite()
 

@@ -9,6 +9,8 @@ from tests.contract import test_stops_and_errors as stops
 from tests.contract.drivers import VARIANTS
 from tests.contract.suite import disagreements
 
+pytestmark = pytest.mark.slow
+
 CASES = {
     "several_stock_hooks": stock.suite,
     "feed_learning_rate": custom.suite,

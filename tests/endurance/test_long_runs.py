@@ -15,6 +15,8 @@ from final_ops_callback import FinalOpsCallback
 from final_ops_callback import SessionRunHookCallback
 from tests.endurance import measure
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).parents[2]
 MOST = 0.02  # of growth after the warm-up, the first quarter
 JOBS = {

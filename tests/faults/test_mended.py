@@ -8,6 +8,8 @@ import pytest
 
 from tests.faults import cases
 
+pytestmark = pytest.mark.slow
+
 MENDED = (
     # The values of the run before were still there.
     "keras-fit-begin-0-ValueError",
