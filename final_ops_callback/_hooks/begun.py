@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import contextlib
+import logging
 from collections.abc import Callable
 from typing import Any
 
@@ -21,6 +22,8 @@ from final_ops_callback._hooks.scaffold import scaffold_of
 from final_ops_callback._session.hook_graph import HookGraph
 from final_ops_callback._session.session import EagerSession
 from final_ops_callback._session.session import StepValues
+
+logger = logging.getLogger("final_ops_callback")
 
 _QUEUE_RUNNERS = tf.compat.v1.GraphKeys.QUEUE_RUNNERS
 
@@ -97,6 +100,7 @@ class Begun:
         if steps_per_run > 1:
             _tf_private.get_or_create_steps_per_run_variable()
         self.hooks = checked_hooks(make_hooks())()
+        warn_of_silent_logs(self.hooks)
         self._scaffold = self._contexts.enter_context(scaffold_of(scaffold))
         if counts_evaluations:
             count_evaluations(self.hooks, steps_per_run)
@@ -123,6 +127,34 @@ class Begun:
         if self.graph.get_collection(_QUEUE_RUNNERS):
             tf.compat.v1.train.start_queue_runners(self.session, coordinator)
         return coordinator
+
+
+_warned_of_silent_logs = False
+
+
+def warn_of_silent_logs(hooks: list[Any]) -> None:
+    """Warns once in a process if a hook logs what TensorFlow does not show.
+
+    TensorFlow 1 programs had set the level, or Estimator had; in TensorFlow 2,
+    nothing of level INFO is shown.
+
+    Args:
+        hooks: List of hooks.
+    """
+    global _warned_of_silent_logs
+    v1 = tf.compat.v1
+    logs = any(
+        isinstance(hook, v1.train.LoggingTensorHook)
+        for hook in hooks_within(hooks)
+    )
+    is_shown = v1.logging.get_verbosity() <= v1.logging.INFO
+    if logs and not is_shown and not _warned_of_silent_logs:
+        _warned_of_silent_logs = True
+        logger.warning(
+            "LoggingTensorHook logs at the level INFO, which TensorFlow 2 does "
+            "not show. To see it, call tf.compat.v1.logging.set_verbosity("
+            "tf.compat.v1.logging.INFO)."
+        )
 
 
 def count_evaluations(hooks: list[Any], stride: int) -> None:

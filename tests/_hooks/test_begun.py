@@ -2,14 +2,18 @@
 """What the begin of hooks makes."""
 
 import contextlib
+import logging
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
 import tensorflow as tf
 from tensorflow.python.training import evaluation
 
+from final_ops_callback._hooks import begun as begun_module
 from final_ops_callback._hooks.begun import Begun
 from final_ops_callback._hooks.begun import count_evaluations
+from final_ops_callback._hooks.begun import warn_of_silent_logs
 from final_ops_callback._session.hook_graph import HookGraph
 from final_ops_callback._session.session import EagerSession
 
@@ -157,3 +161,48 @@ def test_without_such_a_hook_nothing_is_made() -> None:
         count_evaluations([v1.train.SessionRunHook()], 1)
 
     assert graph.get_operations() == []
+
+
+@pytest.fixture
+def level(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
+    """The setter of TensorFlow's level of logs; nothing was warned of yet."""
+    monkeypatch.setattr(begun_module, "_warned_of_silent_logs", False)
+    before = v1.logging.get_verbosity()
+    yield v1.logging.set_verbosity
+    v1.logging.set_verbosity(before)
+
+
+class Wrapper(v1.train.SessionRunHook):
+    def __init__(self, inner: Any) -> None:
+        self.inner = inner
+
+
+LOGGING = v1.train.LoggingTensorHook(["loss:0"], every_n_iter=1)
+
+
+@pytest.mark.parametrize(
+    ("hooks", "shown", "warns"),
+    [
+        ([LOGGING], v1.logging.WARN, True),
+        ([Wrapper(LOGGING)], v1.logging.ERROR, True),
+        ([LOGGING], v1.logging.INFO, False),
+        ([LOGGING], v1.logging.DEBUG, False),
+        ([Hook()], v1.logging.WARN, False),
+    ],
+)
+def test_a_log_that_is_not_shown_is_mentioned_once(
+    hooks: list[Any],
+    shown: int,
+    warns: bool,
+    level: Any,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """One warning in a process tells how to see what a hook logs."""
+    level(shown)
+
+    with caplog.at_level(logging.WARNING, "final_ops_callback"):
+        warn_of_silent_logs(hooks)
+        warn_of_silent_logs(hooks)
+
+    lines = [r.getMessage() for r in caplog.records if "level INFO" in r.msg]
+    assert len(lines) == warns
