@@ -15,6 +15,7 @@ import numpy as np
 import tensorflow as tf
 
 from final_ops_callback import FinalOpsCallback
+from final_ops_callback import MonitoredTrainingCallback
 from final_ops_callback import SessionRunHookCallback
 from final_ops_callback._keras import workers
 from final_ops_callback.errors import FinalOpsCallbackError
@@ -74,8 +75,9 @@ class Worker:
             model = self.keras.Sequential(
                 [
                     self.keras.Input((2,)),
-                    layers.Dense(1, kernel_initializer="ones"),
-                ]
+                    layers.Dense(1, kernel_initializer="ones", name="dense"),
+                ],
+                name="net",
             )
             optimizer = self.keras.optimizers.SGD(0.05)
             model.compile(optimizer, "mse", metrics=["mae"])
@@ -183,6 +185,27 @@ def killed(worker):
     )
 
 
+def go_on(worker, folder):
+    """Trains twice for 8 steps, as two processes would, from checkpoints."""
+    steps, weights = [], []
+    for _ in range(2):
+        model = worker.model()
+        monitored = MonitoredTrainingCallback(folder, [Stops()])
+        steps.append(worker.fit(model, monitored))
+        weights.append([value.tolist() for value in model.get_weights()])
+    return {"steps": steps, "weights": weights}
+
+
+def go_on_together(worker):
+    """All workers have the folder of checkpoints."""
+    return go_on(worker, os.path.join(worker.folder, "..", "shared"))
+
+
+def go_on_apart(worker):
+    """Each worker has a folder of its own, and only the chief writes."""
+    return go_on(worker, os.path.join(worker.folder, "own"))
+
+
 def bare(worker):
     """Trains with Keras alone."""
     return worker.fit(worker.model())
@@ -196,6 +219,8 @@ SCENARIOS = {
         fail,
         fail_at_begin,
         feed_alone,
+        go_on_apart,
+        go_on_together,
         inside_the_step,
         killed,
         only_one,

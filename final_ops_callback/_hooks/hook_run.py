@@ -28,6 +28,7 @@ from final_ops_callback._keras.first_trace import FirstTrace
 from final_ops_callback._keras.optimizers import Momentum
 from final_ops_callback._keras.step_count import StepCount
 from final_ops_callback._keras.step_count import made_counter
+from final_ops_callback._keras.step_count import step_of
 from final_ops_callback._keras.workers import Workers
 from final_ops_callback._keras.workers import is_multi_worker
 from final_ops_callback._names import LEARNING_RATE
@@ -127,6 +128,7 @@ class HookRun:
             original_fetches=self._original_fetches,
             checkpoint_dir=checkpoint_dir,
         )
+        self._restores = checkpoint_dir is not None
         has_step = getattr(model, "optimizer", None) is not None
         self._ends_by_data = steps is None
         self._counts_too_many = (
@@ -476,6 +478,12 @@ class HookRun:
             raise
         if self._workers is not None:
             self._among_workers(self._workers.meet)
+            if self._restores:
+                self._among_workers(
+                    self._workers.refuse_other_step,
+                    step_of(self._model),
+                    compat.is_chief(self._model),
+                )
             return
         if not self._counts_too_many:
             self._is_idle = self._runner.is_idle

@@ -125,6 +125,29 @@ class Workers:
         self._check(found)
         return found > 0
 
+    def refuse_other_step(self, step: int, is_chief: bool) -> None:
+        """Checks that all workers have restored the same step.
+
+        Args:
+            step: Integer. The step of this worker.
+            is_chief: Boolean. Whether this worker is the chief.
+
+        Raises:
+            WorkerError: A worker has another step than the chief.
+        """
+        of_chief = int(self._all(tf.constant(step if is_chief else 0)))
+        if int(self._all(tf.constant(int(step != of_chief)))):
+            raise WorkerError(
+                f"the training goes on from step {of_chief} on the chief, and "
+                "from another step on another worker"
+                if step == of_chief
+                else f"the training goes on from step {step} here, and from "
+                f"step {of_chief} on the chief",
+                "the restore of the latest checkpoint",
+                "Give all workers a checkpoint_dir that they share: the chief "
+                "alone writes to it.",
+            )
+
     def tell_of_failure(self) -> None:
         """Tells the waiting workers that a hook of this worker failed."""
         self._all(tf.constant(_FAILED))

@@ -122,6 +122,27 @@ def test_a_failure_of_one_is_told_to_all(
     assert match in found[0]["text"]
 
 
+def test_workers_go_on_from_checkpoints(tmp_path: Path) -> None:
+    """All restore what the chief alone has saved."""
+    chief, other = run("go_on_together", tmp_path)
+
+    assert chief == other
+    assert chief["steps"] == [8, 16]
+    saved = tf.train.latest_checkpoint(str(tmp_path / "shared"))
+    assert saved.endswith("-16")
+    kernel = tf.train.load_checkpoint(saved).get_tensor("dense/kernel")
+    assert kernel.tolist() == chief["weights"][1][0]
+
+
+def test_workers_that_share_no_checkpoints_are_refused(tmp_path: Path) -> None:
+    """Nobody trains on from another step than the chief."""
+    found = run("go_on_apart", tmp_path)
+
+    assert [one.get("error") for one in found] == ["WorkerError"] * 2, found
+    assert "step 8 on the chief" in found[0]["text"]
+    assert "Give all workers a checkpoint_dir" in found[1]["text"]
+
+
 def test_a_callback_on_one_worker_alone(tmp_path: Path) -> None:
     """Both workers fail in the end, and our error says what to do."""
     _, alone = run("only_one", tmp_path)
