@@ -25,6 +25,7 @@ hooks, `estimator` and `v1_names` have the names that TensorFlow removed, and
 """
 
 import importlib
+import importlib.metadata
 from typing import TYPE_CHECKING
 from typing import Any
 
@@ -67,6 +68,8 @@ def __getattr__(name: str) -> Any:
     Importing TensorFlow takes seconds and prints notices, which `--help` of
     the command line should not do.
     """
+    if name == "__version__":
+        return importlib.metadata.version(__name__)
     if name not in _HOMES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     home = importlib.import_module(f"{__name__}.{_HOMES[name]}")
