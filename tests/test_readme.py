@@ -6,9 +6,13 @@ from pathlib import Path
 from typing import Any
 from typing import NamedTuple
 
+import numpy as np
 import pytest
 import tensorflow as tf
+from matplotlib import image
 
+from tests import picture
+from tests.contract import drivers
 from tests.flavors import needs_keras_3
 
 ROOT = Path(__file__).parents[1]
@@ -52,11 +56,40 @@ def test_every_python_block_runs(
 
     namespace = run(python_blocks)
 
-    assert len(python_blocks) == 11
+    assert len(python_blocks) == 3
     assert namespace["matrix"].sum() == len(namespace["y_test"])
-    assert namespace["hook"].last.keys() == {"loss", "norm"}
-    assert {p.suffix for p in tmp_path.iterdir()} == {".json", ""}
-    assert any((tmp_path / "checkpoints").iterdir())
+    assert namespace["norm"].last.keys() == {"loss", "norm"}
+    assert namespace["step"] == 60
+    assert {p.name for p in tmp_path.iterdir()} == {
+        "training",
+        "old",
+        "test_60.json",
+    }
+
+
+def test_the_page_is_short() -> None:
+    """A reader gets through it: what is reference is in docstrings."""
+    assert README.count("\n") <= 250
+
+
+def test_the_picture_is_that_of_a_training() -> None:
+    """The hook of the picture sees the same losses under both."""
+    under_v1 = picture.losses_of(drivers.run_v1)
+    under_keras = picture.losses_of(drivers.run_keras)
+
+    assert picture.PICTURE.relative_to(ROOT).as_posix() in README
+    assert picture.PICTURE.exists()
+    assert len(under_v1) == 3 * picture.EPOCHS
+    np.testing.assert_allclose(under_keras, under_v1, rtol=1e-4)
+
+
+def test_the_picture_is_drawn(tmp_path: Path) -> None:
+    """The script draws a picture of the size that is committed."""
+    picture.draw([3.0, 2.0], [3.0, 2.0], tmp_path / "losses.png")
+
+    assert image.imread(tmp_path / "losses.png").shape == (
+        image.imread(picture.PICTURE).shape
+    )
 
 
 def listed_hooks(markdown: str) -> set[str]:

@@ -40,6 +40,53 @@ class FinalOpsCallback(callback_base.Callback):
     callback after it may still change the model (`EarlyStopping` restores the
     best weights in its own `on_train_end`).
 
+    Values have the types that `Session.run` returned: arrays and NumPy scalars,
+    `SparseTensorValue`, `RaggedTensorValue`; bfloat16 keeps its dtype, strings
+    are bytes. A feed that nothing uses, a parameter that
+    nothing feeds, or a value that does not fit its symbolic input is an error
+    that names it, before training starts.
+
+    If a `fit` does not validate, a `"val_loss"` is found to be wrong at its
+    end: the values of the other leaves are kept, with `None` in its place, and
+    then the error is raised. Logs that another callback adds at the end of an
+    epoch are not in the logs of the end: use `lambda model:
+    model.history.history["f1"][-1]`.
+
+    Traps that it handles:
+
+    - After validation, the model's metric objects hold *validation* values. At
+      the end of `fit` you get the training values, even if another callback
+      evaluates after the validation. One case is not handled: in a `fit`
+      without validation data, a callback that evaluates in its own
+      `on_epoch_end` leaves its values.
+    - Keras calls `on_test_end` inside `fit`, too. Final ops run once, at the
+      end, unless you ask for `"validation"`.
+    - A new run clears the old values, so a run that fails never leaves stale
+      ones.
+    - The values are copies: later updates and `clear_session` don't change
+      them, and they can be pickled.
+    - Nothing is added to `logs`: the progress bar would average a matrix,
+      `History` would collect it.
+    - No batch method is defined: one would cost Keras 3 its asynchronous
+      dispatch.
+    - `OutOfRangeError` and `StopIteration` from a leaf are logged with the
+      advice that v1 gave. Every exception keeps its type and gets a note that
+      names the leaf.
+    - A writer that fails never loses the values: they are set first.
+
+    Where the values go, besides the attribute:
+
+    - `verbose=1` prints one aligned line per value.
+    - `log_dir` writes TensorBoard summaries, in a folder for each phase:
+      scalars, histograms for vectors and above, a serialized `Summary`
+      unchanged.
+    - `filepath` ends in `.json` or `.npz` and may contain `{phase}` and
+      `{step}` (with leading zeros: `{step:06d}`; double any other brace). The
+      file is written whole or not at all, without pickle.
+
+    With several workers, every worker evaluates and only the chief writes
+    files.
+
     Args:
         final_ops: One leaf, or any nesting of lists, tuples, named tuples and
             dicts of leaves. If it is `None`, nothing is evaluated. A leaf is

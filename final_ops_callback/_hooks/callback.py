@@ -62,6 +62,162 @@ class SessionRunHookCallback(callback_base.Callback):
     The same holds for `on_test_...` and `on_predict_...`. If the model has no
     variables yet, its hooks begin in the first step.
 
+    These names are in the graph, with their values in this step:
+
+    - a weight, slot or metric variable has its path: `hidden/kernel:0`; in a
+      Sequential model `sequential/hidden/kernel:0`
+    - a slot of an unnamed optimizer is named after its class, however many were
+      made before: `adam/...`, not `adam_4/...`; a slot of another optimizer on
+      the model is named after its attribute: `d_optimizer/...`
+    - `optimizer.iterations`: `global_step:0`
+    - `optimizer.learning_rate`: `learning_rate:0`; it can be fed unless it is
+      a schedule
+    - the loss of this step: `loss:0`
+    - the batch of this step: `features:0`, `labels:0`, `sample_weight:0`; the
+      parts of a structure: `features/image:0`, `features/0:0`
+    - the output of the model for it: `predictions:0`; parts in the same way
+    - the output of a layer in this step's own forward pass: `hidden:0`; inside
+      another layer or model: `encoder/hidden:0`
+    - a gradient, as the optimizer got it (unscaled, if the loss is scaled),
+      dense: `gradients/hidden/kernel:0`; the norm of all:
+      `gradients/global_norm:0`
+    - a metric, by its name in the logs: `accuracy:0`; a name with a slash:
+      `logs/a/b:0`
+    - the loss that Keras logs, a mean since the epoch began: `logs/loss:0`
+
+    Hooks may use these names for what they make: a summary `loss` has the tag
+    `loss`. If an operation of a hook has the same name as a value that the
+    model's step delivers, the name refers to the model's value, as in v1,
+    where the model came first; a warning says so, and a feed of such a name is
+    an error.
+
+    Shapes and dtypes come from the model. Those that it does not determine
+    have to be declared: labels, and, if the class of the model overrides
+    `call`, all but the loss, the weights and the gradients. If a declaration
+    is missing, the error shows the line.
+
+    `tf.compat.v1.train.init_from_checkpoint` and `warm_start` work in `begin`,
+    in the function that returns the hooks, and in the function that returns
+    the scaffold: they run once, before the first step, and again in the next
+    `fit` if a hook asks again. Slots have v1's meaning: Keras's SGD keeps
+    minus the rate times the momentum that v1 kept, and it is converted, with
+    the rate of that moment, whenever a graph reads or writes it. A checkpoint
+    without slots is restored by a saver that leaves them out:
+    `Scaffold(saver=Saver([...]))`; the error lists the missing variables.
+
+    In `end` (and in `after_run`), `session.run` returns the result of a metric
+    (in `fit`, that of training) and the values that the last step delivered.
+    In v1 it took a new batch instead. v1's own streaming metrics work, too.
+
+    The values to keep of the last step have to be known before it: names that
+    a hook looks up when it begins, that are in its attributes or its code, or
+    that `step_tensors` declares. Any other name is an error that shows this
+    way out.
+
+    What differs from v1:
+
+    - Of the inside of the model, only the names above are in the graph, not
+      every operation: `hidden:0` is, `hidden/Relu:0` is not. An unknown name
+      is an error that lists the known ones. Keras makes its metrics in the
+      first step, so a name that may be a metric is reported there.
+    - If a layer is called more than once in a step, its value is its last
+      output. The output of a layer called inside a loop or a branch (the cell
+      of an RNN) can't be fetched.
+    - A layer whose name is one of the names above is `layers/<its path>:0`.
+    - With `steps_per_execution`, values from inside a step are those of the
+      last step; in `predict`, they are the batches of the execution,
+      concatenated.
+    - With the replicas of one process, batches are concatenated in the order
+      of the replicas; losses and gradients are summed, as the optimizer does.
+    - There are no gradients of `loss:0`: `tf.gradients` and `minimize` raise
+      an error. The gradients of the step are `gradients/<path>:0`. Values that
+      are computed from the variables alone have gradients.
+    - Under `predict` there is no loss, no label and no metric; gradients exist
+      only in `fit`.
+    - Keras sets the initial values: the initializers of the model's variables
+      do nothing. The initializers of variables that a hook makes work.
+    - A training step can't be fed. Feeds reach only a hook's own fetches and
+      `learning_rate:0`, which is set for that step. Any other feed warns once.
+    - A value that a step delivers exists in that step and after it: in
+      `before_run`, return it as a fetch instead of calling `session.run`.
+    - A step that may draw random numbers (a user-defined layer, loss,
+      activation, regularizer, constraint, schedule or model; in Keras 2,
+      dropout and the like) is compiled once for all steps of a run, so that
+      the same seed gives the same weights with hooks and without. If a hook
+      asks for a new name later, the step is recompiled, which starts the
+      random operations over: a warning says so. The same holds for a step that
+      an earlier `fit` without hooks has compiled; and a `fit` without hooks,
+      after one with hooks, compiles a separate function (in Keras 2, also
+      after an `evaluate` or `predict` with hooks, which makes the slots of the
+      optimizer).
+    - A fetch inside the step may change the last bit of a weight, as it could
+      in v1: TensorFlow's graph optimizer does not fuse a value that is fetched
+      with what is computed from it. If
+      `tf.config.optimizer.set_experimental_options` turns off
+      `arithmetic_optimization` and `remapping`, all bits are the same.
+    - With data of unknown length, Keras 2 counts a step that found no data.
+      Hooks undo this, so that the step is that of v1; Adam, which computes
+      with it, then differs from a fit without hooks from the second epoch on.
+    - Calling `compile` on a model in the middle of a `fit` is an error. A
+      model whose step is made again (`make_train_function(force=True)`) keeps
+      its hooks.
+    - Keras reads Python values (`layer.trainable`, the momentum of an
+      optimizer) when it compiles a step. A hook that asks for a new name makes
+      it compile one, too: after a change in the middle of a `fit`, call
+      `make_train_function(force=True)`.
+    - Hooks run around the step itself: after `on_train_batch_begin` and before
+      `on_train_batch_end` of every callback, regardless of its place in the
+      list.
+    - `original_args.fetches` are the predictions in `predict`, and an
+      operation in `fit` and `evaluate`.
+    - Momentum at a rate of 0 can't be converted to v1's value: a warning says
+      so.
+    - The value of a metric is what Keras logs. It restarts in each epoch,
+      where v1 continued.
+    - v1 left open whether a fetched variable has its value from before or
+      after the update. Here it has the value from before.
+    - Hooks in `fit` don't see its validation; `on="test"` makes a callback for
+      it. With `on=("train", "test")`, the same hooks begin again in the
+      validation, and continue afterwards in the state that they had in `fit`;
+      attributes that only the validation has set stay.
+    - With `steps_per_execution`, one run is one execution.
+    - A stop in `before_run` of `predict` (`StopIteration`) takes effect after
+      the predictions of that batch: Keras needs some.
+    - A user-defined `train_step` has to call `compute_loss`, once, or there is
+      no `loss:0` and no `predictions:0`; `logs/loss:0` exists if it logs a
+      loss. The error comes before the first update; with `run_eagerly`, after
+      it.
+    - Queues and the like, whose state belongs to one kernel, are an error that
+      shows the way out. Reference variables of TensorFlow 1 run as in v1, with
+      v1's races: a fetch of one beside its update may return either value.
+      Variables that hooks make are resource variables, unless they ask for
+      `use_resource=False`.
+    - A branch of v1 control flow that needs a step tensor must not write a
+      variable; a branch built under `tf.compat.v1.enable_control_flow_v2()`
+      may.
+    - A tensor of another graph in a hook is an error that names its origin and
+      the way out.
+    - A seeded random operation starts over for each set of fetches that it is
+      part of: its state belongs to one kernel, too.
+    - In the methods of a hook its graph is the default graph, as in v1:
+      `.numpy()` or `model.predict` belong in a callback.
+    - `local_variables()` contains the learning rate and the metrics of the
+      model, too.
+    - No session connects to another process.
+
+    On several devices and workers: hooks run under `MirroredStrategy`: a write of a
+    hook reaches all replicas. Under `MultiWorkerMirroredStrategy` (Keras 2 and
+    tf_keras: Keras 3.15 itself fails under it) they run on all workers, without
+    values from inside the step. Under `ParameterServerStrategy` they are
+    refused before the first step.
+
+    With several workers, pass the callback on all of them. They agree in each
+    step whether to continue: when a hook of one asks for a stop, all stop at
+    that step; when a hook fails, the other workers get a `WorkerError`. Hooks
+    that write files run with `SessionRunHookCallback(hooks, chief_only=True)`,
+    on the chief alone; they can't write variables or feed the learning rate,
+    which the other workers have, too.
+
     Args:
         hooks: A hook, a list of hooks, or a function without arguments that
             returns them. The function is called inside the hook graph: hooks
