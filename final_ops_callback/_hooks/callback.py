@@ -205,11 +205,11 @@ class SessionRunHookCallback(callback_base.Callback):
       model, too.
     - No session connects to another process.
 
-    On several devices and workers: hooks run under `MirroredStrategy`: a write of a
-    hook reaches all replicas. Under `MultiWorkerMirroredStrategy` (Keras 2 and
-    tf_keras: Keras 3.15 itself fails under it) they run on all workers, without
-    values from inside the step. Under `ParameterServerStrategy` they are
-    refused before the first step.
+    Hooks run under `MirroredStrategy`: a write of a hook reaches all replicas.
+    Under `MultiWorkerMirroredStrategy` (Keras 2 and tf_keras: Keras 3.15 itself
+    fails under it) they run on all workers, without values from inside the
+    step. Under `ParameterServerStrategy` they are refused before the first
+    step.
 
     With several workers, pass the callback on all of them. They agree in each
     step whether to continue: when a hook of one asks for a stop, all stop at
