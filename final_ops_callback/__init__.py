@@ -4,12 +4,14 @@
 `FinalOpsCallback` is `FinalOpsHook` as a Keras callback,
 `SessionRunHookCallback` runs any v1 `SessionRunHook` under `model.fit`,
 `HookRunner` runs it in a custom training loop, and `EagerSession` replaces
-`tf.compat.v1.Session`.
+`tf.compat.v1.Session`. `restore_v1` and `save_v1` move checkpoints of
+TensorFlow 1 into Keras models and back.
 
-The code is in five packages. An arrow means "imports"; nothing else does:
+The code is in six packages. An arrow means "imports"; nothing else does:
 
     _hooks     -> _session, _step, _keras    SessionRunHookCallback, HookRunner
     _final_ops -> _step, _keras              FinalOpsCallback
+    _checkpoints -> _keras                   restore_v1, save_v1
     _step      -> _keras                     values from inside a Keras step
     _session                                 EagerSession: v1 graphs, no Keras
     _keras                                   the differences between the Keras 2
@@ -27,6 +29,8 @@ from typing import TYPE_CHECKING
 from typing import Any
 
 if TYPE_CHECKING:
+    from final_ops_callback._checkpoints.restore import restore_v1
+    from final_ops_callback._checkpoints.save import save_v1
     from final_ops_callback._final_ops.callback import FinalOpsCallback
     from final_ops_callback._hooks.callback import SessionRunHookCallback
     from final_ops_callback._hooks.runner import HookRunner
@@ -39,6 +43,8 @@ __all__ = [
     "FinalOpsCallback",
     "HookRunner",
     "SessionRunHookCallback",
+    "restore_v1",
+    "save_v1",
 ]
 
 _HOMES = {
@@ -48,6 +54,8 @@ _HOMES = {
     "HookRunner": "_hooks.runner",
     "SessionRunHookCallback": "_hooks.callback",
     "errors": "errors",
+    "restore_v1": "_checkpoints.restore",
+    "save_v1": "_checkpoints.save",
     "testing": "testing",
 }
 

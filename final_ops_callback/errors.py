@@ -127,7 +127,7 @@ class ForeignTensorError(HookUsageError, ValueError, TypeError):
 
 
 class CheckpointError(HookUsageError, tf.errors.NotFoundError):
-    """A checkpoint lacks variables that a saver restores.
+    """A checkpoint can't be read, lacks variables, or does not fit the model.
 
     It is also a `NotFoundError`, as in v1; `op` and `node_def` are `None`.
     """

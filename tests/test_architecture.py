@@ -24,10 +24,11 @@ ARROWS: dict[str, set[str]] = {
     "_keras": {"errors", "shared"},
     "_session": {"errors", "shared"},
     "_step": {"errors", "shared", "_keras"},
+    "_checkpoints": {"errors", "shared", "_keras"},
     "_hooks": {"errors", "shared", "_keras", "_session", "_step"},
     "_final_ops": {"errors", "shared", "_keras", "_step"},
     "testing": {"errors"},
-    "face": {"_session", "_hooks", "_final_ops"},
+    "face": {"_session", "_hooks", "_final_ops", "_checkpoints"},
     "demo": {"face"},
 }
 
@@ -209,6 +210,7 @@ def test_neither_half_stands_on_the_other() -> None:
         ("FinalOpsCallback", ["_session", "_hooks"]),
         ("EagerSession", ["_keras", "_step", "_hooks", "_final_ops"]),
         ("HookRunner", ["_keras", "_step", "_final_ops"]),
+        ("restore_v1", ["_session", "_step", "_hooks", "_final_ops"]),
         ("SessionRunHookCallback", ["_final_ops"]),
     ],
 )
