@@ -46,7 +46,7 @@ _KINDS = {
     "recurrent_kernel",
 }
 # How many outer scopes a name may have more than the other.
-_SCOPES = ((0, 0), (1, 0), (0, 1), (1, 1), (2, 0), (0, 2))
+_SCOPES = ((0, 0), (1, 0), (0, 1), (2, 0), (0, 2))
 # The most names that an error lists.
 _LONGEST = 10
 
@@ -179,6 +179,10 @@ class _Matching:
         for of_path, of_name in _SCOPES:
             self._by_scope(of_path, of_name)
             self._by_number(of_path, of_name)
+        if not self.has_sure and len({_scope(path) for path in self.open}) == 1:
+            # The whole model is in one scope, which may have another name.
+            self._by_scope(1, 1)
+            self._by_number(1, 1)
 
     def _by_scope(self, of_path: int, of_name: int) -> None:
         paths = _grouped(self.open, lambda path: _reduced(path, of_path))
@@ -306,11 +310,20 @@ def _other_shape(
     )
 
 
+def _scope(name: str) -> str:
+    return name.partition("/")[0]
+
+
 def _reduced(name: str, drop: int) -> str:
-    """Returns a name without outer scopes, its last part as in Keras."""
-    parts = name.split("/")[drop:]
-    if parts:
-        parts[-1] = _SYNONYMS.get(parts[-1].lower(), parts[-1])
+    """Returns a name without outer scopes, its last part as in Keras.
+
+    The layer of a weight is no scope: without it, the result is empty.
+    """
+    parts = name.split("/")
+    if drop and len(parts) < drop + 2:
+        return ""
+    parts = parts[drop:]
+    parts[-1] = _SYNONYMS.get(parts[-1].lower(), parts[-1])
     return "/".join(parts)
 
 

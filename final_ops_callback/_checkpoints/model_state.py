@@ -183,6 +183,13 @@ class ModelState:
             return None
         return int(compat.to_numpy(self.optimizer.iterations))
 
+    def batches_of_next_step(self) -> int:
+        """Returns the batches whose gradients wait for the next update."""
+        if self.optimizer is None:
+            return 0
+        counter = model_info.step_counter_of(self.optimizer)
+        return int(compat.to_numpy(counter)) % self._batches_per_step()
+
     def check_step(self, step: int, where: str) -> None:
         """Checks that the optimizer can count on from a step.
 

@@ -114,7 +114,9 @@ class Plan:
                     f"{slot.path}{slot.suffix}", specs[slot.path], name
                 )
                 found.append((slot, name))
-            elif slot.variable is not None:
+            else:
+                # Also if Keras does not keep it: without it, the other slots
+                # mean something else.
                 missing.append(name)
         if missing:
             raise self._no_slots(missing)

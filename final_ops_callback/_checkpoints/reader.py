@@ -171,7 +171,7 @@ def _refuse_a_part(path: str) -> None:
 
 
 def _latest_of(folder: str) -> str:
-    state = tf.train.get_checkpoint_state(folder)
+    state = state_of(folder)
     if state is None or not state.model_checkpoint_path:
         has_state = tf.io.gfile.exists(os.path.join(folder, "checkpoint"))
         what = "has an unreadable state file" if has_state else "has none"
@@ -194,6 +194,22 @@ def _latest_of(folder: str) -> str:
             _others(folder),
         )
     return latest
+
+
+def state_of(folder: str) -> Any:
+    """Returns what the state file of a folder says, as `CheckpointState`.
+
+    Args:
+        folder: String. The path of a folder.
+
+    Returns:
+        A protocol buffer with absolute paths; `None` if the file is not there,
+        or can't be read.
+    """
+    try:
+        return tf.train.get_checkpoint_state(folder)
+    except UnicodeDecodeError:  # TensorFlow reports all other defects so
+        return None
 
 
 def _others(folder: str) -> str:

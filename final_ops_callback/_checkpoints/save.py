@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import uuid
 from collections.abc import Mapping
@@ -15,10 +16,13 @@ from final_ops_callback._checkpoints.model_state import ModelState
 from final_ops_callback._checkpoints.model_state import read
 from final_ops_callback._checkpoints.name_map import NameMap
 from final_ops_callback._checkpoints.reader import as_text
+from final_ops_callback._checkpoints.reader import state_of
 from final_ops_callback._keras import compat
 from final_ops_callback._names import GLOBAL_STEP
 from final_ops_callback.errors import ArgumentError
 from final_ops_callback.errors import WriterError
+
+logger = logging.getLogger("final_ops_callback")
 
 
 def save_v1(
@@ -150,6 +154,7 @@ def _tensors(
 ) -> dict[str, Any]:
     """Returns what to write by its name."""
     state.build_slots()
+    _warn_of_a_part(state)
     tensors: dict[str, Any] = {}
 
     def add(path: str, name: str | None, value: Any) -> None:
@@ -181,6 +186,16 @@ def _tensors(
             power = np.float32(beta ** ((state.step() or 0) + 1))
             add(key, names.name(key), power)
     return tensors
+
+
+def _warn_of_a_part(state: ModelState) -> None:
+    if state.batches_of_next_step():
+        logger.warning(
+            "The optimizer has accumulated gradients of %d batches for its "
+            "next step, which a checkpoint of v1 can't hold: they are left "
+            "out.",
+            state.batches_of_next_step(),
+        )
 
 
 def _write(prefix: str, tensors: Mapping[str, Any]) -> None:
@@ -216,7 +231,7 @@ def _write(prefix: str, tensors: Mapping[str, Any]) -> None:
 def _update_state(prefix: str) -> None:
     """Names the checkpoint as the latest one in the state of its folder."""
     folder = os.path.dirname(prefix) or "."
-    state = tf.train.get_checkpoint_state(folder)
+    state = state_of(folder)
     before = list(state.all_model_checkpoint_paths) if state else []
     kept = [
         other
@@ -224,4 +239,10 @@ def _update_state(prefix: str) -> None:
         if os.path.abspath(other) != os.path.abspath(prefix)
         and tf.io.gfile.exists(f"{other}.index")
     ]
-    tf.compat.v1.train.update_checkpoint_state(folder, prefix, [*kept, prefix])
+    state = tf.compat.v1.train.generate_checkpoint_state_proto(
+        folder, prefix, [*kept, prefix]
+    )
+    part = os.path.join(folder, f"checkpoint.tmp{uuid.uuid4().hex}")
+    with tf.io.gfile.GFile(part, "w") as file:
+        file.write(str(state))
+    tf.io.gfile.rename(part, os.path.join(folder, "checkpoint"), overwrite=True)

@@ -2,6 +2,7 @@
 """The same training under v1 and under Keras, which go on from each other."""
 
 from collections.abc import Callable
+from collections.abc import Mapping
 from typing import Any
 from typing import NamedTuple
 
@@ -10,6 +11,8 @@ import tensorflow as tf
 
 from tests.flavors import IS_KERAS_3
 from tests.flavors import keras
+from tests.flavors import to_numpy
+from tests.flavors import variables_of
 
 v1 = tf.compat.v1
 TRAIN, OPTIMIZERS = v1.train, keras.optimizers
@@ -201,3 +204,27 @@ def train(model: Any, steps: int, at: int | None = None) -> list[float]:
         model.train_on_batch(X[step], Y[step])
         at = None if at is None else at + 1
     return losses
+
+
+def snapshot(model: Any) -> list[np.ndarray]:
+    """Returns copies of all weights and all variables of the optimizer."""
+    return [
+        np.array(to_numpy(one))
+        for one in (*model.weights, *variables_of(model.optimizer))
+    ]
+
+
+def write_v1(path: Any, values: Mapping[str, Any]) -> str:
+    """Writes variables with v1's saver; returns the path."""
+    with tf.Graph().as_default(), v1.Session() as session:
+        for name, value in values.items():
+            v1.Variable(value, name=name, use_resource=True)
+        session.run(v1.global_variables_initializer())
+        return str(TRAIN.Saver().save(session, str(path)))
+
+
+def read_v1(path: Any) -> dict[str, np.ndarray]:
+    """Returns the values of a checkpoint by their names."""
+    reader = tf.train.load_checkpoint(str(path))
+    names = reader.get_variable_to_shape_map()
+    return {name: reader.get_tensor(name) for name in names}
