@@ -137,6 +137,10 @@ class CheckpointError(HookUsageError, tf.errors.NotFoundError):
         HookUsageError.__init__(self, what, where, way_out)
 
 
+class DamagedCheckpointError(CheckpointError):
+    """A checkpoint can't be read: it is damaged, not whole, or gone."""
+
+
 class WorkerError(FinalOpsCallbackError, RuntimeError):
     """Another worker of the same training failed, or did not take part."""
 

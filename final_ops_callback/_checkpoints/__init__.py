@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Moves checkpoints of TensorFlow 1 into Keras models, and back.
+"""Moves checkpoints of TensorFlow 1 into Keras models, and evaluates them.
 
 What it is for: v1's `Saver` wrote each variable under its name in the graph:
 weights, the slots of the optimizer, and the step. Keras has the same state
@@ -22,4 +22,9 @@ Which file to open:
 - `matching`: which tensor belongs to which weight.
 - `name_map`: the map that the user gives.
 - `report`: what a restore has done.
+- `state_file`: the file `checkpoint` of a folder.
+- `evaluate`: `evaluate_checkpoints`, with the checks of its arguments.
+- `waiting`: when to look for checkpoints; `found`: which there are.
+- `loading`: loads a checkpoint of either kind.
+- `best`: keeps a copy of the best one; `eval_summaries`: for TensorBoard.
 """

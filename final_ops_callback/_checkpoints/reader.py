@@ -9,8 +9,10 @@ from typing import NamedTuple
 
 import tensorflow as tf
 
+from final_ops_callback._checkpoints.state_file import state_of
 from final_ops_callback.errors import ArgumentError
 from final_ops_callback.errors import CheckpointError
+from final_ops_callback.errors import DamagedCheckpointError
 
 _OBJECTS = "_CHECKPOINTABLE_OBJECT_GRAPH"
 _KERAS_FILES = (".h5", ".keras", ".hdf5")
@@ -93,7 +95,7 @@ class Checkpoint:
                 f"path={self.prefix}",
                 "Change the permissions of its files.",
             )
-        return CheckpointError(
+        return DamagedCheckpointError(
             f"{self.prefix!r} can't be read{at}: it is damaged, or not a "
             f"checkpoint ({first_line})",
             f"path={self.prefix}",
@@ -152,7 +154,7 @@ def _prefix_of(path: str) -> str:
     if tf.io.gfile.exists(f"{path}.index") or tf.io.gfile.glob(f"{path}*"):
         _refuse_a_part(path)
         return path
-    raise CheckpointError(
+    raise DamagedCheckpointError(
         f"there is no checkpoint {path!r}",
         f"path={path}",
         _others(os.path.dirname(path) or "."),
@@ -194,22 +196,6 @@ def _latest_of(folder: str) -> str:
             _others(folder),
         )
     return latest
-
-
-def state_of(folder: str) -> Any:
-    """Returns what the state file of a folder says, as `CheckpointState`.
-
-    Args:
-        folder: String. The path of a folder.
-
-    Returns:
-        A protocol buffer with absolute paths; `None` if the file is not there,
-        or can't be read.
-    """
-    try:
-        return tf.train.get_checkpoint_state(folder)
-    except UnicodeDecodeError:  # TensorFlow reports all other defects so
-        return None
 
 
 def _others(folder: str) -> str:

@@ -88,7 +88,7 @@ def restore_v1(
     (0, 4, (), ())
     """
     name_map = NameMap(names)
-    average = _average_name(moving_averages)
+    average = average_name(moving_averages)
     state = ModelState(model, slots, _checked_name(optimizer_name))
     checkpoint = open_checkpoint(path)
     plan = Plan(state, checkpoint, name_map, average)
@@ -109,7 +109,18 @@ def _checked_name(name: Any) -> str | None:
     )
 
 
-def _average_name(moving_averages: Any) -> str:
+def average_name(moving_averages: Any) -> str:
+    """Returns the name of v1's object that kept the averages.
+
+    Args:
+        moving_averages: As in `restore_v1`.
+
+    Returns:
+        String; empty if no averages are to be restored.
+
+    Raises:
+        ArgumentError: It is neither a boolean nor a name.
+    """
     if isinstance(moving_averages, bool | str):
         return AVERAGE if moving_averages is True else moving_averages or ""
     raise ArgumentError(

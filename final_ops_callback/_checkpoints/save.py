@@ -16,7 +16,8 @@ from final_ops_callback._checkpoints.model_state import ModelState
 from final_ops_callback._checkpoints.model_state import read
 from final_ops_callback._checkpoints.name_map import NameMap
 from final_ops_callback._checkpoints.reader import as_text
-from final_ops_callback._checkpoints.reader import state_of
+from final_ops_callback._checkpoints.state_file import state_of
+from final_ops_callback._checkpoints.state_file import write_state
 from final_ops_callback._keras import compat
 from final_ops_callback._names import GLOBAL_STEP
 from final_ops_callback.errors import ArgumentError
@@ -239,10 +240,4 @@ def _update_state(prefix: str) -> None:
         if os.path.abspath(other) != os.path.abspath(prefix)
         and tf.io.gfile.exists(f"{other}.index")
     ]
-    state = tf.compat.v1.train.generate_checkpoint_state_proto(
-        folder, prefix, [*kept, prefix]
-    )
-    part = os.path.join(folder, f"checkpoint.tmp{uuid.uuid4().hex}")
-    with tf.io.gfile.GFile(part, "w") as file:
-        file.write(str(state))
-    tf.io.gfile.rename(part, os.path.join(folder, "checkpoint"), overwrite=True)
+    write_state(folder, prefix, [*kept, prefix])
