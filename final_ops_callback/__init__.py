@@ -5,12 +5,17 @@
 `SessionRunHookCallback` runs any v1 `SessionRunHook` under `model.fit`,
 `MonitoredTrainingCallback` also does what `MonitoredTrainingSession` did around
 the hooks, `HookRunner` runs them in a custom training loop, and `EagerSession`
-replaces `tf.compat.v1.Session`.
+replaces `tf.compat.v1.Session`. `restore_v1` and `save_v1` move checkpoints of
+TensorFlow 1 into Keras models and back, and `evaluate_checkpoints` evaluates
+the checkpoints of a training as they appear.
 
-The code is in five packages. An arrow means "imports"; nothing else does:
+The code is in six packages. An arrow means "imports"; nothing else does:
 
     _hooks     -> _session, _step, _keras    SessionRunHookCallback, HookRunner
     _final_ops -> _step, _keras              FinalOpsCallback
+    _checkpoints -> _hooks, _final_ops, _keras
+                                             restore_v1, save_v1,
+                                             evaluate_checkpoints
     _step      -> _keras                     values from inside a Keras step
     _session                                 EagerSession: v1 graphs, no Keras
     _keras                                   the differences between the Keras 2
@@ -30,6 +35,9 @@ from typing import TYPE_CHECKING
 from typing import Any
 
 if TYPE_CHECKING:
+    from final_ops_callback._checkpoints.evaluate import evaluate_checkpoints
+    from final_ops_callback._checkpoints.restore import restore_v1
+    from final_ops_callback._checkpoints.save import save_v1
     from final_ops_callback._final_ops.callback import FinalOpsCallback
     from final_ops_callback._hooks.callback import SessionRunHookCallback
     from final_ops_callback._hooks.monitored_training import (
@@ -46,6 +54,9 @@ __all__ = [
     "HookRunner",
     "MonitoredTrainingCallback",
     "SessionRunHookCallback",
+    "evaluate_checkpoints",
+    "restore_v1",
+    "save_v1",
 ]
 
 _HOMES = {
@@ -57,6 +68,9 @@ _HOMES = {
     "SessionRunHookCallback": "_hooks.callback",
     "errors": "errors",
     "estimator": "estimator",
+    "evaluate_checkpoints": "_checkpoints.evaluate",
+    "restore_v1": "_checkpoints.restore",
+    "save_v1": "_checkpoints.save",
     "testing": "testing",
     "v1_names": "v1_names",
 }

@@ -127,7 +127,7 @@ class ForeignTensorError(HookUsageError, ValueError, TypeError):
 
 
 class CheckpointError(HookUsageError, tf.errors.NotFoundError):
-    """A checkpoint lacks variables that a saver restores.
+    """A checkpoint can't be read, lacks variables, or does not fit the model.
 
     It is also a `NotFoundError`, as in v1; `op` and `node_def` are `None`.
     """
@@ -135,6 +135,10 @@ class CheckpointError(HookUsageError, tf.errors.NotFoundError):
     def __init__(self, what: str, where: str, way_out: str) -> None:
         tf.errors.NotFoundError.__init__(self, None, None, what)
         HookUsageError.__init__(self, what, where, way_out)
+
+
+class DamagedCheckpointError(CheckpointError):
+    """A checkpoint can't be read: it is damaged, not whole, or gone."""
 
 
 class WorkerError(FinalOpsCallbackError, RuntimeError):

@@ -26,10 +26,11 @@ ARROWS: dict[str, set[str]] = {
     "_step": {"errors", "shared", "_keras"},
     "_hooks": {"errors", "shared", "_keras", "_session", "_step"},
     "_final_ops": {"errors", "shared", "_keras", "_step"},
+    "_checkpoints": {"errors", "shared", "_keras", "_hooks", "_final_ops"},
     "testing": {"errors"},
     "estimator": {"errors"},
     "v1_names": {"estimator"},
-    "face": {"_session", "_hooks", "_final_ops"},
+    "face": {"_session", "_hooks", "_final_ops", "_checkpoints"},
     "demo": {"face"},
 }
 
@@ -213,6 +214,7 @@ def test_neither_half_stands_on_the_other() -> None:
         ("FinalOpsCallback", ["_session", "_hooks"]),
         ("EagerSession", ["_keras", "_step", "_hooks", "_final_ops"]),
         ("HookRunner", ["_keras", "_step", "_final_ops"]),
+        ("restore_v1", ["_session", "_step", "_hooks", "_final_ops"]),
         ("SessionRunHookCallback", ["_final_ops"]),
     ],
 )

@@ -22,8 +22,11 @@ from final_ops_callback._keras import compat
 from final_ops_callback._keras import model_functions
 from final_ops_callback._keras import model_info
 from final_ops_callback._keras import optimizer_compat
+from final_ops_callback._keras import optimizer_slots
 from final_ops_callback._keras import optimizers
 from final_ops_callback._keras import randomness
+from final_ops_callback._keras.optimizer_slots import KINDS
+from final_ops_callback._keras.optimizer_slots import OptimizerKind
 from final_ops_callback._names import StepSpecs
 from final_ops_callback._session import function_def
 from final_ops_callback._session.hook_graph import HookGraph
@@ -620,12 +623,78 @@ def test_the_compiled_part_of_a_step_is_in_a_closure() -> None:
 
 # Each private name of Keras that the package uses, with the test above that
 # fails when Keras changes it. `test_architecture` looks for names without one.
+def optimizer_of_v1(flavor: Any, kind: OptimizerKind, legacy: bool) -> Any:
+    """Returns an optimizer of a kind with all the slots that it may have."""
+    options = {
+        slot.option: 0.5 if slot.option == "momentum" else True
+        for slot in kind.slots
+        if slot.option
+    }
+    home = flavor.optimizers.legacy if legacy else flavor.optimizers
+    return getattr(home, kind.keras)(0.1, **options)
+
+
+@pytest.mark.parametrize("flavor", FLAVORS.values(), ids=FLAVORS)
+@pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.keras)
+def test_an_optimizer_lists_its_slots(flavor: Any, kind: Any) -> None:
+    """Each slot that v1 had, too, is in a list, in the order of the weights."""
+    weights = [keras_variable(flavor, shape) for shape in ((2,), (3,))]
+    for legacy in {False, not hasattr(flavor, "ops")}:
+        optimizer = optimizer_of_v1(flavor, kind, legacy)
+        optimizer_compat.build(optimizer, weights)
+        found = [
+            optimizer_slots.slot_of(optimizer, slot, weight)
+            for slot in kind.slots
+            for weight in weights
+        ]
+
+        assert [tuple(slot.shape) for slot in found] == [
+            shape for _ in kind.slots for shape in ((2,), (3,))
+        ]
+        assert len({id(slot) for slot in found}) == len(found)
+
+
+def keras_variable(flavor: Any, shape: tuple[int, ...]) -> Any:
+    """Returns a variable that the optimizers of a flavor train."""
+    zeros = np.zeros(shape, "f")
+    return (
+        flavor.Variable(zeros) if hasattr(flavor, "ops") else tf.Variable(zeros)
+    )
+
+
+@pytest.mark.parametrize("flavor", FLAVORS.values(), ids=FLAVORS)
+def test_an_optimizer_lists_its_averages(flavor: Any) -> None:
+    """The moving averages are in a list, in the order of the weights."""
+    weights = [keras_variable(flavor, shape) for shape in ((2,), (3,))]
+    optimizer = flavor.optimizers.SGD(0.1, use_ema=True)
+    optimizer.build(weights)
+    found = [optimizer_slots.average_of(optimizer, one) for one in weights]
+
+    assert [tuple(average.shape) for average in found] == [(2,), (3,)]
+
+
+@pytest.mark.parametrize("flavor", FLAVORS.values(), ids=FLAVORS)
+def test_an_update_is_one_method(flavor: Any) -> None:
+    """A subclass that overrides the update is of no kind of v1."""
+    for legacy in {False, not hasattr(flavor, "ops")}:
+        home = flavor.optimizers.legacy if legacy else flavor.optimizers
+        method = "_resource_apply_dense" if legacy else "update_step"
+        own = type("Own", (home.Adam,), {method: lambda *_: None})
+
+        assert optimizer_slots.kind_of(home.Adam()) is not None
+        assert optimizer_slots.kind_of(own()) is None
+
+
 OF_KERAS: dict[str, Callable[..., None]] = {
     "BaseRandomLayer": test_a_layer_of_keras_2_that_draws_is_known_by_its_base,
     "ClassMethod": test_an_operation_in_a_model_of_keras_2_is_a_layer,
     "InputLayer": test_an_input_is_no_layer_that_is_called,
     "KerasTensor": test_a_symbolic_tensor_is_known_by_its_class,
     "KerasVariable": test_a_variable_of_keras_3_is_known_by_its_class,
+    "_accumulated_delta_vars": test_an_optimizer_lists_its_slots,
+    "_accumulated_grads": test_an_optimizer_lists_its_slots,
+    "_accumulators": test_an_optimizer_lists_its_slots,
+    "_average_gradients": test_an_optimizer_lists_its_slots,
     "_built": test_an_optimizer_tells_whether_it_is_built,
     "_compile_metrics": test_what_a_model_was_compiled_with,
     "_create_all_weights": test_the_slots_of_a_legacy_optimizer_can_be_made,
@@ -640,14 +709,21 @@ OF_KERAS: dict[str, Callable[..., None]] = {
     "_implements_train_batch_hooks": (
         test_keras_2_asks_a_callback_for_its_batch_methods
     ),
+    "_index_dict": test_an_optimizer_lists_its_slots,
     "_initial_decay": test_the_decay_of_a_legacy_optimizer_is_found,
     "_learning_rate": test_the_schedule_of_keras_2_is_found,
+    "_linears": test_an_optimizer_lists_its_slots,
     "_model": test_the_state_of_a_callback_has_no_model,
+    "_model_variables_moving_average": test_an_optimizer_lists_its_averages,
+    "_momentums": test_an_optimizer_lists_its_slots,
+    "_resource_apply_dense": test_an_update_is_one_method,
     "_supports_tf_logs": test_keras_2_gives_tensors_to_who_takes_them,
     "_symbolic_build": test_metrics_can_be_built_without_a_step,
     "_tf_function": test_a_new_step_function_is_kept_in_known_places,
     "_trainable_variables": test_an_optimizer_knows_its_variables,
     "_user_metrics": test_what_a_model_was_compiled_with,
     "_user_weighted_metrics": test_what_a_model_was_compiled_with,
+    "_var_key": test_an_optimizer_lists_its_slots,
+    "_velocities": test_an_optimizer_lists_its_slots,
     "compile_metrics": test_the_metrics_of_compile_are_in_no_container,
 }

@@ -96,7 +96,7 @@ class TensorBoard:
         # The path is made absolute now, because training may change the
         # working directory.
         self._log_dir = Path(checked_path(log_dir, where)).absolute()
-        check_folder(_first_existing(self._log_dir), where)
+        check_folder(first_existing(self._log_dir), where)
 
     def write(self, values: Any, phase: str, step: int) -> None:
         """Appends one event for each value that has a summary."""
@@ -104,7 +104,7 @@ class TensorBoard:
         summaries = []
         for path, value in _structure.leaves_with_path(values):
             tag = _structure.as_name(path, _structure.ROOT)
-            summary = _summary(tag, value)
+            summary = summary_of(tag, value)
             if summary is not None:
                 summaries.append((tag, summary))
         check_distinct((tag for tag, _ in summaries), "tags of summaries")
@@ -117,8 +117,13 @@ class TensorBoard:
                     tf.summary.experimental.write_raw_pb(summary)
 
 
-def _summary(tag: str, value: Any) -> Any:
-    """Returns a value as a serialized `Summary`, or `None` if it has none."""
+def summary_of(tag: str, value: Any) -> Any:
+    """Returns a value as a serialized `Summary`, or `None` if it has none.
+
+    Args:
+        tag: String. The tag that TensorBoard shows.
+        value: The value, on the host.
+    """
     if isinstance(value, bytes):
         return value if _is_summary(value) else None
     if not isinstance(value, bool | int | float | np.ndarray | np.generic):
@@ -159,5 +164,6 @@ def _one_line(value: Any) -> str:
     return text if len(text) <= _LONGEST else f"{text[:_LONGEST]}..."
 
 
-def _first_existing(folder: Path) -> Path:
+def first_existing(folder: Path) -> Path:
+    """Returns a path itself, or the nearest folder above that is there."""
     return next(p for p in (folder, *folder.absolute().parents) if p.exists())

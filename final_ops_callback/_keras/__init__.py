@@ -23,6 +23,8 @@ Which file to open:
   steps per execution, whether it is built.
 - `log_names`: the names that the steps of a model will log.
 - `optimizers`: which optimizers train a model, and what their slots held in v1.
+  `optimizer_slots`: which slots v1's optimizer of the same kind had.
+- `weights_files`: loads the files in which Keras keeps weights.
 - `randomness`: whether a step may draw random numbers.
 - `symbolic`: the values of symbolic Keras tensors.
 - `model_functions`: where a model keeps its `train_function`, `test_function`

@@ -1,0 +1,126 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Finds the checkpoints of v1 and the files of Keras in a folder."""
+
+from __future__ import annotations
+
+import os
+import re
+from typing import NamedTuple
+
+import tensorflow as tf
+
+from final_ops_callback._checkpoints.state_file import state_of
+from final_ops_callback._keras.weights_files import SUFFIXES
+
+Identity = tuple[tuple[str, int, int], ...]
+
+
+class Found(NamedTuple):
+    """A checkpoint as it was at a moment.
+
+    Attributes:
+        path: String. The path of a file of Keras, or the prefix of a
+            checkpoint of v1.
+        is_v1: Boolean. Which of the two it is.
+        identity: Tuple of its files, with their times and sizes: a file that
+            is written again is another checkpoint.
+    """
+
+    path: str
+    is_v1: bool
+    identity: Identity
+
+    def now(self) -> Identity:
+        """Returns the identity that the checkpoint has now."""
+        return _identity(self.path, self.is_v1)
+
+    def files(self) -> list[str]:
+        """Returns the paths of its files."""
+        return _files(self.path, self.is_v1)
+
+    def step_of_name(self) -> int | None:
+        """Returns the last whole number in its name; `None` if there is none.
+
+        `weights.05-0.12.weights.h5` is of step 5: what has a point in it is a
+        metric.
+        """
+        name = os.path.basename(self.path)
+        for suffix in SUFFIXES:
+            name = name.removesuffix(suffix)
+        numbers = re.findall(r"\d+", re.sub(r"\d+\.\d+", "", name))
+        return int(numbers[-1]) if numbers else None
+
+
+def latest(folder: str) -> Found | None:
+    """Returns the latest checkpoint of a folder, or `None` if it has none.
+
+    Of those of v1, it is the one that the state file names, as in v1; of
+    Keras's files, and of both kinds, it is the one that was written last.
+
+    Args:
+        folder: String. The path of the folder, which need not be there.
+    """
+    every = _of_keras(folder)
+    state = state_of(folder)
+    if state is not None:
+        every += _of_v1([state.model_checkpoint_path])
+    return max(every, key=_age, default=None)
+
+
+def all_of(folder: str) -> list[Found]:
+    """Returns all checkpoints of a folder, the oldest first.
+
+    Those of v1 are those that the state file names, in its order; Keras's
+    files follow by the time when they were written.
+
+    Args:
+        folder: String. The path of the folder, which need not be there.
+    """
+    state = state_of(folder)
+    prefixes = list(state.all_model_checkpoint_paths) if state else []
+    return [*_of_v1(prefixes), *sorted(_of_keras(folder), key=_age)]
+
+
+def _of_v1(prefixes: list[str]) -> list[Found]:
+    found = (Found(p, True, _identity(p, True)) for p in prefixes if p)
+    return [one for one in found if one.identity]
+
+
+def _of_keras(folder: str) -> list[Found]:
+    if not tf.io.gfile.isdir(folder):
+        return []
+    paths = [
+        os.path.join(folder, name)
+        for name in tf.io.gfile.listdir(folder)
+        if name.endswith(SUFFIXES) and not name.startswith(".")
+    ]
+    found = (Found(path, False, _identity(path, False)) for path in paths)
+    return [one for one in found if one.identity]
+
+
+def _age(found: Found) -> tuple[int, list[tuple[str, int]]]:
+    numbers = re.findall(r"(\D*)(\d*)", os.path.basename(found.path))
+    natural = [(text, int(number or 0)) for text, number in numbers]
+    return max(time for _, time, _ in found.identity), natural
+
+
+def _files(path: str, is_v1: bool) -> list[str]:
+    if not is_v1:
+        return [path]
+    patterns = (".index", ".meta", ".data-?????-of-?????", "-?????-of-?????")
+    found = [f for p in patterns for f in tf.io.gfile.glob(f"{path}{p}")]
+    # A checkpoint of the old format V1 is a file without a suffix, too.
+    return found + ([path] if tf.io.gfile.exists(path) else [])
+
+
+def _identity(path: str, is_v1: bool) -> Identity:
+    """Returns what tells a checkpoint from others; empty if it is gone."""
+    found = []
+    try:
+        for file in _files(path, is_v1):
+            if not file.endswith(".meta"):  # written after the state file
+                stat = tf.io.gfile.stat(file)
+                found.append((file, int(stat.mtime_nsec), int(stat.length)))
+    except tf.errors.NotFoundError:
+        return ()
+    return tuple(sorted(found))

@@ -1,0 +1,99 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Loads a checkpoint of either kind into a model that will be evaluated."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping
+from typing import Any
+from typing import NamedTuple
+
+from final_ops_callback._checkpoints.found import Found
+from final_ops_callback._checkpoints.model_state import ModelState
+from final_ops_callback._checkpoints.restore import restore_v1
+from final_ops_callback._keras import weights_files
+from final_ops_callback.errors import CheckpointError
+from final_ops_callback.errors import DamagedCheckpointError
+
+logger = logging.getLogger("final_ops_callback")
+
+
+class Names(NamedTuple):
+    """How the weights of checkpoints of v1 are found; as in `restore_v1`."""
+
+    names: Mapping[str, str | None] | None = None
+    moving_averages: bool | str = False
+
+
+def load(model: Any, found: Found, names: Names) -> int:
+    """Loads the weights and the step of a checkpoint.
+
+    Args:
+        model: A compiled Keras model.
+        found: The checkpoint.
+        names: How those of v1 are restored.
+
+    Returns:
+        The step: that of the checkpoint, else the last number in its name,
+        else 0.
+
+    Raises:
+        DamagedCheckpointError: It is damaged, not whole, or gone. The model is
+            as it was.
+        CheckpointError: It is that of another model.
+    """
+    step = _load_v1(model, found, names) if found.is_v1 else _load(model, found)
+    if found.now() != found.identity:
+        raise DamagedCheckpointError(
+            f"{found.path!r} has changed while it was read",
+            f"path={found.path}",
+            "It is read again when it is whole.",
+        )
+    if step is None:
+        step = found.step_of_name()
+    if step is None:
+        logger.warning(
+            "Neither %r nor its name tells a step: it is taken for step 0.",
+            found.path,
+        )
+        step = 0
+    # Hooks see it as their global step.
+    state = ModelState(model, False, None)
+    state.check_step(step, f"path={found.path}")
+    state.write_step(step)
+    return step
+
+
+def _load_v1(model: Any, found: Found, names: Names) -> int | None:
+    report = restore_v1(
+        model,
+        found.path,
+        names=names.names,
+        slots=False,
+        moving_averages=names.moving_averages,
+    )
+    return report.step
+
+
+def _load(model: Any, found: Found) -> int | None:
+    where = f"path={found.path}"
+    try:
+        return weights_files.load(model, found.path)
+    except weights_files.DAMAGED as error:
+        raise DamagedCheckpointError(
+            f"{found.path!r} can't be read: it is damaged, or not whole yet "
+            f"({error})",
+            where,
+            "Write it under another name, and rename it then.",
+        ) from error
+    except ValueError as error:
+        if found.now() != found.identity:
+            raise DamagedCheckpointError(
+                f"{found.path!r} is being written", where, "Wait for it."
+            ) from error
+        raise CheckpointError(
+            f"{found.path!r} does not fit the model: "
+            + str(error).partition("\n")[0],
+            where,
+            "Is it the file of another model?",
+        ) from error

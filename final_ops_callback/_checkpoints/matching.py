@@ -1,0 +1,381 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Decides which tensor of a checkpoint belongs to which weight of a model.
+
+The steps are from sure to less sure, and each takes what the ones before left:
+the map of the user, equal names, names that differ by outer scopes or by the
+numbers that Keras and TensorFlow count layers with, and (only if no name fits)
+shape and order. What could be one thing or another is an error.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from collections.abc import Iterable
+from collections.abc import Mapping
+from typing import NamedTuple
+
+from final_ops_callback._checkpoints.name_map import NameMap
+from final_ops_callback._checkpoints.reader import Spec
+from final_ops_callback._names import nearest
+from final_ops_callback.errors import ArgumentError
+from final_ops_callback.errors import CheckpointError
+
+BY_MAP, BY_NAME = "names=", "the name"
+BY_SCOPE, BY_NUMBER = "a similar name", "the order of the numbers"
+BY_SHAPE = "shape and order"
+GUESSES = (BY_SCOPE, BY_NUMBER, BY_SHAPE)
+
+# What the last part of a name was called by v1's layers, tf-slim and others.
+_SYNONYMS = {
+    "weights": "kernel",
+    "weight": "kernel",
+    "w": "kernel",
+    "biases": "bias",
+    "b": "bias",
+    "depthwise_weights": "depthwise_kernel",
+    "pointwise_weights": "pointwise_kernel",
+}
+_KINDS = {
+    *_SYNONYMS.values(),
+    "gamma",
+    "beta",
+    "moving_mean",
+    "moving_variance",
+    "embeddings",
+    "recurrent_kernel",
+}
+# How many outer scopes a name may have more than the other.
+_SCOPES = ((0, 0), (1, 0), (0, 1), (2, 0), (0, 2))
+# The most names that an error lists.
+_LONGEST = 10
+
+
+class Match(NamedTuple):
+    """Which tensor belongs to a weight, and why.
+
+    Attributes:
+        name: String. The name in the checkpoint.
+        how: String. What decided it: one of the constants of this module.
+    """
+
+    name: str
+    how: str
+
+
+def match(
+    wanted: Mapping[str, Spec],
+    there: Mapping[str, Spec],
+    names: NameMap,
+    where: str,
+) -> dict[str, Match]:
+    """Finds the tensor of each weight.
+
+    Args:
+        wanted: Mapping from the path of each weight to its spec, in the order
+            of the model.
+        there: Mapping from the name of each tensor that may be a weight to its
+            spec.
+        names: What the user says. Weights that it leaves out are not matched.
+        where: String. The checkpoint, for errors.
+
+    Returns:
+        Dict from the path of each weight to its match.
+
+    Raises:
+        ArgumentError: `names` gives one tensor to two weights.
+        CheckpointError: A weight has no tensor, several, or one of another
+            shape.
+    """
+    found = _by_map(wanted, there, names, where)
+    matching = _Matching(
+        {path: s for path, s in wanted.items() if not names.covers(path)},
+        there,
+        found,
+    )
+    matching.by_name()
+    if not matching.has_sure and matching.open:
+        matching.by_shape(where)
+    matching.check_complete(where)
+    return {path: found[path] for path in wanted if path in found}
+
+
+def _by_map(
+    wanted: Mapping[str, Spec],
+    there: Mapping[str, Spec],
+    names: NameMap,
+    where: str,
+) -> dict[str, Match]:
+    found: dict[str, Match] = {}
+    owners: dict[str, str] = {}
+    for path in filter(names.covers, wanted):
+        name = names.name(path)
+        if name is None:
+            continue
+        if name not in there:
+            raise CheckpointError(
+                f"the checkpoint has no {name!r}, which names= gives to "
+                f"{path!r}",
+                where,
+                nearest(name, there),
+            )
+        if name in owners:
+            raise ArgumentError(
+                f"{name!r} is given to both {owners[name]!r} and {path!r}",
+                "names",
+                "Give each variable a name of its own.",
+            )
+        if there[name].shape != wanted[path].shape:
+            raise _other_shape(path, name, wanted[path], there[name], where)
+        owners[name] = path
+        found[path] = Match(name, BY_MAP)
+    return found
+
+
+class _Matching:
+    """The steps, and what they have found.
+
+    Args:
+        wanted: As in `match`, without what the map covers.
+        there: As in `match`.
+        found: Dict of the matches so far, which is added to.
+    """
+
+    def __init__(
+        self,
+        wanted: Mapping[str, Spec],
+        there: Mapping[str, Spec],
+        found: dict[str, Match],
+    ) -> None:
+        self._wanted, self._there, self._found = wanted, there, found
+        self._mapped = {match.name for match in found.values()}
+
+    @property
+    def open(self) -> list[str]:
+        """The weights that have no tensor yet."""
+        return [path for path in self._wanted if path not in self._found]
+
+    @property
+    def has_sure(self) -> bool:
+        """Whether a weight was found by its name alone."""
+        return any(path in self._found for path in self._wanted)
+
+    def _free(self) -> list[str]:
+        used = {match.name for match in self._found.values()}
+        return [name for name in self._there if name not in used]
+
+    def _take(self, path: str, name: str, how: str) -> None:
+        self._found[path] = Match(name, how)
+
+    def _fits(self, path: str, name: str) -> bool:
+        return self._wanted[path].shape == self._there[name].shape
+
+    def by_name(self) -> None:
+        """Matches equal names, then those that differ by scope and number."""
+        for path in self.open:
+            is_free = path in self._there and path not in self._mapped
+            if is_free and self._fits(path, path):
+                self._take(path, path, BY_NAME)
+        for of_path, of_name in _SCOPES:
+            self._by_scope(of_path, of_name)
+            self._by_number(of_path, of_name)
+        if not self.has_sure and len({_scope(path) for path in self.open}) == 1:
+            # The whole model is in one scope, which may have another name.
+            self._by_scope(1, 1)
+            self._by_number(1, 1)
+
+    def _by_scope(self, of_path: int, of_name: int) -> None:
+        paths = _grouped(self.open, lambda path: _reduced(path, of_path))
+        names = _grouped(self._free(), lambda name: _reduced(name, of_name))
+        for reduced, (path, *more) in paths.items():
+            if not reduced or path in self._there:
+                continue
+            (name, *others) = names.get(reduced, [""])
+            if name and not more and not others and self._fits(path, name):
+                self._take(path, name, BY_SCOPE)
+
+    def _by_number(self, of_path: int, of_name: int) -> None:
+        """Matches whole families of names that differ by numbers alone.
+
+        Keras counts the layers of a process, so `dense` of v1 may be `dense_4`
+        here. Then equal names mean nothing, even where there are some, and
+        the families have the same order.
+        """
+        open_ = set(self.open)
+        paths = _grouped(
+            (
+                path
+                for path in self._wanted
+                if path in open_ or self._found[path].how == BY_NAME
+            ),
+            lambda path: _family(_reduced(path, of_path)),
+        )
+        names = _grouped(
+            (name for name in self._there if name not in self._mapped),
+            lambda name: _family(_reduced(name, of_name)),
+        )
+        for family, members in paths.items():
+            if not family or not open_ & set(members):
+                continue
+            others = names.get(family, [])
+            taken = {
+                match.name
+                for path, match in self._found.items()
+                if path not in members
+            }
+            if len(members) != len(others) or taken & set(others):
+                continue
+            pairs = list(
+                zip(
+                    sorted(members, key=_natural),
+                    sorted(others, key=_natural),
+                    strict=True,
+                )
+            )
+            if all(self._fits(path, name) for path, name in pairs):
+                for path, name in pairs:
+                    self._take(path, name, BY_NUMBER)
+
+    def by_shape(self, where: str) -> None:
+        """Matches by shape, and by order where several have one shape."""
+        open_ = self.open
+        by_shape = _grouped(open_, lambda path: self._wanted[path].shape)
+        free = _grouped(self._free(), lambda name: self._there[name].shape)
+        for shape, paths in by_shape.items():
+            for some, others in _by_kind(paths, free.get(shape, [])):
+                self._by_order(some, others, where)
+
+    def _by_order(self, paths: list[str], names: list[str], where: str) -> None:
+        if not names or not paths:
+            return
+        is_one_family = len({_family(name) for name in names}) == 1
+        is_one_kind = len({_kind(path) for path in paths}) == 1
+        if len(names) != len(paths) or (
+            len(names) > 1 and not (is_one_family and is_one_kind)
+        ):
+            raise CheckpointError(
+                "names do not match, and shapes do not decide which of "
+                f"{_listed(sorted(names, key=_natural))} belong to "
+                f"{_listed(paths)}",
+                where,
+                f"Say it: names={{{paths[0]!r}: {names[0]!r}, ...}}.",
+            )
+        for path, name in zip(paths, sorted(names, key=_natural), strict=True):
+            self._take(path, name, BY_SHAPE)
+
+    def check_complete(self, where: str) -> None:
+        """Checks that each weight has a tensor, and that the shapes fit."""
+        open_ = self.open
+        for path in open_:
+            if path in self._there and not self._fits(path, path):
+                raise _other_shape(
+                    path, path, self._wanted[path], self._there[path], where
+                )
+        if open_:
+            raise CheckpointError(
+                f"the checkpoint lacks {len(open_)} of the "
+                f"{len(self._wanted)} weights of the model: {_listed(open_)}",
+                where,
+                self._way_out(open_),
+            )
+
+    def _way_out(self, open_: list[str]) -> str:
+        free = self._free()
+        path = next(
+            (p for p in open_ if any(self._fits(p, name) for name in free)), ""
+        )
+        if path:
+            same = [name for name in free if self._fits(path, name)]
+            return (
+                f"Of the shape of {path!r} it has {_listed(same)}: map it, "
+                f"names={{{path!r}: {same[0]!r}}}, or leave it as it is, "
+                f"names={{{path!r}: None}}."
+            )
+        return (
+            f"Is it the checkpoint of another model? It has {_listed(free)}. "
+            "To keep what the model has for a weight: "
+            f"names={{{open_[0]!r}: None}}."
+        )
+
+
+def _other_shape(
+    path: str, name: str, ours: Spec, theirs: Spec, where: str
+) -> CheckpointError:
+    return CheckpointError(
+        f"{path!r} has the shape {ours.shape} in the model, and {name!r} has "
+        f"{theirs.shape} in the checkpoint",
+        where,
+        "Is it the checkpoint of another model? If the weight has another "
+        f"name there, map it: names={{{path!r}: ...}}.",
+    )
+
+
+def _scope(name: str) -> str:
+    return name.partition("/")[0]
+
+
+def _reduced(name: str, drop: int) -> str:
+    """Returns a name without outer scopes, its last part as in Keras.
+
+    The layer of a weight is no scope: without it, the result is empty.
+    """
+    parts = name.split("/")
+    if drop and len(parts) < drop + 2:
+        return ""
+    parts = parts[drop:]
+    parts[-1] = _SYNONYMS.get(parts[-1].lower(), parts[-1])
+    return "/".join(parts)
+
+
+def _family(name: str) -> str:
+    """Returns what names have in common that differ by numbers.
+
+    The first of several layers has no number: `dense`, `dense_1`.
+    """
+    parts = [re.sub(r"_\d+$", "", part) for part in name.split("/")]
+    return re.sub(r"\d+", "#", "/".join(parts))
+
+
+def _natural(name: str) -> list[tuple[str, int]]:
+    """Returns a key that sorts `conv_2` between `conv` and `conv_10`."""
+    key: list[tuple[str, int]] = []
+    for part in name.split("/"):
+        stem, counted, number = part.rpartition("_")
+        if not counted or not number.isdecimal():
+            stem, number = part, "0"
+        for text, digits in re.findall(r"(\D*)(\d*)", stem):
+            key.append((text, int(digits or 0)))
+        key.append(("", int(number)))
+    return key
+
+
+def _kind(name: str) -> str:
+    last = _reduced(name, 0).rpartition("/")[2]
+    return last if last in _KINDS else ""
+
+
+def _by_kind(
+    paths: list[str], names: list[str]
+) -> Iterable[tuple[list[str], list[str]]]:
+    """Divides both by kinds (kernel, bias, ...), if all kinds are known."""
+    if not all(map(_kind, [*paths, *names])):
+        yield paths, names
+        return
+    of_names = _grouped(names, _kind)
+    for kind, some in _grouped(paths, _kind).items():
+        yield some, of_names.get(kind, [])
+
+
+def _grouped(
+    items: Iterable[str], key: Callable[[str], object]
+) -> dict[object, list[str]]:
+    groups: dict[object, list[str]] = {}
+    for item in items:
+        groups.setdefault(key(item), []).append(item)
+    return groups
+
+
+def _listed(names: list[str]) -> str:
+    shown = ", ".join(map(repr, names[:_LONGEST])) or "nothing else"
+    more = len(names) - _LONGEST
+    return shown if more <= 0 else f"{shown} and {more} more"

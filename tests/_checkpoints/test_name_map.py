@@ -1,0 +1,70 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What the map of a user means."""
+
+from typing import Any
+
+import pytest
+
+from final_ops_callback._checkpoints.name_map import NameMap
+from final_ops_callback.errors import ArgumentError
+
+PATHS = ("model/a/kernel", "model/b/kernel", "global_step")
+
+
+@pytest.mark.parametrize(
+    ("names", "path", "name"),
+    [
+        ({}, "model/a/kernel", "model/a/kernel"),
+        ({"model/a/kernel": "w"}, "model/a/kernel", "w"),
+        ({"model/a/kernel:0": "w:0"}, "model/a/kernel", "w"),
+        ({"model/": ""}, "model/a/kernel", "a/kernel"),
+        ({"": "net/"}, "model/a/kernel", "net/model/a/kernel"),
+        ({"model/": "x/", "model/a/": "y/"}, "model/a/kernel", "y/kernel"),
+        ({"model/": "x/", "model/a/kernel": "w"}, "model/a/kernel", "w"),
+        ({"model/": None}, "model/a/kernel", None),
+        ({"model/a/kernel": None, "model/": ""}, "model/b/kernel", "b/kernel"),
+    ],
+)
+def test_the_longest_key_decides(
+    names: Any, path: str, name: str | None
+) -> None:
+    """A path has the name that the most exact key gives it."""
+    checked = NameMap(names)
+    checked.check_keys(PATHS, ())
+
+    assert checked.name(path) == name
+    assert checked.covers(path) is bool(names)
+
+
+@pytest.mark.parametrize(
+    ("names", "match"),
+    [
+        ([("a", "b")], "a list is not a mapping"),
+        ({"a": 1}, "'a': 1 is not a pair of names"),
+        ({1: "a"}, "1: 'a' is not a pair of names"),
+        ({"a/": "b"}, "one is a scope and one is not"),
+        ({"a": ""}, "one is a scope and one is not"),
+        ({"a": "b", "a:0": "c"}, "there twice, once with ':0'"),
+    ],
+)
+def test_what_is_no_map_is_an_error(names: Any, match: str) -> None:
+    """The error names the pair that is wrong."""
+    with pytest.raises(ArgumentError, match=match):
+        NameMap(names)
+
+
+@pytest.mark.parametrize(
+    ("names", "match"),
+    [
+        ({"model/c/kernel": "w"}, "no variable 'model/c/kernel'.*Did you mean"),
+        ({"model/c/": "x/"}, "no variable 'model/c/'"),
+        ({"w": "model/a/kernel"}, "turn it around"),
+        ({"w": "v"}, "turn it around"),
+    ],
+)
+def test_a_key_that_stands_for_nothing_is_an_error(
+    names: Any, match: str
+) -> None:
+    """The error tells a misspelt key from a map in the wrong direction."""
+    with pytest.raises(ArgumentError, match=match):
+        NameMap(names).check_keys(PATHS, ("w",))
