@@ -62,8 +62,10 @@ def test_every_python_block_runs(
     assert namespace["step"] == 60
     assert {p.name for p in tmp_path.iterdir()} == {
         "training",
-        "old",
         "test_60.json",
+        "checkpoint",
+        "for_v1.ckpt.index",
+        "for_v1.ckpt.data-00000-of-00001",
     }
 
 

@@ -6,11 +6,14 @@ from __future__ import annotations
 import logging
 from collections.abc import Mapping
 from typing import Any
-from typing import NamedTuple
 
 from final_ops_callback._checkpoints.found import Found
 from final_ops_callback._checkpoints.model_state import ModelState
-from final_ops_callback._checkpoints.restore import restore_v1
+from final_ops_callback._checkpoints.name_map import NameMap
+from final_ops_callback._checkpoints.report import RestoreReport
+from final_ops_callback._checkpoints.restore import average_name
+from final_ops_callback._checkpoints.restore import restored
+from final_ops_callback._checkpoints.restore import tell
 from final_ops_callback._keras import weights_files
 from final_ops_callback.errors import CheckpointError
 from final_ops_callback.errors import DamagedCheckpointError
@@ -18,11 +21,33 @@ from final_ops_callback.errors import DamagedCheckpointError
 logger = logging.getLogger("final_ops_callback")
 
 
-class Names(NamedTuple):
-    """How the weights of checkpoints of v1 are found; as in `restore_v1`."""
+class Names:
+    """How the weights of checkpoints of v1 are found.
 
-    names: Mapping[str, str | None] | None = None
-    moving_averages: bool | str = False
+    Args:
+        names: As in `restore_v1`.
+        moving_averages: As in `restore_v1`.
+
+    Attributes:
+        name_map: The names.
+        average: The name of v1's object that kept the averages.
+    """
+
+    def __init__(
+        self,
+        names: Mapping[str, str | None] | None = None,
+        moving_averages: bool | str = False,
+    ) -> None:
+        self.name_map = NameMap(names)
+        self.average = average_name(moving_averages)
+        self._guessed: list[dict[str, str]] = []
+
+    def tell(self, report: RestoreReport) -> None:
+        """Tells what was guessed, once for all checkpoints alike."""
+        guessed = {path: report.restored[path] for path in report.guessed}
+        if guessed not in self._guessed:
+            self._guessed.append(guessed)
+            tell(report)
 
 
 def load(model: Any, found: Found, names: Names) -> int:
@@ -65,13 +90,8 @@ def load(model: Any, found: Found, names: Names) -> int:
 
 
 def _load_v1(model: Any, found: Found, names: Names) -> int | None:
-    report = restore_v1(
-        model,
-        found.path,
-        names=names.names,
-        slots=False,
-        moving_averages=names.moving_averages,
-    )
+    report = restored(model, found.path, names.name_map, False, names.average)
+    names.tell(report)
     return report.step
 
 

@@ -87,15 +87,44 @@ def restore_v1(
     >>> report.step, len(report.restored), report.kept, report.unused
     (0, 4, (), ())
     """
-    name_map = NameMap(names)
-    average = average_name(moving_averages)
-    state = ModelState(model, slots, _checked_name(optimizer_name))
-    checkpoint = open_checkpoint(path)
-    plan = Plan(state, checkpoint, name_map, average)
+    report = restored(
+        model,
+        path,
+        NameMap(names),
+        slots,
+        average_name(moving_averages),
+        _checked_name(optimizer_name),
+    )
+    tell(report)
+    return report
+
+
+def restored(
+    model: Any,
+    path: str | os.PathLike[str],
+    name_map: NameMap,
+    slots: bool,
+    average: str,
+    optimizer_name: str | None = None,
+) -> RestoreReport:
+    """Restores a checkpoint, and says nothing.
+
+    Args:
+        model: As in `restore_v1`.
+        path: As in `restore_v1`.
+        name_map: The names that the user gave.
+        slots: As in `restore_v1`.
+        average: What `average_name` returned.
+        optimizer_name: As in `restore_v1`. Defaults to `None`.
+
+    Returns:
+        The report, for `tell`.
+    """
+    state = ModelState(model, slots, optimizer_name)
+    plan = Plan(state, open_checkpoint(path), name_map, average)
     report = plan.report()
     values = plan.read()
     plan.write(values)
-    _tell(report)
     return report
 
 
@@ -130,16 +159,19 @@ def average_name(moving_averages: Any) -> str:
     )
 
 
-def _tell(report: RestoreReport) -> None:
-    for path, how in report.guessed.items():
+def tell(report: RestoreReport) -> None:
+    """Logs what a restore has done, and warns of what it had to guess."""
+    guesses = [
+        f"{path!r} from {report.restored[path]!r} (by {how})"
+        for path, how in report.guessed.items()
+    ]
+    if guesses:
         logger.warning(
-            "The checkpoint %s has no %r: by %s, it was restored from %r. If "
-            "that is wrong, map it: names={%r: ...}.",
+            "The checkpoint %s does not have the names of the model. "
+            "Restored: %s. If that is wrong, map them: names={%r: ...}.",
             report.checkpoint,
-            path,
-            how,
-            report.restored[path],
-            path,
+            ", ".join(guesses),
+            next(iter(report.guessed)),
         )
     for note in report.notes:
         logger.warning("%s (%s)", note, report.checkpoint)

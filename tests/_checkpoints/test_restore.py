@@ -161,8 +161,8 @@ def test_other_names(
     assert report.kept == report.unused == ()
     by_shape = dict.fromkeys(WEIGHTS, "shape and order")
     assert report.guessed == ({} if names else by_shape)
-    assert len(caplog.records) == len(report.guessed)
-    assert all("by shape and order" in one.message for one in caplog.records)
+    assert len(caplog.records) == bool(report.guessed)
+    assert caplog.text.count("by shape and order") == len(report.guessed)
 
 
 def test_a_name_of_the_optimizer(tmp_path: Path) -> None:
