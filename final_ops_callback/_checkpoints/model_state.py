@@ -12,20 +12,20 @@ import numpy as np
 import tensorflow as tf
 
 from final_ops_callback import _names
+from final_ops_callback._checkpoints.name_map import APART
+from final_ops_callback._checkpoints.name_map import POWERS
 from final_ops_callback._checkpoints.reader import Spec
 from final_ops_callback._keras import compat
 from final_ops_callback._keras import model_info
 from final_ops_callback._keras import optimizer_compat
 from final_ops_callback._keras import optimizer_slots
 from final_ops_callback._keras import optimizers
-from final_ops_callback._names import GLOBAL_STEP
 from final_ops_callback.errors import ArgumentError
 from final_ops_callback.errors import BackendError
 from final_ops_callback.errors import CheckpointError
 from final_ops_callback.errors import StrategyError
 
 _KINDS = ", ".join(kind.keras for kind in optimizer_slots.KINDS)
-POWERS = ("beta1_power", "beta2_power")
 
 
 class Slot(NamedTuple):
@@ -175,7 +175,7 @@ class ModelState:
 
     def known_paths(self) -> list[str]:
         """Returns what a map of names may have as keys."""
-        return [*self.weights, GLOBAL_STEP, *POWERS]
+        return [*self.weights, *APART]
 
     def step(self) -> int | None:
         """Returns the step of the optimizer; `None` without an optimizer."""

@@ -6,8 +6,13 @@ from __future__ import annotations
 from collections.abc import Collection
 from collections.abc import Mapping
 
+from final_ops_callback._names import GLOBAL_STEP
 from final_ops_callback._names import nearest
 from final_ops_callback.errors import ArgumentError
+
+POWERS = ("beta1_power", "beta2_power")
+# No scope of weights stands for these: v1 made them outside of scopes.
+APART = (GLOBAL_STEP, *POWERS)
 
 
 class NameMap:
@@ -16,7 +21,8 @@ class NameMap:
     Args:
         names: Mapping from a path to the name in the checkpoint. A key that
             ends in `/` (or is empty) is a scope: it stands for all paths that
-            begin with it, and its value replaces it. The value `None` leaves
+            begin with it, and its value replaces it (`global_step` and Adam's
+            powers have keys of their own). The value `None` leaves
             out what the key stands for. Of several keys that fit a path, the
             longest counts. `:0` at the end of a name means nothing. Defaults
             to `None`: no names.
@@ -121,8 +127,8 @@ class NameMap:
             )
 
     def _key_of(self, path: str) -> str | None:
-        if path in self._names:
-            return path
+        if path in self._names or path in APART:
+            return path if path in self._names else None
         scopes = [
             key
             for key in self._names

@@ -10,9 +10,9 @@ import tensorflow as tf
 
 from final_ops_callback._checkpoints.matching import GUESSES
 from final_ops_callback._checkpoints.matching import match
-from final_ops_callback._checkpoints.model_state import POWERS
 from final_ops_callback._checkpoints.model_state import ModelState
 from final_ops_callback._checkpoints.model_state import Slot
+from final_ops_callback._checkpoints.name_map import APART
 from final_ops_callback._checkpoints.name_map import NameMap
 from final_ops_callback._checkpoints.reader import Checkpoint
 from final_ops_callback._checkpoints.reader import Spec
@@ -20,7 +20,6 @@ from final_ops_callback._checkpoints.report import RestoreReport
 from final_ops_callback._checkpoints.step import find_step
 from final_ops_callback._keras.optimizer_slots import AVERAGE
 from final_ops_callback._keras.optimizer_slots import KINDS
-from final_ops_callback._names import GLOBAL_STEP
 from final_ops_callback.errors import CheckpointError
 
 
@@ -63,7 +62,7 @@ class Plan:
     def _candidates(self, average: str) -> dict[str, Spec]:
         """Returns what may be a weight: no step, no power, no slot."""
         there = self._there
-        others = set(map(self._names.name, (GLOBAL_STEP, *POWERS)))
+        others = set(map(self._names.name, APART))
         found: dict[str, Spec] = {}
         for name, spec in there.items():
             owner, _, last = name.rpartition("/")

@@ -23,7 +23,7 @@ def state_of(folder: str) -> Any:
     """
     try:
         return tf.train.get_checkpoint_state(folder)
-    except UnicodeDecodeError:  # TensorFlow reports all other defects so
+    except ValueError:  # empty, or no text
         return None
 
 

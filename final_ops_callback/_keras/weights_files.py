@@ -22,9 +22,16 @@ SUFFIXES = (".weights.h5", ".keras")
 # scale, else of the one itself (tests/test_private_api.py notices a change).
 _ITERATIONS = ("optimizer/inner_optimizer/vars/0", "optimizer/vars/0")
 
-# What h5py, zipfile and Keras raise for a file that is damaged, not whole or
-# gone.
-DAMAGED = (OSError, zipfile.BadZipFile, KeyError, EOFError, RuntimeError)
+# What TensorFlow, h5py, zipfile and Keras raise for a file that is damaged, not
+# whole or gone.
+DAMAGED = (
+    tf.errors.OpError,
+    OSError,
+    zipfile.BadZipFile,
+    KeyError,
+    EOFError,
+    RuntimeError,
+)
 
 
 def load(model: Any, path: str) -> int | None:

@@ -22,6 +22,7 @@ PATHS = ("model/a/kernel", "model/b/kernel", "global_step")
         ({"model/": "x/", "model/a/": "y/"}, "model/a/kernel", "y/kernel"),
         ({"model/": "x/", "model/a/kernel": "w"}, "model/a/kernel", "w"),
         ({"model/": None}, "model/a/kernel", None),
+        ({"global_step": "step", "": "x/"}, "global_step", "step"),
         ({"model/a/kernel": None, "model/": ""}, "model/b/kernel", "b/kernel"),
     ],
 )
@@ -34,6 +35,15 @@ def test_the_longest_key_decides(
 
     assert checked.name(path) == name
     assert checked.covers(path) is bool(names)
+
+
+def test_a_scope_is_one_of_weights() -> None:
+    """The step and Adam's powers are in no scope, but may be named."""
+    names = NameMap({"": "net/", "beta1_power": "p"})
+
+    assert names.name("global_step") == "global_step"
+    assert not names.covers("beta2_power")
+    assert names.name("beta1_power") == "p"
 
 
 @pytest.mark.parametrize(

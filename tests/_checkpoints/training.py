@@ -166,6 +166,26 @@ class Original:
             losses.append(float(loss))
         return losses
 
+    def evaluate(self) -> float:
+        """Returns the loss of the first batch."""
+        feeds = {self._x: X[0], self._y: Y[0]}
+        return float(self.session.run(self._loss, feeds))
+
+    def final_ops(self, prefix: str) -> Any:
+        """Evaluates a checkpoint as v1 did, with its hook."""
+        feeds = {self._x: X[0], self._y: Y[0]}
+        with self.session.graph.as_default():
+            norm = tf.linalg.global_norm(v1.trainable_variables())
+            ops = {"loss": self._loss, "norm": norm}
+            hook = TRAIN.FinalOpsHook(ops, feeds)
+            creator = TRAIN.ChiefSessionCreator(
+                TRAIN.Scaffold(saver=self.saver),
+                checkpoint_filename_with_path=prefix,
+            )
+            with TRAIN.MonitoredSession(creator, [hook]):
+                pass
+        return hook.final_ops_values
+
     def save(self, path: Any, **options: Any) -> str:
         """Saves; returns the path that `Saver.save` returned."""
         with self.session.graph.as_default():
