@@ -30,6 +30,8 @@ from tests.flavors import keras
 from tests.flavors import needs_keras_3
 from tests.flavors import to_numpy
 
+pytestmark = pytest.mark.slow
+
 V1 = tf.compat.v1.train.SaverDef.V1
 
 

@@ -23,6 +23,8 @@ from tests._checkpoints.training import Original
 from tests._checkpoints.training import model_of
 from tests._checkpoints.training import read_v1
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.mark.parametrize("name", PAIRS)
 def test_v1_goes_on_from_keras(name: str, tmp_path: Path) -> None:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Measures what the callbacks cost, and prints it as the tables of tests/bench/README.md.
+"""Measures what the callbacks cost, as the tables of tests/bench/README.md.
 
     python -m tests.bench                     # half an hour
     python -m tests.bench --unfused           # the same, as if it did not fuse

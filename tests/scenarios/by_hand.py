@@ -83,7 +83,7 @@ def _restore(model: Any, state: list[np.ndarray]) -> None:
 
 
 def _named(name: str, structure: Any) -> Values:
-    """Names the parts of a structure as README says."""
+    """Names the parts of a structure as documented."""
     if isinstance(structure, dict):
         parts = structure.items()
     elif isinstance(structure, list | tuple):

@@ -114,7 +114,7 @@ def calls_with_hooks_in_one() -> list[Any]:
         for calls in CALLS
         for which in (0, 1)
         # A GAN can't be evaluated. After a fit with hooks, one without has a
-        # function of its own: README says so.
+        # function of its own: SessionRunHookCallback says so.
         if not (model == "gan" and "evaluate" in calls)
         and not (draws(model) and calls == "fit, fit" and which == 0)
     ]
@@ -133,7 +133,7 @@ def test_hooks_in_one_of_two_calls(
 ) -> None:
     """The call without hooks is as if there were none in the other."""
     # That of Keras 2 counts its traces, of which an evaluation with hooks
-    # leaves one (README).
+    # leaves one (SessionRunHookCallback).
     is_nadam = IS_KERAS_3 and calls == "evaluate, fit"
     optimizer = "nadam" if is_nadam else "adam"
     one = plain_fit(model, optimizer, plan=f"calls: {calls}")

@@ -253,7 +253,7 @@ def executions(
 
 
 def in_one_execution(steps: list[Values], phase: str) -> Values:
-    """Returns the values of an execution of several steps, as in README."""
+    """Returns the values of an execution of several steps, as documented."""
     if phase != "predict":
         return dict(steps[-1])
     return {

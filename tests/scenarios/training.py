@@ -119,7 +119,7 @@ class Witness(keras.callbacks.Callback):
 class Uncounts(keras.callbacks.Callback):
     """Undoes the step that Keras counts when it finds no more data.
 
-    Hooks undo it, too: README describes the effect.
+    Hooks undo it, too, as SessionRunHookCallback says.
     """
 
     def __init__(self) -> None:
