@@ -20,6 +20,18 @@ from final_ops_callback.errors import ArgumentError
 _WHERE = "MonitoredTrainingCallback"
 
 
+_STRATEGY = "build the model in the scope of a tf.distribute strategy."
+_DECIDED_BY_KERAS = {
+    "master": f"to train on several machines, {_STRATEGY}",
+    "is_chief": "the strategy of the model tells which worker is the chief.",
+    "config": (
+        "threads and devices are set with tf.config, before the model is made."
+    ),
+    "stop_grace_period_secs": "threads of hooks have 120 seconds to stop.",
+    "max_wait_secs": f"workers wait for each other; {_STRATEGY}",
+}
+
+
 class UseDefault(enum.Enum):
     """The type of the default of an argument whose other values mean more."""
 
@@ -86,10 +98,12 @@ class MonitoredTrainingCallback(SessionRunHookCallback):
         variable_names: As in `SessionRunHookCallback`: the names of the
             variables in the checkpoints.
         step_tensors: As in `SessionRunHookCallback`.
+        **others: None: `is_chief` and the other arguments of v1 that Keras
+            decides are an error that says where.
 
     Raises:
-        ArgumentError: Steps and seconds are both given, or `checkpoint_dir` is
-            a file.
+        ArgumentError: Steps and seconds are both given, `checkpoint_dir` is a
+            file, or an argument of v1 has no meaning here.
         NotAHookError: One of the hooks is not a `SessionRunHook`.
         CheckpointError: In `fit`: the latest checkpoint can't be read, lacks
             variables, or is of another model. No variable has changed then.
@@ -136,7 +150,9 @@ class MonitoredTrainingCallback(SessionRunHookCallback):
         save_graph_def: bool = True,
         variable_names: Mapping[str, str] | None = None,
         step_tensors: Mapping[str, tf.TensorSpec] | None = None,
+        **others: Any,
     ) -> None:
+        _refuse(others)
         super().__init__(
             _listed(hooks),
             on="train",
@@ -221,6 +237,20 @@ class MonitoredTrainingCallback(SessionRunHookCallback):
         return found
 
 
+def _refuse(others: Mapping[str, Any]) -> None:
+    """Refuses the arguments of v1 that Keras decides, and unknown ones."""
+    for name in others:
+        if name not in _DECIDED_BY_KERAS:
+            raise TypeError(
+                f"{_WHERE} got an unexpected keyword argument {name!r}"
+            )
+        raise ArgumentError(
+            f"{name!r} of MonitoredTrainingSession has no meaning under Keras",
+            _WHERE,
+            f"Leave it out: {_DECIDED_BY_KERAS[name]}",
+        )
+
+
 def _listed(hooks: Hooks | None) -> Any:
     """Returns hooks, where none may have been given, as v1 took them."""
     if hooks is None:
@@ -259,8 +289,15 @@ def _timing(
         secs: Integer or `None`. The default, if the user gave neither.
 
     Raises:
-        ArgumentError: The user gave both.
+        ArgumentError: The user gave both, or one that is no number.
     """
+    for name, value in (("steps", save_steps), ("secs", save_secs)):
+        if not isinstance(value, int | float | UseDefault | None):
+            raise ArgumentError(
+                f"{value!r} is not a number of {name}",
+                f"save_{what}_{name} of {_WHERE}",
+                "Give a number, or None.",
+            )
     if save_steps is _USE_DEFAULT and save_secs is _USE_DEFAULT:
         return {"save_steps": steps, "save_secs": secs}
     found = {

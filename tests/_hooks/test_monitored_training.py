@@ -2,6 +2,7 @@
 """What MonitoredTrainingSession set up is set up around a fit."""
 
 import copy
+import inspect
 import itertools
 import logging
 import pathlib
@@ -584,3 +585,53 @@ def test_evaluate_is_not_its_business(tmp_path: pathlib.Path) -> None:
     drivers.keras_call(model, [monitored], drivers.Options(mode="evaluate"))
 
     assert list(tmp_path.iterdir()) == []
+
+
+def test_arguments_that_keras_decides_are_refused() -> None:
+    """Each other argument of v1 is an error that says who decides."""
+    ours = inspect.signature(MonitoredTrainingCallback.__init__).parameters
+    of_v1 = inspect.signature(train.MonitoredTrainingSession).parameters
+
+    others = [name for name in of_v1 if name not in ours]
+
+    assert others
+    for name in others:
+        with pytest.raises(errors.ArgumentError, match=f"{name}.*Leave it out"):
+            MonitoredTrainingCallback(**{name: 1})
+
+
+def test_the_defaults_are_those_of_v1() -> None:
+    """Each argument that both have, has the default of v1."""
+    ours = inspect.signature(MonitoredTrainingCallback.__init__).parameters
+    of_v1 = inspect.signature(train.MonitoredTrainingSession).parameters
+
+    shared = {
+        name: parameter.default
+        for name, parameter in of_v1.items()
+        if name in ours
+    }
+
+    assert len(shared) > 9
+    for name, default in shared.items():
+        actual = ours[name].default
+        # The default that only v1 itself can pass is an object of its own.
+        assert (
+            isinstance(actual, UseDefault)
+            if type(default) is object
+            else actual == default
+        )
+
+
+def test_a_misspelt_argument_is_a_type_error() -> None:
+    """As for any function."""
+    with pytest.raises(TypeError, match="save_checkpoints_steps"):
+        MonitoredTrainingCallback(save_checkpoints_steps=1)
+
+
+@pytest.mark.parametrize("what", ["checkpoint", "summaries"])
+@pytest.mark.parametrize("unit", ["steps", "secs"])
+def test_what_is_not_a_number_is_refused(what: str, unit: str) -> None:
+    """The error names the argument."""
+    name = f"save_{what}_{unit}"
+    with pytest.raises(errors.ArgumentError, match=f"{name} of Monitored"):
+        MonitoredTrainingCallback(**{name: "100"})
