@@ -135,8 +135,11 @@ def _variables(
             path = model_info.path_of(variable)
             path = path if "/" in path else f"{metric.name}/{path}"
             yield _Found(variable, "metric", path)
+    seeds = model_info.seed_paths(model)
     for variable in model.variables:
-        yield _Found(variable, "weight", model_info.path_of(variable))
+        path = model_info.path_of(variable)
+        named = seeds.get(id(compat.backing(variable)), path)
+        yield _Found(variable, "weight", named, path)
     for owner, optimizer in by_name.items():
         meanings = optimizers.meanings_of(optimizer, written)
         for variable in optimizers.variables_of(optimizer):

@@ -211,6 +211,33 @@ def layers_by_path(model: Any) -> dict[str, Any]:
     return found
 
 
+def seed_paths(model: Any) -> dict[int, str]:
+    """Names the states of the random layers of a model after these layers.
+
+    Keras 3 numbers the states (`seed_generator_2/seed_generator_state`), and
+    nobody can name them: a checkpoint would fit only the model that is the
+    second of a process again.
+
+    Args:
+        model: A Keras model of any flavor.
+
+    Returns:
+        Dict from the id of a state to the path of its layer and the attribute
+        that holds it: `dropout/seed_generator`. Empty in Keras 2.
+    """
+    random = getattr(compat.flavor_of(model), "random", None)
+    kind = getattr(random, "SeedGenerator", None)
+    if kind is None:
+        return {}
+    found: dict[int, str] = {}
+    for path, layer in layers_by_path(model).items():
+        for attribute, value in vars(layer).items():
+            if isinstance(value, kind):
+                key = id(compat.backing(value.state))
+                found.setdefault(key, f"{path}/{attribute}")
+    return found
+
+
 def symbolic(layer: Any, side: str) -> Any:
     """Returns the symbolic tensors of a layer or model, if it has any.
 

@@ -19,6 +19,7 @@ from final_ops_callback import errors
 from final_ops_callback._hooks.monitored_training import UseDefault
 from tests.contract import drivers
 from tests.flavors import keras
+from tests.flavors import needs_keras_3
 
 pytestmark = pytest.mark.slow
 
@@ -243,6 +244,33 @@ def test_a_training_in_two_parts_is_one_training(
 
     np.testing.assert_equal(parts[1].values, parts[0].last)
     np.testing.assert_equal(parts[1].last, whole.last)
+
+
+@needs_keras_3
+def test_random_layers_go_on_where_they_were(tmp_path: pathlib.Path) -> None:
+    """A training with dropout in two parts is that in one, to the last bit."""
+    data = tf.data.Dataset.from_tensors((np.ones((8, 4)), np.ones(8)))
+    weights = []
+    for folder, last_step in (("whole", 7), ("parts", 3), ("parts", 7)):
+        keras.utils.set_random_seed(0)
+        layers = [
+            keras.Input((4,)),
+            keras.layers.Dense(8, name="hidden"),
+            keras.layers.Dropout(0.5, name="drop"),
+            keras.layers.Dense(1, name="out"),
+        ]
+        model = keras.Sequential(layers, name="net")
+        optimizer = keras.optimizers.SGD(0.01)
+        model.compile(optimizer, "mse", jit_compile=False)
+        monitored = MonitoredTrainingCallback(
+            tmp_path / folder, train.StopAtStepHook(last_step=last_step)
+        )
+        model.fit(
+            data.repeat(), shuffle=False, verbose=0, callbacks=[monitored]
+        )
+        weights.append(model.get_weights())
+
+    np.testing.assert_equal(weights[2], weights[0])
 
 
 def test_a_model_that_is_not_built_is_restored_before_its_first_step(

@@ -12,6 +12,8 @@ from final_ops_callback._keras import model_info
 from tests import models
 from tests.flavors import FLAVORS
 from tests.flavors import KERAS_2
+from tests.flavors import keras
+from tests.flavors import needs_keras_3
 from tests.flavors import path_of
 from tests.flavors import to_numpy
 
@@ -197,3 +199,27 @@ def test_one_replica_is_one(flavor: Any) -> None:
     """Without a strategy, a step runs once."""
     assert model_info.replicas(models.tiny_model(flavor)) == 1
     assert model_info.replicas(object()) == 1
+
+
+@needs_keras_3
+def test_the_states_of_random_layers_are_named_after_them() -> None:
+    """The number of a state depends on what was made before; its name not."""
+    found = []
+    for _ in range(2):
+        inner = [keras.Input((3,)), keras.layers.GaussianNoise(1, name="noise")]
+        model = keras.Sequential(
+            [
+                keras.Input((3,)),
+                keras.layers.Dropout(0.5, name="drop"),
+                keras.Sequential(inner, name="inner"),
+            ]
+        )
+        paths = model_info.seed_paths(model)
+        found.append([paths.get(id(v.value)) for v in model.variables])
+
+    assert found == [["drop/seed_generator", "inner/noise/seed_generator"]] * 2
+
+
+def test_keras_2_has_no_such_states() -> None:
+    """Its layers keep no state that a checkpoint holds."""
+    assert model_info.seed_paths(models.tiny_model(KERAS_2)) == {}
