@@ -63,6 +63,12 @@ class ModelState:
         self, model: Any, with_slots: bool, optimizer_name: str | None
     ) -> None:
         _check_model(model)
+        if not isinstance(optimizer_name, str | None):
+            raise ArgumentError(
+                f"{optimizer_name!r} is not the name of an optimizer",
+                "optimizer_name",
+                "Use the string that v1's optimizer got as name=.",
+            )
         self._model = model
         self.weights = _weights_of(model)
         self.optimizer: Any = getattr(model, "optimizer", None)

@@ -13,6 +13,7 @@ from final_ops_callback._checkpoints.name_map import NameMap
 from final_ops_callback._checkpoints.plan import Plan
 from final_ops_callback._checkpoints.reader import open_checkpoint
 from final_ops_callback._checkpoints.report import RestoreReport
+from final_ops_callback._eager_mode import eager_mode
 from final_ops_callback._keras.optimizer_slots import AVERAGE
 from final_ops_callback.errors import ArgumentError
 
@@ -87,26 +88,15 @@ def restore_v1(
     >>> report.step, len(report.restored), report.kept, report.unused
     (0, 4, (), ())
     """
-    name_map = NameMap(names)
-    average = average_name(moving_averages)
-    state = ModelState(model, slots, _checked_name(optimizer_name))
-    checkpoint = open_checkpoint(path)
-    plan = Plan(state, checkpoint, name_map, average)
-    report = plan.report()
-    values = plan.read()
-    plan.write(values)
+    # Under a default graph of v1, too, as in the methods of a hook.
+    with eager_mode():
+        state = ModelState(model, slots, optimizer_name)
+        name_map, average = NameMap(names), average_name(moving_averages)
+        plan = Plan(state, open_checkpoint(path), name_map, average)
+        report = plan.report()
+        plan.write(plan.read())
     _tell(report)
     return report
-
-
-def _checked_name(name: Any) -> str | None:
-    if isinstance(name, str | None):
-        return name
-    raise ArgumentError(
-        f"{name!r} is not the name of an optimizer",
-        "optimizer_name",
-        "Use the string that v1's optimizer got as name=.",
-    )
 
 
 def average_name(moving_averages: Any) -> str:

@@ -85,6 +85,32 @@ def test_other_formats(saver: dict[str, Any], tmp_path: Path) -> None:
     np.testing.assert_allclose(losses, program.train(3), rtol=2e-5)
 
 
+def test_parts_of_variables(tmp_path: Path) -> None:
+    """Weights and slots that v1 had divided are restored whole."""
+    program, prefix = trained(tmp_path, "momentum", parts=2)
+    assert "hidden/kernel/part_1" in program.variables
+    model = model_of(PAIRS["momentum"].ours())
+    report = restore_v1(model, prefix)
+
+    losses = training.train(model, 3)
+
+    np.testing.assert_allclose(losses, program.train(3), rtol=2e-5)
+    assert report.unused == ()
+
+
+def test_inside_of_a_graph(tmp_path: Path) -> None:
+    """A default graph of v1, as in a hook, does not stand in the way."""
+    model = training.begin(model_of(PAIRS["adam"].ours()))
+    training.train(model, 2)
+    other = model_of(PAIRS["adam"].ours())
+    with tf.Graph().as_default() as graph:
+        restore_v1(other, save_v1(model, tmp_path / "m"))
+
+    assert graph.get_operations() == []
+    for one, two in zip(snapshot(model), snapshot(other), strict=True):
+        np.testing.assert_allclose(one, two, rtol=1e-6)
+
+
 def test_a_built_optimizer_is_restored_too(tmp_path: Path) -> None:
     """Slots that training has filled get the values of v1."""
     program, prefix = trained(tmp_path, "adam")
