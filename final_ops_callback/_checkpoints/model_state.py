@@ -145,6 +145,25 @@ class ModelState:
             self.optimizer, self.weights[path]
         )
 
+    def graph_path(self, slot: Slot) -> str:
+        """Returns the name of a slot in the graph of hooks.
+
+        A `CheckpointSaverHook` under `SessionRunHookCallback` saves it so, if
+        no other name is given.
+
+        Args:
+            slot: A slot that Keras keeps.
+
+        Returns:
+            String; empty if Keras does not keep it.
+        """
+        if slot.variable is None:
+            return ""
+        self.build_slots()
+        path = model_info.path_of(slot.variable())
+        owner = next(iter(optimizers.optimizers_of(self._model)))
+        return optimizers.graph_path(path, self.optimizer, owner)
+
     def build_slots(self) -> None:
         """Makes the slots of the optimizer, if no step has done so."""
         if self.has_slots:

@@ -43,7 +43,9 @@ def restore_v1(
     for `dense`, `dense_1`), or, if no name fits at all, by shape and order.
     The report tells what was decided so, and a warning is logged. What could
     be one thing or another is an error, and so is a weight that is not in the
-    checkpoint.
+    checkpoint. Slots have the names that v1's optimizer of the same kind gave
+    them, or those that a `CheckpointSaverHook` under `SessionRunHookCallback`
+    gives them.
 
     Args:
         model: A built Keras model of any flavor. If it is not compiled, only
@@ -121,15 +123,16 @@ def average_name(moving_averages: Any) -> str:
 
 
 def _tell(report: RestoreReport) -> None:
-    for path, how in report.guessed.items():
+    if report.guessed:
+        guesses = ", ".join(
+            f"{path!r} from {report.restored[path]!r} by {how}"
+            for path, how in report.guessed.items()
+        )
         logger.warning(
-            "The checkpoint %s has no %r: by %s, it was restored from %r. If "
-            "that is wrong, map it: names={%r: ...}.",
+            "The checkpoint %s has other names than the model: %s. If that is "
+            "wrong, map them with names=.",
             report.checkpoint,
-            path,
-            how,
-            report.restored[path],
-            path,
+            guesses,
         )
     for note in report.notes:
         logger.warning("%s (%s)", note, report.checkpoint)

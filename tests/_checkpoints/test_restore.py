@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from final_ops_callback import SessionRunHookCallback
 from final_ops_callback import restore_v1
 from final_ops_callback import save_v1
 from final_ops_callback.errors import ArgumentError
@@ -83,6 +84,34 @@ def test_other_formats(saver: dict[str, Any], tmp_path: Path) -> None:
     losses = training.train(model, 3)
 
     np.testing.assert_allclose(losses, program.train(3), rtol=2e-5)
+
+
+OF_HOOKS = [
+    name
+    for name in PAIRS
+    if name.removeprefix("legacy ") in ("adam", "momentum", "rmsprop", "ftrl")
+]
+
+
+@pytest.mark.parametrize("name", OF_HOOKS)
+@pytest.mark.filterwarnings("ignore:__array__:DeprecationWarning")
+def test_what_a_hook_saved(name: str, tmp_path: Path) -> None:
+    """A checkpoint of a hook under Keras is restored as one of v1 is."""
+    model = training.begin(model_of(PAIRS[name].ours()))
+    hook = TRAIN.CheckpointSaverHook(str(tmp_path), save_steps=100)
+    model.fit(
+        training.X[0],
+        training.Y[0],
+        epochs=3,
+        verbose=0,
+        callbacks=[SessionRunHookCallback(hook)],
+    )
+    other = model_of(PAIRS[name].ours())
+    report = restore_v1(other, tmp_path)
+
+    assert (report.step, report.kept, report.unused) == (3, (), ())
+    for one, two in zip(snapshot(model), snapshot(other), strict=True):
+        np.testing.assert_allclose(one, two, rtol=1e-6)
 
 
 def test_parts_of_variables(tmp_path: Path) -> None:
@@ -187,8 +216,8 @@ def test_other_names(
     assert report.kept == report.unused == ()
     by_shape = dict.fromkeys(WEIGHTS, "shape and order")
     assert report.guessed == ({} if names else by_shape)
-    assert len(caplog.records) == len(report.guessed)
-    assert all("by shape and order" in one.message for one in caplog.records)
+    assert len(caplog.records) == bool(report.guessed)
+    assert caplog.text.count("by shape and order") == len(report.guessed)
 
 
 def test_a_name_of_the_optimizer(tmp_path: Path) -> None:
