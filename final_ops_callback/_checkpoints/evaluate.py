@@ -19,9 +19,7 @@ from final_ops_callback._checkpoints.best import Choose
 from final_ops_callback._checkpoints.eval_summaries import EvalSummaries
 from final_ops_callback._checkpoints.found import Found
 from final_ops_callback._checkpoints.model_state import ModelState
-from final_ops_callback._checkpoints.name_map import NameMap
 from final_ops_callback._checkpoints.reader import as_text
-from final_ops_callback._checkpoints.restore import average_name
 from final_ops_callback._checkpoints.waiting import Schedule
 from final_ops_callback._checkpoints.waiting import checkpoints
 from final_ops_callback._final_ops.callback import FinalOpsCallback
@@ -141,8 +139,7 @@ def evaluate_checkpoints(
         Schedule(min_interval_secs, timeout, timeout_fn, every)
     )
     _check_model(model)
-    NameMap(names)
-    average_name(moving_averages)
+    how_to_find = loading.Names(names, moving_averages)
     callbacks = _listed(options.pop("callbacks", None))
     final = None
     if final_ops is not None:
@@ -154,7 +151,7 @@ def evaluate_checkpoints(
         _arguments(model, data, options),
         [*callbacks, *([final] if final else [])],
         final,
-        loading.Names(names, moving_averages),
+        how_to_find,
         None if log_dir is None else EvalSummaries(log_dir),
         _checked_best(best, best_dir, folder),
     )

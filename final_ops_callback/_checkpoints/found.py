@@ -9,6 +9,7 @@ from typing import NamedTuple
 
 import tensorflow as tf
 
+from final_ops_callback._checkpoints.state_file import files_of
 from final_ops_callback._checkpoints.state_file import state_of
 from final_ops_callback._keras.weights_files import SUFFIXES
 
@@ -105,12 +106,7 @@ def _age(found: Found) -> tuple[int, list[tuple[str, int]]]:
 
 
 def _files(path: str, is_v1: bool) -> list[str]:
-    if not is_v1:
-        return [path]
-    patterns = (".index", ".meta", ".data-?????-of-?????", "-?????-of-?????")
-    found = [f for p in patterns for f in tf.io.gfile.glob(f"{path}{p}")]
-    # A checkpoint of the old format V1 is a file without a suffix, too.
-    return found + ([path] if tf.io.gfile.exists(path) else [])
+    return files_of(path) if is_v1 else [path]
 
 
 def _identity(path: str, is_v1: bool) -> Identity:

@@ -63,6 +63,12 @@ class ModelState:
         self, model: Any, with_slots: bool, optimizer_name: str | None
     ) -> None:
         _check_model(model)
+        if not isinstance(optimizer_name, str | None):
+            raise ArgumentError(
+                f"{optimizer_name!r} is not the name of an optimizer",
+                "optimizer_name",
+                "Use the string that v1's optimizer got as name=.",
+            )
         self._model = model
         self.weights = _weights_of(model)
         self.optimizer: Any = getattr(model, "optimizer", None)
@@ -138,6 +144,25 @@ class ModelState:
         return lambda: optimizer_slots.average_of(
             self.optimizer, self.weights[path]
         )
+
+    def graph_path(self, slot: Slot) -> str:
+        """Returns the name of a slot in the graph of hooks.
+
+        A `CheckpointSaverHook` under `SessionRunHookCallback` saves it so, if
+        no other name is given.
+
+        Args:
+            slot: A slot that Keras keeps.
+
+        Returns:
+            String; empty if Keras does not keep it.
+        """
+        if slot.variable is None:
+            return ""
+        self.build_slots()
+        path = model_info.path_of(slot.variable())
+        owner = next(iter(optimizers.optimizers_of(self._model)))
+        return optimizers.graph_path(path, self.optimizer, owner)
 
     def build_slots(self) -> None:
         """Makes the slots of the optimizer, if no step has done so."""

@@ -103,24 +103,44 @@ class Plan:
     def _slot_sources(
         self, specs: Mapping[str, Spec]
     ) -> list[tuple[Slot, str]]:
-        found, missing = [], []
-        for slot in self._state.slots():
-            if slot.path not in self._matches:
-                continue  # the user keeps this weight as it is
-            name = self._matches[slot.path].name + slot.suffix
-            if name in self._there:
-                self._check_fit(
-                    f"{slot.path}{slot.suffix}", specs[slot.path], name
-                )
-                found.append((slot, name))
-            else:
-                # Also if Keras does not keep it: without it, the other slots
-                # mean something else.
-                missing.append(name)
+        found: list[tuple[Slot, str]] = []
+        missing: list[str] = []
+        for path, slots in self._slots_by_weight().items():
+            pairs = self._named_by_v1(path, slots)
+            # Also if Keras does not keep a slot: without it, the other slots
+            # of v1 mean something else.
+            less = [name for _, name in pairs if name not in self._there]
+            if less:
+                pairs = self._named_by_hooks(slots)
+                missing += [] if pairs else less
+            found += pairs
         if missing:
             raise self._no_slots(missing)
+        for slot, name in found:
+            label = f"{slot.path}{slot.suffix}"
+            self._check_fit(label, specs[slot.path], name)
         self._check_no_more_slots()
         return found
+
+    def _slots_by_weight(self) -> dict[str, list[Slot]]:
+        """Returns the slots of the weights that are restored."""
+        found: dict[str, list[Slot]] = {}
+        for slot in self._state.slots():
+            if slot.path in self._matches:
+                found.setdefault(slot.path, []).append(slot)
+        return found
+
+    def _named_by_v1(
+        self, path: str, slots: list[Slot]
+    ) -> list[tuple[Slot, str]]:
+        owner = self._matches[path].name
+        return [(slot, f"{owner}{slot.suffix}") for slot in slots]
+
+    def _named_by_hooks(self, slots: list[Slot]) -> list[tuple[Slot, str]]:
+        """Returns the names in a checkpoint of a hook, or none of them."""
+        kept = [slot for slot in slots if slot.variable is not None]
+        pairs = [(slot, self._state.graph_path(slot)) for slot in kept]
+        return pairs if all(name in self._there for _, name in pairs) else []
 
     def _no_slots(self, missing: list[str]) -> CheckpointError:
         others = self._other_slots()

@@ -4,11 +4,13 @@
 from __future__ import annotations
 
 import os
+import re
 from typing import Any
 from typing import NamedTuple
 
 import tensorflow as tf
 
+from final_ops_callback._checkpoints.state_file import files_of
 from final_ops_callback._checkpoints.state_file import state_of
 from final_ops_callback.errors import ArgumentError
 from final_ops_callback.errors import CheckpointError
@@ -95,6 +97,13 @@ class Checkpoint:
                 f"path={self.prefix}",
                 "Change the permissions of its files.",
             )
+        if re.search(r"[*?\[\]]", os.path.dirname(self.prefix)):
+            return CheckpointError(
+                f"TensorFlow can't read {self.prefix!r}: it takes the name of "
+                "the folder for a pattern",
+                f"path={self.prefix}",
+                "Rename the folder, without the characters '*?[]'.",
+            )
         return DamagedCheckpointError(
             f"{self.prefix!r} can't be read{at}: it is damaged, or not a "
             f"checkpoint ({first_line})",
@@ -150,8 +159,7 @@ def _prefix_of(path: str) -> str:
             f"path={path}",
             "Name the folder.",
         )
-    # A checkpoint of the old format V1 is one file (or several parts) itself.
-    if tf.io.gfile.exists(f"{path}.index") or tf.io.gfile.glob(f"{path}*"):
+    if files_of(path):
         _refuse_a_part(path)
         return path
     raise DamagedCheckpointError(
@@ -188,7 +196,7 @@ def _latest_of(folder: str) -> str:
             way_out,
         )
     latest = str(state.model_checkpoint_path)
-    if not tf.io.gfile.glob(f"{latest}*"):
+    if not files_of(latest):
         raise CheckpointError(
             f"{latest!r} is not there, which the state file of {folder!r} "
             "names as the latest checkpoint",
@@ -200,11 +208,12 @@ def _latest_of(folder: str) -> str:
 
 def _others(folder: str) -> str:
     """Returns a sentence that names the checkpoints in a folder."""
-    try:
-        names = tf.io.gfile.glob(os.path.join(folder, "*.index"))
-    except tf.errors.OpError:
-        names = []
-    prefixes = sorted(name.removesuffix(".index") for name in names)
+    names = tf.io.gfile.listdir(folder) if tf.io.gfile.isdir(folder) else []
+    prefixes = sorted(
+        os.path.join(folder, name.removesuffix(".index"))
+        for name in names
+        if name.endswith(".index")
+    )
     if not prefixes:
         return "Name the path that Saver.save returned, or its folder."
     return f"Name one of {prefixes[-10:]}."

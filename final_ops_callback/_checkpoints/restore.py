@@ -13,6 +13,7 @@ from final_ops_callback._checkpoints.name_map import NameMap
 from final_ops_callback._checkpoints.plan import Plan
 from final_ops_callback._checkpoints.reader import open_checkpoint
 from final_ops_callback._checkpoints.report import RestoreReport
+from final_ops_callback._eager_mode import eager_mode
 from final_ops_callback._keras.optimizer_slots import AVERAGE
 from final_ops_callback.errors import ArgumentError
 
@@ -42,7 +43,9 @@ def restore_v1(
     for `dense`, `dense_1`), or, if no name fits at all, by shape and order.
     The report tells what was decided so, and a warning is logged. What could
     be one thing or another is an error, and so is a weight that is not in the
-    checkpoint.
+    checkpoint. Slots have the names that v1's optimizer of the same kind gave
+    them, or those that a `CheckpointSaverHook` under `SessionRunHookCallback`
+    gives them.
 
     Args:
         model: A built Keras model of any flavor. If it is not compiled, only
@@ -93,7 +96,7 @@ def restore_v1(
         NameMap(names),
         slots,
         average_name(moving_averages),
-        _checked_name(optimizer_name),
+        optimizer_name,
     )
     tell(report)
     return report
@@ -120,22 +123,13 @@ def restored(
     Returns:
         The report, for `tell`.
     """
-    state = ModelState(model, slots, optimizer_name)
-    plan = Plan(state, open_checkpoint(path), name_map, average)
-    report = plan.report()
-    values = plan.read()
-    plan.write(values)
+    # Under a default graph of v1, too, as in the methods of a hook.
+    with eager_mode():
+        state = ModelState(model, slots, optimizer_name)
+        plan = Plan(state, open_checkpoint(path), name_map, average)
+        report = plan.report()
+        plan.write(plan.read())
     return report
-
-
-def _checked_name(name: Any) -> str | None:
-    if isinstance(name, str | None):
-        return name
-    raise ArgumentError(
-        f"{name!r} is not the name of an optimizer",
-        "optimizer_name",
-        "Use the string that v1's optimizer got as name=.",
-    )
 
 
 def average_name(moving_averages: Any) -> str:
@@ -161,17 +155,16 @@ def average_name(moving_averages: Any) -> str:
 
 def tell(report: RestoreReport) -> None:
     """Logs what a restore has done, and warns of what it had to guess."""
-    guesses = [
-        f"{path!r} from {report.restored[path]!r} (by {how})"
-        for path, how in report.guessed.items()
-    ]
-    if guesses:
+    if report.guessed:
+        guesses = ", ".join(
+            f"{path!r} from {report.restored[path]!r} by {how}"
+            for path, how in report.guessed.items()
+        )
         logger.warning(
-            "The checkpoint %s does not have the names of the model. "
-            "Restored: %s. If that is wrong, map them: names={%r: ...}.",
+            "The checkpoint %s has other names than the model: %s. If that is "
+            "wrong, map them with names=.",
             report.checkpoint,
-            ", ".join(guesses),
-            next(iter(report.guessed)),
+            guesses,
         )
     for note in report.notes:
         logger.warning("%s (%s)", note, report.checkpoint)

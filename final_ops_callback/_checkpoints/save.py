@@ -18,6 +18,7 @@ from final_ops_callback._checkpoints.name_map import NameMap
 from final_ops_callback._checkpoints.reader import as_text
 from final_ops_callback._checkpoints.state_file import state_of
 from final_ops_callback._checkpoints.state_file import write_state
+from final_ops_callback._eager_mode import eager_mode
 from final_ops_callback._keras import compat
 from final_ops_callback._names import GLOBAL_STEP
 from final_ops_callback.errors import ArgumentError
@@ -94,17 +95,31 @@ def save_v1(
     out/kernel [2, 1]
     out/kernel/Adagrad [2, 1]
     """
-    name_map = NameMap(names)
-    state = ModelState(model, slots, optimizer_name)
-    name_map.check_keys(state.known_paths(), ())
+    # Under a default graph of v1, too, as in the methods of a hook.
+    with eager_mode():
+        return _save(
+            ModelState(model, slots, optimizer_name),
+            as_text(path),
+            NameMap(names),
+            _step_of(global_step),
+            compat.is_chief(model),
+        )
+
+
+def _save(
+    state: ModelState,
+    prefix: str,
+    names: NameMap,
+    step: int | None,
+    writes: bool,
+) -> str:
+    names.check_keys(state.known_paths(), ())
     state.check_slots()
-    prefix = as_text(path)
-    step = _step_of(global_step)
     if step is not None:
         prefix = f"{prefix}-{step}"
     _check_target(prefix)
-    tensors = _tensors(state, name_map, step)
-    if compat.is_chief(model):
+    tensors = _tensors(state, names, step)
+    if writes:
         _write(prefix, tensors)
     return prefix
 

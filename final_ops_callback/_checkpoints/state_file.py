@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import os
+import re
 import uuid
 from collections.abc import Sequence
 from typing import Any
@@ -25,6 +26,33 @@ def state_of(folder: str) -> Any:
         return tf.train.get_checkpoint_state(folder)
     except ValueError:  # empty, or no text
         return None
+
+
+def files_of(prefix: str) -> list[str]:
+    """Returns the paths of the files of a checkpoint of v1.
+
+    It does not match patterns, because a folder may have brackets in its name.
+
+    Args:
+        prefix: String. The path of the checkpoint. For the parts of the old
+            format V1, it ends in `-?????-of-00002`.
+
+    Returns:
+        List of strings: the index, the data and the graph; or the one file (or
+        the parts) of the old format V1. Empty if there is no checkpoint.
+    """
+    folder, name = os.path.split(re.sub(r"-\?{5}-of-\d{5}$", "", prefix))
+    if not name or not tf.io.gfile.isdir(folder or "."):
+        return []
+    parts = re.compile(
+        rf"{re.escape(name)}(\.index|\.meta|(\.data)?-\d{{5}}-of-\d{{5}})?"
+    )
+    paths = [
+        os.path.join(folder, other)
+        for other in sorted(tf.io.gfile.listdir(folder or "."))
+        if parts.fullmatch(other)
+    ]
+    return [path for path in paths if tf.io.gfile.exists(path)]
 
 
 def write_state(folder: str, latest: str, kept: Sequence[str]) -> None:

@@ -88,6 +88,9 @@ def _next(folder: str, done: set[Identity], every: bool) -> Found | None:
     """Returns a checkpoint that was not returned before, if there is one."""
     latest = None if every else found.latest(folder)
     here = found.all_of(folder) if every else [latest] if latest else []
+    if every:
+        # What is gone does not come back, and need not be remembered.
+        done.intersection_update([one.identity for one in here])
     for one in here:
         if one.identity not in done:
             if not every:

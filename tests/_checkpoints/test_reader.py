@@ -41,8 +41,13 @@ def check(checkpoint: Checkpoint) -> None:
 
 @pytest.mark.parametrize(
     "saver",
-    [{}, {"sharded": True}, {"write_version": v1.train.SaverDef.V1}],
-    ids=["V2", "sharded", "V1"],
+    [
+        {},
+        {"sharded": True},
+        {"write_version": v1.train.SaverDef.V1},
+        {"write_version": v1.train.SaverDef.V1, "sharded": True},
+    ],
+    ids=["V2", "sharded", "V1", "sharded V1"],
 )
 @pytest.mark.parametrize("by_folder", [False, True])
 def test_each_format_of_v1(
@@ -52,6 +57,26 @@ def test_each_format_of_v1(
     prefix = save(tmp_path, **saver)
 
     check(open_checkpoint(tmp_path if by_folder else prefix))
+
+
+def test_a_folder_with_brackets(tmp_path: Path) -> None:
+    """TensorFlow takes such a name for a pattern, which is said."""
+    folder = tmp_path / "run[1]"
+    folder.mkdir()
+    prefix = save(folder)
+
+    for path in (prefix, folder):
+        with pytest.raises(CheckpointError, match="Rename the folder"):
+            open_checkpoint(path)
+
+
+def test_a_loop_of_links(tmp_path: Path) -> None:
+    """Links that lead to each other are no checkpoint."""
+    (tmp_path / "a").symlink_to(tmp_path / "b")
+    (tmp_path / "b").symlink_to(tmp_path / "a")
+
+    with pytest.raises(CheckpointError, match="there is no checkpoint"):
+        open_checkpoint(tmp_path / "a")
 
 
 def test_a_folder_means_its_latest_checkpoint(tmp_path: Path) -> None:

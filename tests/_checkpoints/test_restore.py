@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from final_ops_callback import SessionRunHookCallback
 from final_ops_callback import restore_v1
 from final_ops_callback import save_v1
 from final_ops_callback.errors import ArgumentError
@@ -85,6 +86,60 @@ def test_other_formats(saver: dict[str, Any], tmp_path: Path) -> None:
     losses = training.train(model, 3)
 
     np.testing.assert_allclose(losses, program.train(3), rtol=2e-5)
+
+
+OF_HOOKS = [
+    name
+    for name in PAIRS
+    if name.removeprefix("legacy ") in ("adam", "momentum", "rmsprop", "ftrl")
+]
+
+
+@pytest.mark.parametrize("name", OF_HOOKS)
+@pytest.mark.filterwarnings("ignore:__array__:DeprecationWarning")
+def test_what_a_hook_saved(name: str, tmp_path: Path) -> None:
+    """A checkpoint of a hook under Keras is restored as one of v1 is."""
+    model = training.begin(model_of(PAIRS[name].ours()))
+    hook = TRAIN.CheckpointSaverHook(str(tmp_path), save_steps=100)
+    model.fit(
+        training.X[0],
+        training.Y[0],
+        epochs=3,
+        verbose=0,
+        callbacks=[SessionRunHookCallback(hook)],
+    )
+    other = model_of(PAIRS[name].ours())
+    report = restore_v1(other, tmp_path)
+
+    assert (report.step, report.kept, report.unused) == (3, (), ())
+    for one, two in zip(snapshot(model), snapshot(other), strict=True):
+        np.testing.assert_allclose(one, two, rtol=1e-6)
+
+
+def test_parts_of_variables(tmp_path: Path) -> None:
+    """Weights and slots that v1 had divided are restored whole."""
+    program, prefix = trained(tmp_path, "momentum", parts=2)
+    assert "hidden/kernel/part_1" in program.variables
+    model = model_of(PAIRS["momentum"].ours())
+    report = restore_v1(model, prefix)
+
+    losses = training.train(model, 3)
+
+    np.testing.assert_allclose(losses, program.train(3), rtol=2e-5)
+    assert report.unused == ()
+
+
+def test_inside_of_a_graph(tmp_path: Path) -> None:
+    """A default graph of v1, as in a hook, does not stand in the way."""
+    model = training.begin(model_of(PAIRS["adam"].ours()))
+    training.train(model, 2)
+    other = model_of(PAIRS["adam"].ours())
+    with tf.Graph().as_default() as graph:
+        restore_v1(other, save_v1(model, tmp_path / "m"))
+
+    assert graph.get_operations() == []
+    for one, two in zip(snapshot(model), snapshot(other), strict=True):
+        np.testing.assert_allclose(one, two, rtol=1e-6)
 
 
 def test_a_built_optimizer_is_restored_too(tmp_path: Path) -> None:

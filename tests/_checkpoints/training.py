@@ -123,6 +123,7 @@ class Original:
         make: Function that returns v1's optimizer; called in the graph.
         rename: Function from a name in `WEIGHTS` to that in the program.
         average: Boolean. Whether it keeps moving averages.
+        parts: Integer. Into how many parts it divides the first kernel.
         **saver: Arguments of the saver.
     """
 
@@ -131,13 +132,14 @@ class Original:
         make: Callable[[], Any],
         rename: Callable[[str], str] = str,
         average: bool = False,
+        parts: int = 0,
         **saver: Any,
     ) -> None:
         with tf.Graph().as_default() as graph:
             self._x = v1.placeholder(tf.float32, [None, 3])
             self._y = v1.placeholder(tf.float32, [None, 1])
             weights = {
-                name: v1.get_variable(rename(name), initializer=value)
+                name: self._variable(rename(name), value, parts)
                 for name, value in WEIGHTS.items()
             }
             hidden = tf.nn.tanh(
@@ -155,6 +157,13 @@ class Original:
             self.session = v1.Session(graph=graph)
             self.session.run(v1.global_variables_initializer())
             self.variables = {one.op.name: one for one in v1.global_variables()}
+
+    def _variable(self, name: str, value: Any, parts: int) -> Any:
+        if not parts or value.shape[0] < 3:
+            return v1.get_variable(name, initializer=value)
+        partitioner = v1.fixed_size_partitioner(parts)
+        made = v1.get_variable(name, value.shape, partitioner=partitioner)
+        return tf.convert_to_tensor(made)
 
     def train(self, steps: int) -> list[float]:
         """Trains; returns the losses, each from before its step."""
