@@ -1,0 +1,264 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The commands `scan` and `fix`: their arguments, output and exit codes."""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import importlib.util
+import json
+import os
+import sys
+import time
+from collections.abc import Callable
+from collections.abc import Iterator
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+from typing import NoReturn
+
+if TYPE_CHECKING:
+    from final_ops_callback._scan.findings import Report
+    from final_ops_callback._scan.findings import Unreadable
+
+PACKAGES = ("parso", "rich")
+# After this many seconds a progress bar appears.
+PATIENCE = 1.0
+_PROGRAM = "python -m final_ops_callback"
+_SCAN = """\
+Finds the session hooks of TensorFlow 1 in Python files (of Python 2, too) and
+notebooks, without running them: each class of hooks, each hook that is made,
+each place that passes hooks, the MonitoredSession family, and the names that
+TensorFlow 2 has not. For each it says whether it runs as it stands, and the
+line to write if not.
+"""
+_VERDICTS = """\
+verdicts:
+  unmodified  it runs under SessionRunHookCallback as it stands
+  change      it runs after the edit that is shown
+  replace     Keras or this package has something in its place
+  none        there is no way
+
+exit codes:
+  0  nothing has to be done
+  1  something has to be changed or replaced, or has no way
+  2  wrong arguments, or a path that is not there (the others are scanned)
+  3  nothing has to be done in what could be read, but not all could be
+"""
+_FIX = """\
+Rewrites what is safe to rewrite: spellings to names that exist, a FinalOpsHook
+whose ops Keras has to a FinalOpsCallback, and a comment with the Keras line
+above each place that passes hooks. Everything else stays as it is; a second
+run changes nothing. Notebooks are left alone.
+"""
+_FIX_CODES = """\
+exit codes:
+  0  nothing to rewrite, or --write has written it
+  1  there is something to rewrite (without --write), or a file could not be
+     written
+  2  wrong arguments, or a path that is not there (the others are done)
+"""
+
+
+class _Parser(argparse.ArgumentParser):
+    """A parser whose errors are one line, without the usage above it."""
+
+    def error(self, message: str) -> NoReturn:
+        """Exits with code 2 and `message` on stderr."""
+        self.exit(2, f"{self.prog}: error: {' '.join(message.split())}\n")
+
+
+def run(argv: Sequence[str]) -> int:
+    """Runs `scan` or `fix`.
+
+    Args:
+        argv: Sequence of strings: the name of the command, and its arguments.
+
+    Returns:
+        The exit code, as `--help` of the command explains it.
+
+    Raises:
+        SystemExit: With code 2 when an argument is wrong or a package is
+            missing, after one line on stderr.
+    """
+    name, *rest = argv
+    parser = _scan_parser() if name == "scan" else _fix_parser()
+    arguments = parser.parse_args(rest)
+    missing = [p for p in PACKAGES if not importlib.util.find_spec(p)]
+    if missing:
+        parser.error(
+            f"it needs {', '.join(missing)}: "
+            'pip install "final_ops_callback[scan]"'
+        )
+    _tolerate_all_text()
+    command = _scan if name == "scan" else _fix
+    try:
+        code = command(parser, arguments)
+        sys.stdout.flush()
+    except BrokenPipeError:
+        # Whoever read the output has seen enough, as `head` has. Python would
+        # complain once more when it flushes at its exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
+    return code
+
+
+def _scan_parser() -> _Parser:
+    parser = _Parser(
+        prog=f"{_PROGRAM} scan",
+        description=_SCAN,
+        epilog=_VERDICTS,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    _add_paths(parser)
+    parser.add_argument(
+        "--json", action="store_true", help="print JSON instead of tables"
+    )
+    parser.add_argument(
+        "--html", metavar="FILE", help="write a page of HTML as well"
+    )
+    return parser
+
+
+def _fix_parser() -> _Parser:
+    parser = _Parser(
+        prog=f"{_PROGRAM} fix",
+        description=_FIX,
+        epilog=_FIX_CODES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    _add_paths(parser)
+    group = parser.add_mutually_exclusive_group()
+    group.add_argument(
+        "--diff", action="store_true", help="print a diff (the default)"
+    )
+    group.add_argument(
+        "--write", action="store_true", help="write the files"
+    )
+    return parser
+
+
+def _add_paths(parser: _Parser) -> None:
+    parser.add_argument(
+        "paths",
+        nargs="+",
+        metavar="PATH",
+        help="a Python file, a notebook, or a folder, which is read whole",
+    )
+
+
+def _tolerate_all_text() -> None:
+    """Lets streams print what their encoding has not, such as odd paths."""
+    for stream in (sys.stdout, sys.stderr):
+        reconfigure = getattr(stream, "reconfigure", None)
+        if reconfigure is not None:
+            reconfigure(errors="backslashreplace")
+
+
+def _scan(parser: _Parser, arguments: argparse.Namespace) -> int:
+    from final_ops_callback._scan.scan import scan
+
+    page_file = None
+    if arguments.html is not None:
+        page_file = _opened(parser, arguments.html)
+    with contextlib.ExitStack() as stack:
+        if page_file is not None:
+            stack.enter_context(page_file)
+        with _progress("scanning") as progress:
+            report = scan(arguments.paths, progress)
+        if page_file is not None:
+            from final_ops_callback._scan.page import page
+
+            page_file.write(page(report))
+    if arguments.json:
+        json.dump(report.as_json(), sys.stdout, indent=1)
+        sys.stdout.write("\n")
+    else:
+        _show(report)
+    return _scan_code(report, arguments.paths)
+
+
+def _opened(parser: _Parser, path: str):  # type: ignore[no-untyped-def]
+    """Opens the page before the scan, so that a wrong path costs no time."""
+    try:
+        return open(path, "w", encoding="utf-8", errors="xmlcharrefreplace")
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or error
+        parser.error(f"argument --html: can't write to {path}: {reason}")
+
+
+def _show(report: Report) -> None:
+    from rich.console import Console
+
+    from final_ops_callback._scan.table import show
+
+    show(report, Console(highlight=False, emoji=False, markup=False))
+
+
+def _scan_code(report: Report, paths: Sequence[str]) -> int:
+    if not all(map(os.path.lexists, paths)):
+        return 2
+    if any(f.verdict != "unmodified" for f in report.findings):
+        return 1
+    return 3 if report.unreadable else 0
+
+
+def _fix(parser: _Parser, arguments: argparse.Namespace) -> int:
+    from final_ops_callback._scan import fix
+
+    with _progress("reading") as progress:
+        fixes = fix.fix(arguments.paths, progress)
+    code = 0
+    for fixed in fixes.fixed:
+        if not arguments.write:
+            sys.stdout.write(fixed.diff())
+            code = 1
+            continue
+        try:
+            fix.write(fixed)
+        except OSError as error:
+            reason = error.strerror or error
+            _say(f"{fixed.source.path}: not written: {reason}")
+            code = 1
+        else:
+            _say(f"{fixed.source.path}: written")
+    for path in fixes.notebooks:
+        _say(f"{path}: a notebook, left as it is: scan shows what to write")
+    _say_unreadable(fixes.unreadable)
+    return code if all(map(os.path.lexists, arguments.paths)) else 2
+
+
+def _say_unreadable(unreadable: Sequence[Unreadable]) -> None:
+    from final_ops_callback._scan.table import unreadable_line
+
+    for one in unreadable:
+        _say(f"unreadable: {unreadable_line(one)}")
+
+
+def _say(line: str) -> None:
+    from final_ops_callback._scan.printable import printable
+
+    sys.stderr.write(f"{printable(line)}\n")
+
+
+@contextlib.contextmanager
+def _progress(what: str) -> Iterator[Callable[[int, int], None]]:
+    """Yields a function that shows a bar on stderr, if it takes long."""
+    from rich.console import Console
+    from rich.progress import Progress
+
+    bar = Progress(console=Console(stderr=True), transient=True)
+    start = time.monotonic()
+    task = bar.add_task(what, total=None)
+
+    def tell(done: int, total: int) -> None:
+        if not bar.live.is_started:
+            if time.monotonic() - start < PATIENCE:
+                return
+            bar.start()
+        bar.update(task, completed=done, total=total)
+
+    try:
+        yield tell
+    finally:
+        if bar.live.is_started:
+            bar.stop()
