@@ -6,7 +6,7 @@
 `HookRunner` runs it in a custom training loop, and `EagerSession` replaces
 `tf.compat.v1.Session`.
 
-The code is in five packages. An arrow means "imports"; nothing else does:
+The code is in six packages. An arrow means "imports"; nothing else does:
 
     _hooks     -> _session, _step, _keras    SessionRunHookCallback, HookRunner
     _final_ops -> _step, _keras              FinalOpsCallback
@@ -14,8 +14,10 @@ The code is in five packages. An arrow means "imports"; nothing else does:
     _session                                 EagerSession: v1 graphs, no Keras
     _keras                                   the differences between the Keras 2
                                              and 3 flavors
+    _scan                                    the commands scan and fix, without
+                                             TensorFlow and Keras
 
-All of them may use the modules beside this file: `errors`, `_tf_private`
+All but the last of them may use the modules beside this file: `errors`, `_tf_private`
 (TensorFlow's private names), `_names` (names and specs of step tensors),
 `_structure` (nested structures), `_to_host` (tensors as NumPy), `_eager_mode`
 and `_profile`. `testing` is for the tests of your own hooks, and `_demo` and

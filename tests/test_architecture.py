@@ -27,8 +27,9 @@ ARROWS: dict[str, set[str]] = {
     "_hooks": {"errors", "shared", "_keras", "_session", "_step"},
     "_final_ops": {"errors", "shared", "_keras", "_step"},
     "testing": {"errors"},
+    "_scan": set(),
     "face": {"_session", "_hooks", "_final_ops"},
-    "demo": {"face"},
+    "demo": {"face", "_scan"},
 }
 
 # The files that belong to no package.

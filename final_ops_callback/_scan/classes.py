@@ -7,10 +7,10 @@ import dataclasses
 from typing import Any
 
 from final_ops_callback._scan import contrib
+from final_ops_callback._scan import graph_names
 from final_ops_callback._scan.context import Context
 from final_ops_callback._scan.context import import_of
 from final_ops_callback._scan.context import is_gone
-from final_ops_callback._scan.context import place
 from final_ops_callback._scan.facts import ClassFact
 from final_ops_callback._scan.facts import Facts
 from final_ops_callback._scan.findings import Edit
@@ -110,9 +110,6 @@ class ClassJudge:
         needs.add_to(reasons)
         self._add_gone(fact, reasons)
         self._add_troubles(fact, reasons)
-        made = f"{fact.name}({', '.join(parameters)})"
-        if tensors:
-            made = f"lambda: {made}"
         return HookClass(
             fact,
             descent and descent.root,
@@ -121,14 +118,14 @@ class ClassJudge:
             parameters,
             reasons.verdict,
             reasons.why(_RUNS),
-            reasons.write(f"callbacks=[SessionRunHookCallback({made})]"),
+            reasons.write(_written(fact, descent, tensors, parameters)),
             self._edits(fact),
         )
 
     def _base_of(self, fact: ClassFact, descent: Descent) -> str:
         if descent.parent is None:
             return descent.root.label
-        return one_line(descent.node)
+        return descent.parent.name
 
     def _add_base(
         self, fact: ClassFact, descent: Descent, reasons: Reasons
@@ -149,7 +146,7 @@ class ClassJudge:
         parent = self.judge(descent.parent)
         if parent is not None and parent.verdict != "unmodified":
             where = descent.parent
-            at = place(where.facts.path, where.node.start_pos[0])
+            at = self._context.place(where.facts.path, where.node.start_pos[0])
             reasons.add(
                 parent.verdict,
                 f"its base {where.name} ({at}) has to be mended first",
@@ -201,7 +198,7 @@ class ClassJudge:
             inside = node.start_pos[0] <= trouble.line <= node.end_pos[0]
             if is_own and inside and trouble.why.startswith("TensorFlow 2"):
                 continue
-            at = place(trouble.path, trouble.line)
+            at = self._context.place(trouble.path, trouble.line)
             reasons.add(
                 "change",
                 f"its file can't be imported ({at}): {trouble.why}",
@@ -222,6 +219,27 @@ def hook_classes(judge: ClassJudge, facts: Facts) -> list[HookClass]:
     """Returns the hook classes of a file, in the order of their lines."""
     found = [judge.judge(fact) for fact in facts.classes]
     return [one for one in found if one is not None]
+
+
+def _written(
+    fact: ClassFact,
+    descent: Descent | None,
+    tensors: list[str],
+    parameters: list[str],
+) -> str:
+    """Returns the line that runs a class as it stands."""
+    guesses = {name: graph_names.guess(name) for name in tensors}
+    arguments = [
+        f'"{guesses[name]}"' if guesses.get(name) else name
+        for name in parameters
+    ]
+    made = f"{fact.name}({', '.join(arguments)})"
+    if descent is not None and descent.root.name == "CheckpointSaverListener":
+        hook = f"CheckpointSaverHook(checkpoint_dir, listeners=[{made}])"
+        return f"callbacks=[SessionRunHookCallback({hook})]"
+    needs_graph = not all(guesses.values())
+    made = f"lambda: {made}" if needs_graph else made
+    return f"callbacks=[SessionRunHookCallback({made})]"
 
 
 def _is_duck(fact: ClassFact) -> bool:

@@ -131,9 +131,7 @@ def _fix_parser() -> _Parser:
     group.add_argument(
         "--diff", action="store_true", help="print a diff (the default)"
     )
-    group.add_argument(
-        "--write", action="store_true", help="write the files"
-    )
+    group.add_argument("--write", action="store_true", help="write the files")
     return parser
 
 

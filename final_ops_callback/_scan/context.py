@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import dataclasses
-import os
+from collections.abc import Callable
 from typing import Any
 
 from final_ops_callback._scan.facts import Facts
@@ -23,10 +23,12 @@ class Context:
     Args:
         resolver: The `Resolver` of the tree.
         gone: The `GoneNames` of the tree.
+        place: Function from a path and a line of the text to how to say it.
     """
 
     resolver: Resolver
     gone: GoneNames
+    place: Callable[[str, int], str]
 
     def code(
         self, facts: Facts, node: Any, instead: dict[int, str] | None = None
@@ -62,16 +64,6 @@ class Context:
             if use.use.nodes[0].start_pos == start:
                 return use.edit
         return None
-
-
-def place(path: str, line: int) -> str:
-    """Returns a place as compilers write it.
-
-    Example:
-    >>> place("hooks/base.py", 3)
-    'base.py:3'
-    """
-    return f"{os.path.basename(path)}:{line}"
 
 
 def import_of(path: tuple[str, ...]) -> str:

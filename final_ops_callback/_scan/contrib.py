@@ -69,6 +69,17 @@ _MODULES: dict[str, _Advice] = {
     "rnn": ("replace", "Keras has these layers", "keras.layers.RNN"),
     "metrics": ("replace", "Keras has metrics", "keras.metrics"),
     "losses": ("replace", "Keras has losses", "keras.losses"),
+    "hooks": (
+        "change",
+        "TensorFlow 2 has this hook",
+        "tf.compat.v1.train.ProfilerHook",
+    ),
+    "training": (
+        "replace",
+        "evaluate_checkpoints and callbacks are in its place",
+        "from final_ops_callback import evaluate_checkpoints",
+    ),
+    "framework": ("replace", "TensorFlow 2 has its parts", "tf.compat.v1"),
 }
 # What tf.estimator had besides hooks.
 _ESTIMATOR: dict[str, tuple[str, str]] = {

@@ -9,6 +9,7 @@ imported and fails with it.
 from __future__ import annotations
 
 import dataclasses
+import re
 from typing import Any
 from typing import Literal
 
@@ -18,6 +19,11 @@ from final_ops_callback._scan.syntax import Dotted
 from final_ops_callback._scan.syntax import calls_of
 from final_ops_callback._scan.syntax import chain
 from final_ops_callback._scan.syntax import dotted
+
+# When code runs: as the file is imported, which then fails with it; as it is
+# imported, where an error means that there is another way, such as that of an
+# older TensorFlow; or later.
+Mode = Literal["import", "tried", "later"]
 
 
 @dataclasses.dataclass(eq=False, slots=True)
@@ -79,14 +85,13 @@ class CallFact:
 class Use:
     """A dotted name that is used: its nodes, its scope.
 
-    `is_fatal` says that it runs when the file is imported, and that nothing
-    catches its error.
+    `mode` says when it runs.
     """
 
     path: Dotted
     nodes: tuple[Any, ...]
     scope: Scope
-    is_fatal: bool
+    mode: Mode
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -99,7 +104,7 @@ class Import:
         level: How many dots stand before it.
         name: The name taken from the module, `"*"`, or `""` for the module.
         name_node: The node of the name or the module.
-        is_fatal: As in `Use`.
+        mode: When it runs.
     """
 
     node: Any
@@ -107,7 +112,7 @@ class Import:
     level: int
     name: str
     name_node: Any
-    is_fatal: bool
+    mode: Mode
 
 
 @dataclasses.dataclass(eq=False, slots=True)
@@ -134,8 +139,16 @@ def facts_of(path: str, parsed: Parsed) -> Facts:
         RecursionError: The text is nested too deeply.
     """
     facts = Facts(path, parsed)
-    _Reader(facts).read(parsed.tree, facts.module, True)
+    _Reader(facts).read(parsed.tree, facts.module, "import")
     return facts
+
+
+_NOT_AT_IMPORT = (
+    '__name__=="__main__"',
+    '"__main__"==__name__',
+    "TYPE_CHECKING",
+    "typing.TYPE_CHECKING",
+)
 
 
 class _Reader:
@@ -159,25 +172,25 @@ class _Reader:
             "power": self._chain,
         }
 
-    def read(self, node: Any, scope: Scope, is_fatal: bool) -> None:
+    def read(self, node: Any, scope: Scope, mode: Mode) -> None:
         reader = self._readers.get(node.type)
         if reader is not None:
-            reader(node, scope, is_fatal)
+            reader(node, scope, mode)
         elif hasattr(node, "children"):
             for child in node.children:
                 if hasattr(child, "children"):
-                    self.read(child, scope, is_fatal)
+                    self.read(child, scope, mode)
 
-    def _all(self, nodes: Any, scope: Scope, is_fatal: bool) -> None:
+    def _all(self, nodes: Any, scope: Scope, mode: Mode) -> None:
         for node in nodes:
-            self.read(node, scope, is_fatal)
+            self.read(node, scope, mode)
 
-    def _class(self, node: Any, scope: Scope, is_fatal: bool) -> None:
+    def _class(self, node: Any, scope: Scope, mode: Mode) -> None:
         body = Scope("class", node.name.value, node, scope, self._facts)
         arguments = node.get_super_arglist()
         bases: tuple[Any, ...] = ()
         if arguments is not None:
-            self.read(arguments, scope, is_fatal)
+            self.read(arguments, scope, mode)
             nodes = [arguments]
             if arguments.type == "arglist":
                 nodes = arguments.children
@@ -189,42 +202,42 @@ class _Reader:
         fact = ClassFact(node.name.value, node, bases, scope, body, self._facts)
         self._facts.classes.append(fact)
         scope.bind(fact.name, Binding("class", target=fact))
-        self.read(node.children[-1], body, is_fatal)
+        self.read(node.children[-1], body, mode)
 
-    def _function(self, node: Any, scope: Scope, is_fatal: bool) -> None:
+    def _function(self, node: Any, scope: Scope, mode: Mode) -> None:
         body = Scope("function", node.name.value, node, scope, self._facts)
         scope.bind(node.name.value, Binding("function", target=body))
         self._parameters(node, body)
         # Defaults and annotations run with the definition.
-        self._all(node.children[2:-1], scope, is_fatal)
-        self.read(node.children[-1], body, False)
+        self._all(node.children[2:-1], scope, mode)
+        self.read(node.children[-1], body, "later")
 
-    def _lambda(self, node: Any, scope: Scope, is_fatal: bool) -> None:
+    def _lambda(self, node: Any, scope: Scope, mode: Mode) -> None:
         body = Scope("function", "<lambda>", node, scope, self._facts)
         self._parameters(node, body)
-        self._all(node.children[1:-2], scope, is_fatal)
-        self.read(node.children[-1], body, False)
+        self._all(node.children[1:-2], scope, mode)
+        self.read(node.children[-1], body, "later")
 
     def _parameters(self, node: Any, body: Scope) -> None:
         for parameter in node.get_params():
             for name in _names(parameter.children[0]) or _names(parameter):
                 body.bind(name, Binding("param", node=parameter))
 
-    def _import(self, node: Any, scope: Scope, is_fatal: bool) -> None:
+    def _import(self, node: Any, scope: Scope, mode: Mode) -> None:
         for item in _items(node.children[1], "dotted_as_names"):
             name_node, alias = item, None
             if item.type == "dotted_as_name":
                 name_node, alias = item.children[0], item.children[2]
             path = _dotted_name(name_node)
             self._facts.imports.append(
-                Import(node, path, 0, "", name_node, is_fatal)
+                Import(node, path, 0, "", name_node, mode)
             )
             if alias is not None:
                 scope.bind(alias.value, Binding("import", path, node=node))
             else:
                 scope.bind(path[0], Binding("import", path[:1], node=node))
 
-    def _import_from(self, node: Any, scope: Scope, is_fatal: bool) -> None:
+    def _import_from(self, node: Any, scope: Scope, mode: Mode) -> None:
         level = 0
         module: Dotted = ()
         for child in node.children[1:]:
@@ -239,7 +252,7 @@ class _Reader:
             if item.type == "import_as_name":
                 name_node, bound = item.children[0], item.children[2].value
             name = name_node.value
-            fact = Import(node, module, level, name, name_node, is_fatal)
+            fact = Import(node, module, level, name, name_node, mode)
             self._facts.imports.append(fact)
             if name == "*":
                 scope.stars.append(fact)
@@ -247,9 +260,9 @@ class _Reader:
                 path = (*module, name)
                 scope.bind(bound, Binding("import", path, level, node=node))
 
-    def _assign(self, node: Any, scope: Scope, is_fatal: bool) -> None:
+    def _assign(self, node: Any, scope: Scope, mode: Mode) -> None:
         children = node.children
-        self._all(children, scope, is_fatal)
+        self._all(children, scope, mode)
         marks = [getattr(child, "value", "") for child in children]
         if children[1].type == "annassign":
             inner = children[1].children
@@ -267,41 +280,38 @@ class _Reader:
             return
         scope.bind(target.value, _binding(value))
 
-    def _for(self, node: Any, scope: Scope, is_fatal: bool) -> None:
+    def _for(self, node: Any, scope: Scope, mode: Mode) -> None:
         for name in _names(node.children[1]):
             scope.bind(name, Binding("value"))
-        self._all(node.children, scope, is_fatal)
+        self._all(node.children, scope, mode)
 
-    def _with(self, node: Any, scope: Scope, is_fatal: bool) -> None:
+    def _with(self, node: Any, scope: Scope, mode: Mode) -> None:
         for name in _names(node.children[-1]):
             scope.bind(name, Binding("value", node=node.children[0]))
-        self.read(node.children[0], scope, is_fatal)
+        self.read(node.children[0], scope, mode)
 
-    def _try(self, node: Any, scope: Scope, is_fatal: bool) -> None:
-        is_caught = any(
-            child.type == "except_clause"
-            or getattr(child, "value", "") == "except"
-            for child in node.children
-        )
-        self.read(node.children[2], scope, is_fatal and not is_caught)
-        self._all(node.children[3:], scope, is_fatal and not is_caught)
+    def _try(self, node: Any, scope: Scope, mode: Mode) -> None:
+        inner = mode
+        if mode == "import":
+            clauses = [n for n in node.children if _catches(n)]
+            code = " ".join(clause.get_code() for clause in clauses)
+            if re.search(r"\b(Import|Attribute|ModuleNotFound)Error\b", code):
+                inner = "tried"
+            elif clauses:
+                inner = "later"
+        self._all(node.children, scope, inner)
 
-    def _if(self, node: Any, scope: Scope, is_fatal: bool) -> None:
+    def _if(self, node: Any, scope: Scope, mode: Mode) -> None:
         condition = "".join(node.children[1].get_code().split())
-        is_skipped = condition.replace("'", '"') in (
-            '__name__=="__main__"',
-            '"__main__"==__name__',
-            "TYPE_CHECKING",
-            "typing.TYPE_CHECKING",
-        )
-        # Behind any other condition a name may be there or not: a version of
-        # TensorFlow is what scripts ask for.
-        is_asked = scope.kind == "module" and "version" in condition.lower()
-        self._all(
-            node.children, scope, is_fatal and not (is_skipped or is_asked)
-        )
+        inner = mode
+        if mode == "import":
+            if condition.replace("'", '"') in _NOT_AT_IMPORT:
+                inner = "later"
+            elif "version" in condition.lower():
+                inner = "tried"
+        self._all(node.children, scope, inner)
 
-    def _chain(self, node: Any, scope: Scope, is_fatal: bool) -> None:
+    def _chain(self, node: Any, scope: Scope, mode: Mode) -> None:
         nodes = node.children
         for call in calls_of(node):
             self._facts.calls.append(CallFact(call, scope))
@@ -310,22 +320,31 @@ class _Reader:
             path = chain(nodes[:longest])
             if path is not None:
                 self._facts.uses.append(
-                    Use(path, tuple(nodes[:longest]), scope, is_fatal)
+                    Use(path, tuple(nodes[:longest]), scope, mode)
                 )
-        self._all((n for n in nodes if hasattr(n, "children")), scope, is_fatal)
+        self._all((n for n in nodes if hasattr(n, "children")), scope, mode)
 
 
 def _longest_name(nodes: list[Any]) -> int:
     """Returns how many of the first nodes of a chain are a dotted name."""
     first = 1
-    if len(nodes) > 1 and nodes[0].type == "name":
-        is_lookup = nodes[0].value in ("getattr", "__import__")
-        if is_lookup and chain(nodes[:2]) is not None:
-            first = 2
+    for i in (2, 3):  # behind getattr(...) and importlib.import_module(...)
+        if len(nodes) >= i and _is_call(nodes[i - 1]):
+            first = i if chain(nodes[:i]) is not None else 1
+            break
     for i, node in enumerate(nodes[first:], start=first):
         if node.type != "trailer" or node.children[0].value != ".":
             return i
     return len(nodes)
+
+
+def _catches(node: Any) -> bool:
+    is_bare = getattr(node, "value", "") == "except"
+    return is_bare or node.type == "except_clause"
+
+
+def _is_call(node: Any) -> bool:
+    return bool(node.type == "trailer" and node.children[0].value == "(")
 
 
 def _items(node: Any, many: str) -> list[Any]:

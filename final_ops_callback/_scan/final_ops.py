@@ -71,11 +71,13 @@ def rewritten(
     edits, instead = [], {}
     for leaf in leaves or ():
         code = _leaf_code(context, scope, leaf)
-        if not code:
-            break
+        if code:
+            edits.append(Edit(leaf.start_pos, leaf.end_pos, code))
+        else:
+            name = graph_names.guess(leaf.get_code()) or "NAME:0"
+            code = leaf_for(name) or '"NAME"'
         instead[id(leaf)] = code
-        edits.append(Edit(leaf.start_pos, leaf.end_pos, code))
-    is_whole = leaves is not None and len(instead) == len(leaves)
+    is_whole = leaves is not None and len(edits) == len(leaves)
     feeds = call.argument(1, "final_ops_feed_dict")
     has_feeds = feeds is not None and getattr(feeds, "value", "") != "None"
     is_simple = is_whole and value is not None and not has_feeds

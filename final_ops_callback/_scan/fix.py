@@ -155,8 +155,7 @@ def _imports(facts: Facts, edits: Iterable[Edit]) -> list[Edit]:
         text.startswith("final_ops_callback.estimator.") for text in texts
     )
     has_it = any(
-        fact.module[:2] == ("final_ops_callback", "estimator")
-        and not fact.name
+        fact.module[:2] == ("final_ops_callback", "estimator") and not fact.name
         for fact in facts.imports
     )
     if uses_estimator and not has_it:

@@ -143,6 +143,8 @@ class GoneNames:
         return self._gone[facts.path]
 
     def _look_at_use(self, use: Use, gone: Gone) -> None:
+        if use.mode == "tried":
+            return
         path = self._resolver.external(use.scope, use.path)
         if not path or path[0] not in ("tensorflow", "tensorflow_estimator"):
             return
@@ -177,9 +179,9 @@ class GoneNames:
             path = (*path, fact.name)
         if path[0] not in ("tensorflow", "tensorflow_estimator"):
             return
-        if exists(path):
+        if exists(path) or fact.mode == "tried":
             return
-        if not fact.is_fatal and _has_alternative(facts, fact):
+        if fact.mode != "import" and _has_alternative(facts, fact):
             return
         new = replacement(path)
         gone.imports.append(
@@ -199,7 +201,7 @@ class GoneNames:
             return []
         found = self._own_troubles(facts)
         for fact in facts.imports:
-            if fact.is_fatal:
+            if fact.mode == "import":
                 found += self._imported_troubles(
                     facts, fact, above | {facts.path}
                 )
@@ -220,12 +222,12 @@ class GoneNames:
         found += [
             Trouble(path, one.line, _is_gone(one.path), one.write)
             for one in gone.imports
-            if one.fact.is_fatal
+            if one.fact.mode == "import"
         ]
         found += [
             Trouble(path, use.line, _is_gone(use.path), use.spelling)
             for use in gone.uses
-            if use.use.is_fatal
+            if use.use.mode == "import"
         ]
         found += self._switches(facts)
         found += [
@@ -236,7 +238,7 @@ class GoneNames:
                 f"import {_MODULES_OF_2[fact.module[0]]}",
             )
             for fact in facts.imports
-            if fact.is_fatal
+            if fact.mode == "import"
             and not fact.level
             and fact.module[0] in _MODULES_OF_2
             and self._tree.find(path, fact.module, 0) is None
@@ -248,7 +250,11 @@ class GoneNames:
         for use in facts.uses:
             path = self._resolver.external(use.scope, use.path)
             what = known(path) if path else None
-            if use.is_fatal and what is not None and what.kind == "switch":
+            if (
+                use.mode == "import"
+                and what is not None
+                and what.kind == "switch"
+            ):
                 why = (
                     f"{what.label}() turns eager execution off, and Keras "
                     "can't train without it"

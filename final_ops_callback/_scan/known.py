@@ -163,7 +163,7 @@ def known(path: Dotted) -> Known | None:
         return _of_tensorflow(path, _behind_compat(path))
     if path[:1] == ("tensorflow_estimator",):
         return _of_estimator(path, path[-1:])
-    if path[:1] == ("tf_slim",):
+    if path[:1] == ("tf_slim",) and path[1:]:
         return _of_contrib(path, path[1:])
     is_ours = path[:2] == ("final_ops_callback", "estimator")
     if (is_ours or path[:2] == ("horovod", "tensorflow")) and path[2:]:

@@ -13,7 +13,6 @@ from final_ops_callback._scan.classes import HookClass
 from final_ops_callback._scan.context import Context
 from final_ops_callback._scan.context import import_of
 from final_ops_callback._scan.context import is_gone
-from final_ops_callback._scan.context import place
 from final_ops_callback._scan.facts import CallFact
 from final_ops_callback._scan.facts import Facts
 from final_ops_callback._scan.facts import Scope
@@ -32,7 +31,6 @@ _RUNS = "runs under SessionRunHookCallback as it stands"
 _TENSORS = {
     "LoggingTensorHook": ((0, "tensors"),),
     "NanTensorHook": ((0, "loss_tensor"),),
-    "SummarySaverHook": ((5, "summary_op"),),
 }
 # The arguments that belong to a graph, and have no name in it.
 _OF_GRAPH = {
@@ -274,7 +272,7 @@ class MadeJudge:
         reasons = Reasons()
         if hook.verdict != "unmodified":
             fact = hook.fact
-            at = place(fact.facts.path, fact.node.start_pos[0])
+            at = self._context.place(fact.facts.path, fact.node.start_pos[0])
             reasons.add(
                 hook.verdict,
                 f"its class ({at}) has to be mended first: "

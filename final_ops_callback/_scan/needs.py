@@ -199,7 +199,7 @@ class Needs:
         for place in places:
             for node in walk(place):
                 name = string(node) if node.type == "string" else None
-                if name and node.parent.type not in ("strings", "trailer"):
+                if name and node.parent.type != "strings":
                     is_name = (
                         graph_names.looks_like_tensor(name) or node is place
                     )
@@ -447,7 +447,7 @@ def _is_key(node: Any) -> bool:
     """Returns whether a string is a key of a dict."""
     parent = node.parent
     if parent.type == "trailer":
-        return True
+        return bool(parent.children[0].value == "[")
     if parent.type not in ("dictorsetmaker", "atom"):
         return False
     index = parent.children.index(node)

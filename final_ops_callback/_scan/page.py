@@ -137,12 +137,9 @@ def _not_read(report: Report) -> str:
     if not report.unreadable:
         return ""
     items = "".join(
-        f"<li>{html.escape(unreadable_line(u))}</li>"
-        for u in report.unreadable
+        f"<li>{html.escape(unreadable_line(u))}</li>" for u in report.unreadable
     )
-    return (
-        f'<section><h2>Not read</h2><ul class="not">{items}</ul></section>'
-    )
+    return f'<section><h2>Not read</h2><ul class="not">{items}</ul></section>'
 
 
 def _text(text: str) -> str:

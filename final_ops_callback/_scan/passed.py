@@ -240,7 +240,7 @@ class PassedJudge:
                 self._monitored(facts, fact),
             )
         if known.name == "Supervisor" or known.kind == "loop":
-            folder = _argument(call, ("logdir",)) or "logdir"
+            folder = _argument(call, ("logdir",), 1) or "logdir"
             made = f"MonitoredTrainingCallback(checkpoint_dir={folder})"
             return "fit is the loop, and restores and saves so", _fit([made])
         if known.kind == "scaffold":
@@ -250,7 +250,7 @@ class PassedJudge:
                 f"SessionRunHookCallback(hooks, scaffold=lambda: {made})",
             )
         if known.kind == "evaluate":
-            return self._evaluation(facts, call)
+            return self._evaluation(facts, call, known)
         if known.name.endswith("Creator"):
             folder = _argument(call, ("checkpoint_dir",)) or "checkpoint_dir"
             made = f"MonitoredTrainingCallback(checkpoint_dir={folder})"
@@ -282,8 +282,12 @@ class PassedJudge:
         made = f"MonitoredTrainingCallback({', '.join(arguments)})"
         return _fit([made, *callbacks])
 
-    def _evaluation(self, facts: Facts, call: Call) -> tuple[str, str]:
-        folder = _argument(call, ("checkpoint_dir", "checkpoint_path"))
+    def _evaluation(
+        self, facts: Facts, call: Call, known: Known
+    ) -> tuple[str, str]:
+        position = 0 if "training" in known.path else 1
+        names = ("checkpoint_dir", "checkpoint_path")
+        folder = _argument(call, names, position)
         more = [
             f"{a.keyword}={self._context.code(facts, a.value)}"
             for a in call.arguments
@@ -369,11 +373,11 @@ def _needs_graph(value: Any) -> bool:
     return False
 
 
-def _argument(call: Call, keywords: tuple[str, ...]) -> str:
-    for argument in call.arguments:
-        if argument.keyword in keywords:
-            return one_line(argument.value, 60)
-    return ""
+def _argument(call: Call, keywords: tuple[str, ...], position: int = -1) -> str:
+    """Returns the code of an argument, or `""` if it is not there."""
+    values = [call.argument(-1, keyword) for keyword in keywords]
+    found = [v for v in [*values, call.argument(position, "")] if v is not None]
+    return one_line(found[0], 60) if found else ""
 
 
 def _knows_tensorflow(facts: Facts) -> bool:

@@ -59,6 +59,13 @@ class Reasons:
         return "; ".join([*parts, *self.notes])
 
     def write(self, otherwise: str) -> str:
-        """Returns the line of the worst reason that has one."""
+        """Returns the line of the worst reason that has one.
+
+        Args:
+            otherwise: String. The line if no reason has one. Where there is
+                no way, there is no line either.
+        """
+        if self.verdict == "none":
+            return ""
         ordered = sorted(self.reasons, key=lambda r: -VERDICTS.index(r.verdict))
         return next((r.write for r in ordered if r.write), otherwise)

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import dataclasses
+import os
 import re
 from collections.abc import Callable
 from collections.abc import Iterable
@@ -71,7 +72,9 @@ class Scan:
         self._tree = Tree(self._order, self._facts)
         self._resolver = Resolver(self._tree)
         self._context = Context(
-            self._resolver, GoneNames(self._tree, self._resolver)
+            self._resolver,
+            GoneNames(self._tree, self._resolver),
+            self._place,
         )
 
     def run(self) -> Report:
@@ -190,6 +193,15 @@ class Scan:
         for line, why in facts.parsed.errors:
             self._unreadable.append(self._placed(path, line, why))
         return facts
+
+    def _place(self, path: str, line: int) -> str:
+        """Returns a place as compilers write it; in a notebook, of a cell."""
+        name = os.path.basename(path)
+        cells = self.files[path].cells
+        if cells is None:
+            return f"{name}:{line}"
+        cell, line = cells.place(line)
+        return f"{name}, cell {cell}:{line}"
 
     def _placed(self, path: str, line: int, why: str) -> Unreadable:
         cells = self.files[path].cells

@@ -47,7 +47,7 @@ class Call(NamedTuple):
     def argument(self, position: int, keyword: str) -> Any:
         """Returns the value of an argument, or `None` if it is not there."""
         for argument in self.arguments:
-            if argument.keyword == keyword:
+            if keyword and argument.keyword == keyword:
                 return argument.value
         plain = [a.value for a in self.arguments if not a.keyword]
         stars = [a for a in self.arguments if a.star]
@@ -85,13 +85,13 @@ def dotted(node: Any) -> Dotted | None:
 def chain(nodes: list[Any]) -> Dotted | None:
     """Returns the dotted name that a list of an atom and trailers is."""
     parts = dotted(nodes[0])
-    for i, trailer in enumerate(nodes[1:], start=1):
+    for trailer in nodes[1:]:
         if parts is None or trailer.type != "trailer":
             return None
         mark = trailer.children[0].value
         if mark == ".":
             parts = (*parts, trailer.children[1].value)
-        elif mark == "(" and i == 1:
+        elif mark == "(":
             parts = _looked_up(parts, arguments_of(trailer))
         else:
             return None
