@@ -112,7 +112,7 @@ class ClassJudge:
         self._add_troubles(fact, reasons)
         return HookClass(
             fact,
-            descent and descent.root,
+            None if descent is None else descent.root,
             base,
             tensors,
             parameters,

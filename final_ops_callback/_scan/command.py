@@ -13,6 +13,7 @@ import time
 from collections.abc import Callable
 from collections.abc import Iterator
 from collections.abc import Sequence
+from typing import IO
 from typing import TYPE_CHECKING
 from typing import NoReturn
 
@@ -175,7 +176,7 @@ def _scan(parser: _Parser, arguments: argparse.Namespace) -> int:
     return _scan_code(report, arguments.paths)
 
 
-def _opened(parser: _Parser, path: str):  # type: ignore[no-untyped-def]
+def _opened(parser: _Parser, path: str) -> IO[str]:
     """Opens the page before the scan, so that a wrong path costs no time."""
     try:
         return open(path, "w", encoding="utf-8", errors="xmlcharrefreplace")

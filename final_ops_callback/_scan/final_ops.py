@@ -95,15 +95,15 @@ def rewritten(
     others = [a for a in call.arguments if a.star or _is_other(a.keyword)]
     if not is_simple or others or not _may_be_callback(facts, call, scope):
         return ()
-    if "FinalOpsCallback" in scope.facts.module.bindings:
-        if not _is_imported(scope):
-            return ()
+    if not _is_free_or_ours(scope):
+        return ()
     start, end = call.callee[0].start_pos, call.callee[-1].end_pos
     return (Edit(start, end, "FinalOpsCallback"), *edits)
 
 
-def _is_imported(scope: Scope) -> bool:
-    bound = scope.facts.module.bindings["FinalOpsCallback"]
+def _is_free_or_ours(scope: Scope) -> bool:
+    """Returns whether the file may call the callback by its name."""
+    bound = scope.facts.module.bindings.get("FinalOpsCallback", ())
     return all(
         binding.kind == "import" and binding.path[0] == "final_ops_callback"
         for binding in bound
@@ -119,7 +119,7 @@ def _leaf_code(context: Context, scope: Scope, leaf: Any) -> str:
     if name is not None:
         return leaf_for(name)
     if leaf.type == "number":
-        return leaf.value  # type: ignore[no-any-return]
+        return leaf.value
     path = None
     if leaf.type in ("atom_expr", "power"):
         is_call = leaf.children[-1].get_code().strip() == "()"

@@ -119,8 +119,9 @@ class Report:
         """Returns the object that `--json` prints.
 
         Example:
-        >>> Report(1, (Unreadable("a.py", 0, "empty"),), ()).as_json()
-        {'files': 1, 'unreadable': [{'path': 'a.py', 'line': 0, 'why': 'empty'}], 'findings': []}
+        >>> report = Report(1, (Unreadable("a.py", 0, "broken"),), ())
+        >>> report.as_json()["unreadable"]
+        [{'path': 'a.py', 'line': 0, 'why': 'broken'}]
         """
         return {
             "files": self.files,

@@ -13,7 +13,7 @@ from collections.abc import Iterable
 from collections.abc import Sequence
 from typing import Any
 
-import parso
+from parso.utils import split_lines
 
 from final_ops_callback._scan import final_ops
 from final_ops_callback._scan import grammar
@@ -113,11 +113,12 @@ def edited(text: str, edits: Iterable[Edit]) -> str:
     inserted gets the ends of lines that the text has.
 
     Example:
-    >>> edited("a = b\r\n", [Edit((1, 4), (1, 5), "c"), Edit((1, 0), (1, 0), "#\n")])
+    >>> change, comment = Edit((1, 4), (1, 5), "c"), Edit((1, 0), (1, 0), "#\n")
+    >>> edited("a = b\r\n", [change, comment])
     '#\r\na = c\r\n'
     """
     starts = [0]
-    for line in parso.split_lines(text, keepends=True):
+    for line in split_lines(text, keepends=True):
         starts.append(starts[-1] + len(line))
     newline = _newline(text)
     placed: list[tuple[int, int, str]] = []
@@ -130,9 +131,8 @@ def edited(text: str, edits: Iterable[Edit]) -> str:
         ):
             placed.append((start, end, edit.text.replace("\n", newline)))
     # Backwards; of several at one place, the last one first.
-    for start, end, new in sorted(
-        reversed(placed), key=lambda p: p[0], reverse=True
-    ):
+    placed.reverse()
+    for start, end, new in sorted(placed, key=lambda p: -p[0]):
         text = text[:start] + new + text[end:]
     return text
 

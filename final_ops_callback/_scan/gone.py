@@ -58,7 +58,7 @@ class GoneUse:
     @property
     def line(self) -> int:
         """The line of the name."""
-        return self.use.nodes[0].start_pos[0]  # type: ignore[no-any-return]
+        return self.use.nodes[0].start_pos[0]
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -82,7 +82,7 @@ class GoneImport:
     @property
     def line(self) -> int:
         """The line of the import."""
-        return self.fact.name_node.start_pos[0]  # type: ignore[no-any-return]
+        return self.fact.name_node.start_pos[0]
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -189,7 +189,7 @@ class GoneNames:
         )
 
     def troubles(self, facts: Facts) -> list[Trouble]:
-        """Returns why a file can't be imported, the files it imports included."""
+        """Returns why a file, or one that it imports, can't be imported."""
         return self._troubles_of(facts, frozenset())
 
     def _troubles_of(

@@ -21,6 +21,8 @@ from typing import Literal
 
 import parso
 from parso.grammar import PythonGrammar
+from parso.grammar import load_grammar
+from parso.parser import ParserSyntaxError
 from parso.python.token import PythonTokenTypes
 from parso.utils import parse_version_string
 
@@ -71,7 +73,7 @@ class _GrammarOf2(PythonGrammar):
         return _joined(super()._tokenize_lines(lines, **kwargs))
 
     def _tokenize(self, code: str) -> Any:
-        return _joined(super()._tokenize(code))
+        return _joined(super()._tokenize(code))  # type: ignore[no-untyped-call]
 
 
 def _joined(tokens: Iterable[Any]) -> Iterator[Any]:
@@ -116,7 +118,7 @@ def _belong(last: Any, token: Any) -> bool:
 @functools.cache
 def _grammar(dialect: Dialect) -> Any:
     if dialect == "3":
-        return parso.load_grammar(version=_VERSION)
+        return load_grammar(version=_VERSION)
     has_print = dialect == "2"
     folder = pathlib.Path(parso.__file__).parent / "python"
     name = f"grammar{_VERSION.replace('.', '')}.txt"
@@ -162,7 +164,7 @@ def parse(text: str) -> Parsed:
     for dialect in dialects:
         try:
             tree = _grammar(dialect).parse(text, error_recovery=False)
-        except parso.ParserSyntaxError as error:
+        except ParserSyntaxError as error:
             failures[dialect] = error.error_leaf
             continue
         first = failures["3"].start_pos[0] if failures else 0
@@ -201,6 +203,6 @@ def fits(text: str, dialect: Dialect) -> bool:
         return True
     try:
         _grammar(dialect).parse(text, error_recovery=False)
-    except (parso.ParserSyntaxError, RecursionError):
+    except (ParserSyntaxError, RecursionError):
         return False
     return True

@@ -14,6 +14,7 @@ import os
 from typing import Literal
 
 from final_ops_callback._scan.syntax import Dotted
+from final_ops_callback._scan.syntax import words
 from final_ops_callback._scan.v1_only import is_v1_only
 
 V1 = ("tensorflow", "compat", "v1")
@@ -38,48 +39,36 @@ Kind = Literal[
     "switch",  # disable_v2_behavior
 ]
 
-HOOKS = frozenset(
-    """
+HOOKS = words("""
     SessionRunHook LoggingTensorHook StopAtStepHook CheckpointSaverHook
     CheckpointSaverListener StepCounterHook NanTensorHook SummarySaverHook
     GlobalStepWaiterHook FinalOpsHook FeedFnHook ProfilerHook
-    """.split()
-)
-_HELPERS = frozenset(
-    """
+    """)
+_HELPERS = words("""
     SecondOrStepTimer SessionRunArgs SessionRunContext SessionRunValues
     NanLossDuringTrainingError
-    """.split()
-)
-_SESSIONS = frozenset(
-    """
+    """)
+_SESSIONS = words("""
     MonitoredTrainingSession MonitoredSession SingularMonitoredSession
     ChiefSessionCreator WorkerSessionCreator SessionCreator Supervisor
-    """.split()
-)
-EARLY_STOPPING = frozenset(
-    """
+    """)
+EARLY_STOPPING = words("""
     stop_if_higher_hook stop_if_lower_hook stop_if_no_increase_hook
     stop_if_no_decrease_hook make_early_stopping_hook
-    """.split()
-)
+    """)
 # Hooks and functions that belong to tf.contrib, tf_slim, tfdbg and Horovod.
-_OTHER_HOOKS = frozenset(
-    """
+_OTHER_HOOKS = words("""
     StopAfterNEvalsHook SummaryAtEndHook InMemoryEvaluatorHook
     LocalCLIDebugHook DumpingDebugHook GrpcDebugHook TensorBoardDebugHook
     BroadcastGlobalVariablesHook TPUInfeedOutfeedSessionHook
     RunHookAdapterForMonitors GraphDump BaseMonitor EveryN
-    PrintTensor LoggingTrainable ValidationMonitor CaptureVariable CheckpointSaver
-    StopAtStep StepCounter NanLoss SummarySaver ExportMonitor SummaryWriterCache
-    """.split()
-) - {"SummaryWriterCache"}
-_EVALUATE = frozenset(
-    "evaluate_once evaluate_repeatedly evaluation_loop".split()
-)
-_SWITCHES = frozenset("disable_v2_behavior disable_eager_execution".split())
+    PrintTensor LoggingTrainable ValidationMonitor CaptureVariable
+    CheckpointSaver StopAtStep StepCounter NanLoss SummarySaver ExportMonitor
+    """)
+_EVALUATE = words("evaluate_once evaluate_repeatedly evaluation_loop")
+_SWITCHES = words("disable_v2_behavior disable_eager_execution")
 # What tf.contrib had, and TensorFlow 2.21 has under another name.
-_CONTRIB_TO_V1 = {
+_CONTRIB_TO_V1: dict[Dotted, Dotted] = {
     ("hooks", "ProfilerHook"): ("train", "ProfilerHook"),
     ("framework", "get_or_create_global_step"): (
         "train",
@@ -99,15 +88,13 @@ WORDS = (
     | _OTHER_HOOKS
     | _EVALUATE
     | _SWITCHES
-    | frozenset(
-        """
+    | words("""
         Scaffold estimator tensorflow_estimator contrib hooks training_hooks
         evaluation_hooks prediction_hooks chief_only_hooks
         training_chief_hooks _StopAfterNEvalsHook learning tf_slim
         make_session_run_hook make_stop_at_checkpoint_step_hook after_run
         before_run after_create_session
-        """.split()
-    )
+        """)
 )
 
 
@@ -149,7 +136,7 @@ def label(path: Dotted) -> str:
 
 @functools.cache
 def known(path: Dotted) -> Known | None:
-    """Returns what a dotted name is, or `None` if it has nothing to do with hooks.
+    """Returns what a dotted name is; `None` if it is not about hooks.
 
     Args:
         path: The dotted name from the root package on.
@@ -244,10 +231,10 @@ def _of_contrib(path: Dotted, rest: Dotted) -> Known | None:
         and rest[-2] in ("learning", "training")
     ):
         return Known("loop", name, path, exists, ())
-    kind = _kind_of(name)
-    if kind is None and path[0] == "tf_slim":
+    found = _kind_of(name)
+    if found is None and path[0] == "tf_slim":
         return None
-    return Known(kind or "contrib", name, path, exists, ())
+    return Known(found or "contrib", name, path, exists, ())
 
 
 def _of_python(path: Dotted, rest: Dotted) -> Known | None:
@@ -299,7 +286,7 @@ def has_module(path: Dotted) -> bool:
 
 
 def replacement(path: Dotted) -> Dotted:
-    """Returns the name of TensorFlow 2.21 for one that it has not; `()` if none.
+    """Returns the name that there is for one that is gone; `()` if none.
 
     Example:
     >>> label(replacement(("tensorflow", "logging", "info")))

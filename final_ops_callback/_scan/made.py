@@ -121,7 +121,7 @@ class MadeJudge:
     ) -> Finding:
         reasons = Reasons()
         edit = self._context.edit_at(facts, call.start)
-        edits = () if edit is None else (edit,)
+        edits: tuple[Edit, ...] = () if edit is None else (edit,)
         advice = contrib.of_hook(known) if known.kind == "hook" else None
         if advice is not None:
             reasons.add(*advice)

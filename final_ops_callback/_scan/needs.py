@@ -19,25 +19,24 @@ from final_ops_callback._scan.syntax import dotted
 from final_ops_callback._scan.syntax import is_inside
 from final_ops_callback._scan.syntax import string
 from final_ops_callback._scan.syntax import walk
+from final_ops_callback._scan.syntax import words
 
 _LOOKUPS = (
     "get_tensor_by_name",
     "get_operation_by_name",
     "as_graph_element",
 )
-_MODEL_COLLECTIONS = frozenset(
-    "get_total_loss get_losses get_regularization_losses".split()
+_MODEL_COLLECTIONS = words(
+    "get_total_loss get_losses get_regularization_losses"
 )
-_GRADIENTS = frozenset("minimize compute_gradients apply_gradients".split())
-_QUEUES = frozenset(
-    """
+_GRADIENTS = words("minimize compute_gradients apply_gradients")
+_QUEUES = words("""
     FIFOQueue PaddingFIFOQueue RandomShuffleQueue PriorityQueue QueueRunner
     add_queue_runner start_queue_runners string_input_producer
     slice_input_producer range_input_producer shuffle_batch batch_join
-    """.split()
-)
-_METHODS_OF_2 = frozenset("iteritems itervalues iterkeys has_key".split())
-_NAMES_OF_2 = frozenset("xrange unicode basestring raw_input unichr".split())
+    """)
+_METHODS_OF_2 = words("iteritems itervalues iterkeys has_key")
+_NAMES_OF_2 = words("xrange unicode basestring raw_input unichr")
 _SESSION = re.compile(r"sess(ion)?\b", re.IGNORECASE)
 
 
@@ -84,9 +83,7 @@ class Needs:
         """Yields what is asked of a session."""
         for call in self._calls:
             path = chain(call.callee) or ("",)
-            if path[-1] == "SessionRunArgs":
-                value = call.argument(0, "fetches")
-            elif _is_session_run(call):
+            if path[-1] == "SessionRunArgs" or _is_session_run(call):
                 value = call.argument(0, "fetches")
             else:
                 continue
@@ -260,7 +257,7 @@ class Needs:
         is_own = attribute is not None and attribute[1] in own
         if text is not None and graph_names.operation(text) == "learning_rate":
             reasons.note("feeds learning_rate:0")
-        elif is_own or position < 0 and text is None:
+        elif is_own or (position < 0 and text is None):
             reasons.note(f"feeds {code}")
         elif graph_names.guess(code) == "learning_rate:0":
             reasons.add(

@@ -28,10 +28,10 @@ class Cells:
     starts: tuple[int, ...]
 
     def place(self, line: int) -> tuple[int, int]:
-        """Returns the cell and the line in it of a line of the text.
+        r"""Returns the cell and the line in it of a line of the text.
 
         Example:
-        >>> Cells("a\\nb\\nc\\n", (1, 3)).place(3)
+        >>> Cells("a\nb\nc\n", (1, 3)).place(3)
         (2, 1)
         """
         cell = sum(start <= line for start in self.starts) or 1

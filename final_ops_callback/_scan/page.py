@@ -9,6 +9,7 @@ import itertools
 from final_ops_callback._scan.findings import VERDICTS
 from final_ops_callback._scan.findings import Finding
 from final_ops_callback._scan.findings import Report
+from final_ops_callback._scan.findings import Verdict
 from final_ops_callback._scan.printable import printable
 from final_ops_callback._scan.table import KINDS
 from final_ops_callback._scan.table import line_of
@@ -91,7 +92,7 @@ def page(report: Report) -> str:
         f"<style>{_STYLE}</style></head><body>",
         "<h1>Hooks of TensorFlow 1</h1>",
         f'<p class="sum">{_text(summary(report))}</p>',
-        f'<ul class="key">{"".join(map(_key(report), VERDICTS))}</ul>',
+        f'<ul class="key">{"".join(_key(report, v) for v in VERDICTS)}</ul>',
         *(_section(path, list(findings)) for path, findings in groups),
         _not_read(report),
         "</body></html>",
@@ -99,15 +100,12 @@ def page(report: Report) -> str:
     return "\n".join(filter(None, parts)) + "\n"
 
 
-def _key(report: Report):  # type: ignore[no-untyped-def]
-    def item(verdict: str) -> str:
-        count = report.count(verdict)  # type: ignore[arg-type]
-        return (
-            f'<li><b>{count}</b><span class="tag {verdict}">{verdict}</span>'
-            f"<small>{_MEANINGS[verdict]}</small></li>"
-        )
-
-    return item
+def _key(report: Report, verdict: Verdict) -> str:
+    return (
+        f"<li><b>{report.count(verdict)}</b>"
+        f'<span class="tag {verdict}">{verdict}</span>'
+        f"<small>{_MEANINGS[verdict]}</small></li>"
+    )
 
 
 def _section(path: str, findings: list[Finding]) -> str:

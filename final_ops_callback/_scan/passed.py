@@ -22,14 +22,13 @@ from final_ops_callback._scan.syntax import elements
 from final_ops_callback._scan.syntax import one_line
 from final_ops_callback._scan.syntax import statement_of
 from final_ops_callback._scan.syntax import walk
+from final_ops_callback._scan.syntax import words
 
 MARK = "# Keras: "
-_KEYWORDS = frozenset(
-    """
+_KEYWORDS = words("""
     hooks training_hooks evaluation_hooks prediction_hooks chief_only_hooks
     training_chief_hooks train_hooks eval_hooks
-    """.split()
-)
+    """)
 # At which place a call takes hooks without a keyword.
 _POSITIONS = {
     "MonitoredTrainingSession": 4,
@@ -122,7 +121,9 @@ class PassedJudge:
     ) -> Finding | None:
         call = fact.call
         callee = "".join(one_line(node, 60) for node in call.callee)
-        external = path and self._context.resolver.external(fact.scope, path)
+        external: Dotted = ()
+        if path:
+            external = self._context.resolver.external(fact.scope, path)
         targets = (
             self._context.resolver.resolve(fact.scope, path) if path else ()
         )
@@ -130,7 +131,7 @@ class PassedJudge:
         verdict: Verdict = "replace"
         if external and external[0] == "final_ops_callback":
             verdict, write = "unmodified", ""
-            why = f"{path[-1]} runs them under Keras"
+            why = f"{external[-1]} runs them under Keras"
         elif known is not None:
             callee = known.label
             why, write = _for_known(known, keyword, hooks, finals)
@@ -138,7 +139,7 @@ class PassedJudge:
                 write = self._monitored(facts, fact)
         elif any(t.kind in ("function", "class") for t in targets):
             verdict, write = "unmodified", ""
-            why = f"{path[-1]} is code of this tree, and passes them on"
+            why = f"{_last(call)} is code of this tree, and passes them on"
         elif keyword in _PHASES or keyword.startswith("train"):
             why = "a Keras model takes callbacks where it is run"
             write = _call_of_keras(_PHASES.get(keyword, "fit"), hooks, finals)
@@ -259,7 +260,7 @@ class PassedJudge:
                 _fit([made]),
             )
         values = [v for _, v in self._hooks_of(call, known)]
-        hooks, finals = "hooks", []
+        hooks, finals = "hooks", list[str]()
         if values:
             hooks, finals = self._split(facts, fact.scope, values[0])
         return (
@@ -332,7 +333,7 @@ def _call_of_keras(method: str, hooks: str, finals: list[str]) -> str:
 def _for_known(
     known: Known, keyword: str, hooks: str, finals: list[str]
 ) -> tuple[str, str]:
-    """Returns why a known function does not take hooks any more, and what does."""
+    """Returns why a known function has no use for hooks, and what has."""
     if known.name == "MonitoredTrainingSession":
         given = f"{keyword}={hooks}" if hooks else ""
         return (
@@ -363,7 +364,7 @@ _PLAIN = re.compile(
 
 
 def _needs_graph(value: Any) -> bool:
-    """Returns whether something that is made in an expression may need a graph."""
+    """Returns whether something made in an expression may need a graph."""
     for node in walk(value):
         for call in calls_of(node):
             code = call.trailer.get_code()

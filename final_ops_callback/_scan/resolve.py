@@ -151,10 +151,8 @@ class Resolver:
                 found += self._imported(
                     scope.facts, full, star.level, seen | {step}
                 )
-            elif star.module[:1] and star.module[0] in ROOTS:
-                # Only a name that is known is taken from there.
-                if known(full) is not None or replacement(full):
-                    found.append(Target("external", full))
+            elif star.module and star.module[0] in ROOTS and _is_name(full):
+                found.append(Target("external", full))
         return found
 
     def external(self, scope: Scope, path: Dotted) -> Dotted:
@@ -184,7 +182,7 @@ class Resolver:
         ]
 
     def descent(self, fact: ClassFact) -> Descent | None:
-        """Returns how a class descends from a hook, or `None` if it does not."""
+        """Returns how a class descends from a hook; `None` if it does not."""
         return self._descent(fact, frozenset())
 
     def _descent(
@@ -234,6 +232,11 @@ class Descent:
     root: Known
     node: Any
     parent: ClassFact | None
+
+
+def _is_name(path: Dotted) -> bool:
+    """Returns whether an import of everything is known to bring a name."""
+    return known(path) is not None or bool(replacement(path))
 
 
 def _base_nodes(nodes: Iterable[Any]) -> Iterable[Any]:

@@ -11,6 +11,13 @@ from typing import Any
 from typing import NamedTuple
 
 Dotted = tuple[str, ...]
+
+
+def words(text: str) -> frozenset[str]:
+    """Returns the words of a text, for tables of names."""
+    return frozenset(text.split())
+
+
 # Stands before a name that an expression imports, as import_module does.
 IMPORTED = "import:"
 _IMPORTERS = (
@@ -58,12 +65,12 @@ class Call(NamedTuple):
     @property
     def start(self) -> tuple[int, int]:
         """The line and the column at which the callee begins."""
-        return self.callee[0].start_pos  # type: ignore[no-any-return]
+        return self.callee[0].start_pos
 
     @property
     def end(self) -> tuple[int, int]:
         """The line and the column at which the parentheses end."""
-        return self.trailer.end_pos  # type: ignore[no-any-return]
+        return self.trailer.end_pos
 
 
 def dotted(node: Any) -> Dotted | None:

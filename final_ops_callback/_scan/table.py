@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import itertools
+from collections.abc import Iterable
 
 from rich import box
 from rich.console import Console
@@ -50,7 +51,7 @@ def show(report: Report, console: Console) -> None:
     console.print(Text(summary(report)))
 
 
-def _table(findings: itertools._grouper[str, Finding]) -> Table:
+def _table(findings: Iterable[Finding]) -> Table:
     table = Table(box=box.SIMPLE, show_edge=False, pad_edge=False)
     table.add_column("line", justify="right", vertical="top", no_wrap=True)
     table.add_column("verdict", vertical="top", no_wrap=True)
