@@ -6,6 +6,7 @@ from __future__ import annotations
 import argparse
 import contextlib
 import importlib.util
+import io
 import json
 import os
 import sys
@@ -13,7 +14,6 @@ import time
 from collections.abc import Callable
 from collections.abc import Iterator
 from collections.abc import Sequence
-from typing import IO
 from typing import TYPE_CHECKING
 from typing import NoReturn
 
@@ -90,17 +90,30 @@ def run(argv: Sequence[str]) -> int:
             f"it needs {', '.join(missing)}: "
             'pip install "final_ops_callback[scan]"'
         )
-    _tolerate_all_text()
+    _prepare_streams()
     command = _scan if name == "scan" else _fix
     try:
         code = command(parser, arguments)
         sys.stdout.flush()
     except BrokenPipeError:
-        # Whoever read the output has seen enough, as `head` has. Python would
-        # complain once more when it flushes at its exit.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        # Whoever read the output has seen enough, as `head` has.
+        _forget_output()
         return 1
+    except OSError as error:
+        # The files are read and written elsewhere, with errors of their own.
+        _forget_output()
+        parser.error(f"can't write the output: {error.strerror}")
+    except KeyboardInterrupt:
+        return 130
     return code
+
+
+def _forget_output() -> None:
+    """Sends what is left of the output to nowhere.
+
+    Python would complain about it once more at its exit.
+    """
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _scan_parser() -> _Parser:
@@ -145,8 +158,15 @@ def _add_paths(parser: _Parser) -> None:
     )
 
 
-def _tolerate_all_text() -> None:
-    """Lets streams print what their encoding has not, such as odd paths."""
+def _prepare_streams() -> None:
+    """Lets streams print what their encoding has not, such as odd paths.
+
+    A process that is started without an output gets one that leads nowhere.
+    """
+    if sys.stdout is None:
+        sys.stdout = io.StringIO()
+    if sys.stderr is None:
+        sys.stderr = io.StringIO()
     for stream in (sys.stdout, sys.stderr):
         reconfigure = getattr(stream, "reconfigure", None)
         if reconfigure is not None:
@@ -156,18 +176,15 @@ def _tolerate_all_text() -> None:
 def _scan(parser: _Parser, arguments: argparse.Namespace) -> int:
     from final_ops_callback._scan.scan import scan
 
-    page_file = None
     if arguments.html is not None:
-        page_file = _opened(parser, arguments.html)
-    with contextlib.ExitStack() as stack:
-        if page_file is not None:
-            stack.enter_context(page_file)
-        with _progress("scanning") as progress:
-            report = scan(arguments.paths, progress)
-        if page_file is not None:
-            from final_ops_callback._scan.page import page
+        # Before the scan, so that a wrong path costs no time.
+        _write_page(parser, arguments.html, "", "a")
+    with _progress("scanning") as progress:
+        report = scan(arguments.paths, progress)
+    if arguments.html is not None:
+        from final_ops_callback._scan.page import page
 
-            page_file.write(page(report))
+        _write_page(parser, arguments.html, page(report), "w")
     if arguments.json:
         json.dump(report.as_json(), sys.stdout, indent=1)
         sys.stdout.write("\n")
@@ -176,10 +193,12 @@ def _scan(parser: _Parser, arguments: argparse.Namespace) -> int:
     return _scan_code(report, arguments.paths)
 
 
-def _opened(parser: _Parser, path: str) -> IO[str]:
-    """Opens the page before the scan, so that a wrong path costs no time."""
+def _write_page(parser: _Parser, path: str, text: str, mode: str) -> None:
     try:
-        return open(path, "w", encoding="utf-8", errors="xmlcharrefreplace")
+        with open(
+            path, mode, encoding="utf-8", errors="xmlcharrefreplace"
+        ) as file:
+            file.write(text)
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or error
         parser.error(f"argument --html: can't write to {path}: {reason}")

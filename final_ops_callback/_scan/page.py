@@ -60,8 +60,11 @@ code { display: block; margin-top: .35rem; padding: .35rem .5rem;
   background: var(--code); border-radius: 5px; white-space: pre-wrap;
   font: 13px/1.45 ui-monospace, "DejaVu Sans Mono", Menlo, monospace; }
 ul.not { padding-left: 1.1rem; }
-@media (max-width: 46rem) { col.what { width: 9rem; }
-  col.line { width: 3rem; } col.verdict { width: 6.5rem; } }
+@media screen and (max-width: 46rem) { thead, colgroup { display: none; }
+  table, tbody { display: block; } tr { display: block; padding: .6rem 0;
+  border-bottom: 1px solid var(--rule); } td { display: block; border: 0;
+  padding: .1rem 0; } td.line, td.line + td { display: inline-block;
+  padding-right: .8rem; } }
 @media print { @page { margin: 14mm; } body { padding: 0; max-width: none;
   font-size: 9.5pt; } h2 { break-after: avoid; } tr, ul.key li {
   break-inside: avoid; } thead { display: table-header-group; }

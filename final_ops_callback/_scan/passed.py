@@ -191,11 +191,10 @@ class PassedJudge:
         calls = list(calls_of(node))
         if calls and calls[-1].trailer is node.children[-1]:
             path = chain(calls[-1].callee)
-            found = path and self._context.resolver.external(scope, path)
-            return bool(found) and found[-1] in (
-                "FinalOpsHook",
-                "FinalOpsCallback",
-            )
+            if path is None:
+                return False
+            found = self._context.resolver.external(scope, path)
+            return found[-1:] in (("FinalOpsHook",), ("FinalOpsCallback",))
         if node.type != "name":
             return False
         targets = self._context.resolver.resolve(scope, (node.value,))
@@ -218,6 +217,7 @@ class PassedJudge:
         call = fact.call
         why, write = self._instead(facts, fact, known)
         verdict: Verdict = "change" if known.kind == "scaffold" else "replace"
+        edit = self._context.edit_at(facts, call.start)
         return Finding(
             facts.path,
             call.start[0],
@@ -228,6 +228,7 @@ class PassedJudge:
             verdict,
             why,
             write,
+            edits=() if edit is None else (edit,),
         )
 
     def _instead(

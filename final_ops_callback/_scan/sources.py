@@ -163,7 +163,9 @@ def decode(path: str, data: bytes) -> Source | Unreadable:
         try:
             encoding, _ = tokenize.detect_encoding(io.BytesIO(data).readline)
         except SyntaxError as error:
-            return Unreadable(path, 1, f"encoding: {error.msg}")
+            if "invalid or missing" not in str(error.msg):
+                return Unreadable(path, 1, f"encoding: {error.msg}")
+            # Not UTF-8, as the decoder below says in more detail.
     try:
         return Source(path, data.decode(encoding), encoding, data)
     except UnicodeDecodeError as error:
@@ -172,8 +174,9 @@ def decode(path: str, data: bytes) -> Source | Unreadable:
         return Unreadable(
             path,
             line,
-            f"byte 0x{byte:02x} is not {encoding}: declare the encoding in "
-            "the first line, as in # -*- coding: latin-1 -*-",
+            f"byte 0x{byte:02x} is not {encoding.removesuffix('-sig')}: "
+            "declare the encoding in the first line, as in "
+            "# -*- coding: latin-1 -*-",
         )
     except (LookupError, ValueError) as error:
         return Unreadable(path, 1, f"encoding {encoding}: {_one_line(error)}")

@@ -42,12 +42,12 @@ def show(report: Report, console: Console) -> None:
     """
     groups = itertools.groupby(report.findings, key=lambda f: f.path)
     for path, findings in groups:
-        console.print(Text(printable(path), style="bold"))
+        console.print(Text(printable(path), style="bold"), soft_wrap=True)
         console.print(_table(findings))
     for unreadable in report.unreadable:
         text = Text("unreadable: ", style="red")
         text.append(unreadable_line(unreadable), style="default")
-        console.print(text)
+        console.print(text, soft_wrap=True)
     console.print(Text(summary(report)))
 
 
