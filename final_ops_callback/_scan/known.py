@@ -11,6 +11,7 @@ import dataclasses
 import functools
 import importlib.util
 import os
+import re
 from typing import Literal
 
 from final_ops_callback._scan.syntax import Dotted
@@ -176,7 +177,7 @@ def _of_tensorflow(path: Dotted, rest: Dotted) -> Known | None:
     if rest[:1] == ("python",) and len(rest) > 2:
         return _of_python(path, rest[1:])
     if len(rest) == 1 and rest[0] in _SWITCHES:
-        return Known("switch", rest[0], path, path[:3] == V1, (*V1, *rest))
+        return Known("switch", rest[0], path, path[:3] == V1, ())
     return None
 
 
@@ -242,7 +243,7 @@ def _of_python(path: Dotted, rest: Dotted) -> Known | None:
         return _of_estimator(path, rest[1:])
     if rest[0] == "training" and len(rest) < 3:
         return None
-    return _simple(path, has_module(path[:-1]), (*V1, "train", path[-1]))
+    return _simple(path, has_name(path), (*V1, "train", path[-1]))
 
 
 def exists(path: Dotted) -> bool:
@@ -263,26 +264,42 @@ def exists(path: Dotted) -> bool:
     if rest[:1] in (("contrib",), ("estimator",)):
         return False
     if rest[:1] in (("python",), ("core",)):
-        return has_module(path[:-1]) if len(rest) > 1 else True
+        return has_name(path)
     return path[:3] == V1 or not is_v1_only(rest)
 
 
 @functools.cache
-def has_module(path: Dotted) -> bool:
-    """Returns whether a module of TensorFlow is on the disk.
+def has_name(path: Dotted) -> bool:
+    """Returns whether a module of TensorFlow, or a name in one, is there.
 
-    TensorFlow is not imported for it. Without a TensorFlow every module
-    counts as there.
+    TensorFlow is not imported for it: this looks at its files. What is in a
+    module counts as there. Without a TensorFlow everything does.
+
+    Example:
+    >>> has_name(("tensorflow", "python", "estimator", "run_config"))
+    False
     """
     spec = importlib.util.find_spec(path[0])
-    folders = (spec and spec.submodule_search_locations) or ()
-    if not folders:
-        return True
-    for folder in folders:
-        place = os.path.join(folder, *path[1:])
-        if os.path.isdir(place) or os.path.isfile(f"{place}.py"):
+    folders = list((spec and spec.submodule_search_locations) or ())
+    return not folders or any(_is_below(f, path[1:]) for f in folders)
+
+
+def _is_below(folder: str, path: Dotted) -> bool:
+    for part in path:
+        if os.path.isfile(os.path.join(folder, f"{part}.py")):
             return True
-    return False
+        below = os.path.join(folder, part)
+        if not os.path.isdir(below):
+            return _is_mentioned(part, os.path.join(folder, "__init__.py"))
+        folder = below
+    return True
+
+
+def _is_mentioned(name: str, path: str) -> bool:
+    if not os.path.isfile(path):
+        return False
+    with open(path, encoding="utf-8", errors="replace") as file:
+        return re.search(rf"\b{re.escape(name)}\b", file.read()) is not None
 
 
 def replacement(path: Dotted) -> Dotted:

@@ -137,7 +137,9 @@ class PassedJudge:
             why, write = _for_known(known, keyword, hooks, finals)
             if known.name == "MonitoredTrainingSession":
                 write = self._monitored(facts, fact)
-        elif any(t.kind in ("function", "class") for t in targets):
+        elif _is_own_method(fact.scope, path or ()) or any(
+            t.kind in ("function", "class") for t in targets
+        ):
             verdict, write = "unmodified", ""
             why = f"{_last(call)} is code of this tree, and passes them on"
         elif keyword in _PHASES or keyword.startswith("train"):
@@ -316,6 +318,16 @@ def _last(call: Call) -> str:
     if last.type == "trailer" and last.children[0].value == ".":
         return str(last.children[1].value)
     return ""
+
+
+def _is_own_method(scope: Scope, path: Dotted) -> bool:
+    """Returns whether a call is one of a method of the class around it."""
+    if len(path) != 2 or path[0] not in ("self", "cls"):
+        return False
+    around: Scope | None = scope
+    while around is not None and around.kind != "class":
+        around = around.parent
+    return around is not None and path[1] in around.bindings
 
 
 def _fit(callbacks: list[str]) -> str:

@@ -247,7 +247,7 @@ def one_line(
         if prefix and inside and value not in (")", "]", "}", ""):
             parts.append(" ")
         parts.append(" ".join(value.split("\n")))
-    text = "".join(parts).replace(",)", ")").replace(",]", "]")
+    text = "".join(parts).replace(",]", "]")
     return text if len(text) <= most else text[: most - 3] + "..."
 
 
