@@ -19,6 +19,7 @@ from final_ops_callback._scan.syntax import Dotted
 from final_ops_callback._scan.syntax import calls_of
 from final_ops_callback._scan.syntax import chain
 from final_ops_callback._scan.syntax import dotted
+from final_ops_callback._scan.syntax import links
 
 # When code runs: as the file is imported, which then fails with it; as it is
 # imported, where an error means that there is another way, such as that of an
@@ -273,6 +274,8 @@ class _Reader:
                 self._bind_target(target, children[-1], scope)
 
     def _bind_target(self, target: Any, value: Any, scope: Scope) -> None:
+        if target.type == "atom" and target.children[1].type == "name":
+            target = target.children[1]  # of parentheses
         if target.type != "name":
             for i, name in enumerate(_names(target)):
                 part = _part(target, value, i)
@@ -312,7 +315,7 @@ class _Reader:
         self._all(node.children, scope, inner)
 
     def _chain(self, node: Any, scope: Scope, mode: Mode) -> None:
-        nodes = node.children
+        nodes = links(node)
         for call in calls_of(node):
             self._facts.calls.append(CallFact(call, scope))
         longest = _longest_name(nodes)

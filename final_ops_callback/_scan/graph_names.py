@@ -68,3 +68,15 @@ def guess(text: str) -> str:
         if re.search(pattern, text, re.IGNORECASE):
             return name
     return ""
+
+
+def renamed(name: str) -> str:
+    """Returns the line that gives a value of Keras an old name, in a function.
+
+    Example:
+    >>> renamed("cross_entropy:0")
+    'tf.identity(graph.get_tensor_by_name("loss:0"), "cross_entropy")'
+    """
+    found = guess(name) or "NAME:0"
+    tensor = f'graph.get_tensor_by_name("{found}")'
+    return f'tf.identity({tensor}, "{operation(name)}")'

@@ -237,9 +237,7 @@ class MadeJudge:
                     "change",
                     f"{name!r} is there only if a layer or metric of the "
                     "Keras model is called so",
-                    f'tf.identity(graph.get_tensor_by_name("'
-                    f'{graph_names.guess(name) or "predictions:0"}"), '
-                    f'"{graph_names.operation(name)}")',
+                    graph_names.renamed(name),
                 )
         if instead:
             if inside is not value:

@@ -171,14 +171,11 @@ class Needs:
         if names and not unknown:
             reasons.note(f"looks up {', '.join(names)} in the graph")
         for name in unknown:
-            operation = graph_names.operation(name)
             reasons.add(
                 "change",
                 f"looks up {name!r}, which is there only if a layer or metric "
                 "of the Keras model is called so",
-                f'tf.identity(graph.get_tensor_by_name("'
-                f'{graph_names.guess(name) or "predictions:0"}"), '
-                f'"{operation}")',
+                graph_names.renamed(name),
             )
 
     def _names(self) -> list[str]:

@@ -38,6 +38,14 @@ _POSITIONS = {
     "EvalSpec": 3,
 }
 _METHODS = {"train": "fit", "evaluate": "evaluate", "predict": "predict"}
+# Where these methods of an Estimator take hooks without a keyword.
+_PLACES = {"train": 1, "evaluate": 2, "predict": 2}
+_OURS = words(
+    """
+    SessionRunHookCallback HookRunner MonitoredTrainingCallback
+    evaluate_checkpoints
+    """
+)
 _PHASES = {
     "evaluation_hooks": "evaluate",
     "eval_hooks": "evaluate",
@@ -74,7 +82,7 @@ class PassedJudge:
         found = []
         if known and known.kind in ("session", "scaffold", "evaluate", "loop"):
             found.append(self._session(facts, fact, known))
-        for keyword, value in self._hooks_of(call, known or None):
+        for keyword, value in self._hooks_of(call, fact.scope, known or None):
             finding = self._passed(
                 facts, fact, path or (), known or None, keyword, value
             )
@@ -83,7 +91,7 @@ class PassedJudge:
         return found
 
     def _hooks_of(
-        self, call: Call, known: Known | None
+        self, call: Call, scope: Scope, known: Known | None
     ) -> list[tuple[str, Any]]:
         """Returns the hooks that a call gets, by keyword or by position."""
         found = [
@@ -94,11 +102,13 @@ class PassedJudge:
         position = _POSITIONS.get(known.name, -1) if known else -1
         name = _last(call)
         if known is None and name in _METHODS and len(call.callee) > 1:
-            position = 1
+            position = _PLACES[name]
         if any(keyword == "hooks" for keyword, _ in found):
             position = -1
         value = call.argument(position, "hooks") if position >= 0 else None
-        if value is not None and (known is not None or self._are_hooks(value)):
+        if value is not None and (
+            known is not None or self._are_hooks(scope, value)
+        ):
             found.append(("hooks", value))
         return [
             (keyword, value)
@@ -106,9 +116,17 @@ class PassedJudge:
             if getattr(value, "value", "") != "None" and elements(value) != []
         ]
 
-    def _are_hooks(self, value: Any) -> bool:
+    def _are_hooks(self, scope: Scope, value: Any) -> bool:
         """Returns whether an argument of some method looks like hooks."""
-        return re.search(r"[Hh]ooks?\b", value.get_code()) is not None
+        resolver = self._context.resolver
+        for node in walk(value):
+            if node.type == "name" and re.search(r"[Hh]ooks?$", node.value):
+                return True
+            for call in calls_of(node):
+                for own in resolver.classes(scope, chain(call.callee) or ("",)):
+                    if resolver.descent(own) is not None:
+                        return True
+        return False
 
     def _passed(
         self,
@@ -129,9 +147,10 @@ class PassedJudge:
         )
         hooks, finals = self._split(facts, fact.scope, value)
         verdict: Verdict = "replace"
-        if external and external[0] == "final_ops_callback":
+        is_ours = external[:1] == ("final_ops_callback",)
+        if is_ours or _last(call) in _OURS:
             verdict, write = "unmodified", ""
-            why = f"{external[-1]} runs them under Keras"
+            why = f"{_last(call)} runs them under Keras"
         elif known is not None:
             callee = known.label
             why, write = _for_known(known, keyword, hooks, finals)
@@ -149,7 +168,7 @@ class PassedJudge:
             method = _METHODS[_last(call)]
             why = f"an Estimator is gone; {method} of a Keras model takes them"
             write = _call_of_keras(method, hooks, finals)
-        elif not _knows_tensorflow(facts) or external == ("dict",):
+        elif not _knows_tensorflow(facts):
             return None
         else:
             verdict = "change"
@@ -262,7 +281,7 @@ class PassedJudge:
                 "Keras needs no session; what it restored is restored so",
                 _fit([made]),
             )
-        values = [v for _, v in self._hooks_of(call, known)]
+        values = [v for _, v in self._hooks_of(call, fact.scope, known)]
         hooks, finals = "hooks", list[str]()
         if values:
             hooks, finals = self._split(facts, fact.scope, values[0])

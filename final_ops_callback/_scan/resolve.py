@@ -20,7 +20,9 @@ from final_ops_callback._scan.known import replacement
 from final_ops_callback._scan.syntax import IMPORTED
 from final_ops_callback._scan.syntax import Dotted
 from final_ops_callback._scan.syntax import calls_of
+from final_ops_callback._scan.syntax import chain
 from final_ops_callback._scan.syntax import dotted
+from final_ops_callback._scan.syntax import walk
 from final_ops_callback._scan.tree import Tree
 
 
@@ -195,22 +197,42 @@ class Resolver:
             return None
         found = None
         for node in _base_nodes(fact.bases):
-            path = dotted(node)
-            if path is not None:
-                found = self._through(fact, node, path, above | {key})
-            if found is not None:
-                break
+            for scope, path in self._named(fact.scope, node):
+                found = found or self._through(
+                    fact, scope, node, path, above | {key}
+                )
         if not above:
             self._descents[key] = found
         return found
 
+    def _named(self, scope: Scope, node: Any) -> Iterable[tuple[Scope, Dotted]]:
+        """Yields the names of a base, and those that a function returns."""
+        path = dotted(node)
+        if path is not None:
+            yield scope, path
+            return
+        for call in calls_of(node):
+            for target in self.resolve(scope, chain(call.callee) or ("",)):
+                if target.kind != "function":
+                    continue
+                for inner in walk(target.target.node):
+                    if inner.type == "return_stmt":
+                        path = dotted(inner.children[1])
+                        if path is not None:
+                            yield target.target, path
+
     def _through(
-        self, fact: ClassFact, node: Any, path: Dotted, above: frozenset[int]
+        self,
+        fact: ClassFact,
+        scope: Scope,
+        node: Any,
+        path: Dotted,
+        above: frozenset[int],
     ) -> Descent | None:
-        base = self.known(fact.scope, path)
+        base = self.known(scope, path)
         if base is not None:
             return Descent(base, node, None) if base.kind == "hook" else None
-        for parent in self.classes(fact.scope, path):
+        for parent in self.classes(scope, path):
             if parent is fact:
                 continue
             further = self._descent(parent, above)
@@ -245,6 +267,7 @@ def _base_nodes(nodes: Iterable[Any]) -> Iterable[Any]:
         calls = list(calls_of(node))
         if calls and dotted(node) is None:
             yield from (argument.value for argument in calls[-1].arguments)
+            yield node
         else:
             yield from _alternatives(node)
 

@@ -85,8 +85,14 @@ def dotted(node: Any) -> Dotted | None:
         is_paren = node.children[0].value == "("
         return dotted(node.children[1]) if is_paren else None
     if node.type in _CHAINS:
-        return chain(node.children)
+        return chain(links(node))
     return None
+
+
+def links(node: Any) -> list[Any]:
+    """Returns the atom and the trailers of a chain, without its `await`."""
+    nodes: list[Any] = node.children
+    return nodes[1:] if getattr(nodes[0], "value", "") == "await" else nodes
 
 
 def chain(nodes: list[Any]) -> Dotted | None:
@@ -123,7 +129,7 @@ def calls_of(node: Any) -> Iterator[Call]:
     """Yields the calls of a chain of trailers, from left to right."""
     if node.type not in _CHAINS:
         return
-    nodes = node.children
+    nodes = links(node)
     for i, trailer in enumerate(nodes):
         if i and trailer.type == "trailer" and trailer.children[0].value == "(":
             yield Call(node, nodes[:i], trailer, arguments_of(trailer))
