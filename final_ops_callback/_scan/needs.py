@@ -139,9 +139,8 @@ class Needs:
         scope: Scope | None = self._fact.scope
         if name in self._fact.body.bindings:
             return False
-        for method in self._methods.values():
-            if _binds(method, name):
-                return False
+        if any(name in method.bindings for method in _scopes(self._fact)):
+            return False
         while scope is not None:
             for binding in scope.bindings.get(name, ()):
                 if binding.kind == "param":
@@ -344,6 +343,13 @@ class Needs:
 
     def _add_python_2(self, reasons: Reasons) -> None:
         """Adds what parses under Python 3 and fails when it runs."""
+        for node in self._nodes:
+            if node.type == "shift_expr" and _is_print(node):
+                reasons.add(
+                    "change",
+                    "prints to a file as Python 2 does",
+                    f"2to3 -w {self._fact.facts.path}",
+                )
         for call in self._calls:
             path = chain(call.callee) or ("",)
             is_method = len(path) > 1 and path[-1] in _METHODS_OF_2
@@ -360,13 +366,18 @@ class Needs:
                 )
 
 
-def _methods(fact: ClassFact) -> dict[str, Any]:
-    return {
-        name: binding.target.node
-        for name, bindings in fact.body.bindings.items()
+def _scopes(fact: ClassFact) -> list[Scope]:
+    """Returns the scopes of the methods of a class."""
+    return [
+        binding.target
+        for bindings in fact.body.bindings.values()
         for binding in bindings
         if binding.kind == "function"
-    }
+    ]
+
+
+def _methods(fact: ClassFact) -> dict[str, Any]:
+    return {method.name: method.node for method in _scopes(fact)}
 
 
 def _parameters(init: Any) -> list[str]:
@@ -416,21 +427,10 @@ def _free_names(node: Any) -> Iterator[str]:
             yield inner.value
 
 
-def _binds(method: Any, name: str) -> bool:
-    """Returns whether a method has a parameter or a variable of a name."""
-    for node in walk(method):
-        if node.type == "param" and node.name.value == name:
-            return True
-        if node.type == "expr_stmt" and any(
-            target.value == name for target in node.get_defined_names()
-        ):
-            return True
-        if node.type in ("for_stmt", "with_item", "sync_comp_for") and any(
-            inner.type == "name" and inner.value == name
-            for inner in walk(node.children[1])
-        ):
-            return True
-    return False
+def _is_print(node: Any) -> bool:
+    """Returns whether a shift is `print >>file`."""
+    first, mark = node.children[:2]
+    return bool(getattr(first, "value", "") == "print" and mark.value == ">>")
 
 
 def _has_call(node: Any) -> bool:

@@ -152,7 +152,8 @@ def _argument(node: Any) -> Argument:
     first, *rest = node.children
     if getattr(first, "value", "") in ("*", "**"):
         return Argument(first.value, "", rest[-1])
-    if len(rest) == 2 and getattr(rest[0], "value", "") == "=":
+    is_keyword = first.type == "name" and len(rest) == 2
+    if is_keyword and getattr(rest[0], "value", "") == "=":
         return Argument("", first.value, rest[1])
     return Argument("", "", node)  # a generator
 
