@@ -59,11 +59,10 @@ class HookClass:
     def finding(self) -> Finding:
         """Returns what is reported."""
         node = self.fact.node
-        end_line, end_column = node.end_pos
         return Finding(
             self.fact.facts.path,
             node.start_pos[0],
-            end_line - (end_column == 0 and end_line > node.start_pos[0]),
+            _line_after(node) - 1,
             "hook_class",
             self.fact.name,
             self.base,
@@ -195,7 +194,7 @@ class ClassJudge:
         node = fact.node
         for trouble in self._context.gone.troubles(fact.facts):
             is_own = trouble.path == fact.facts.path
-            inside = node.start_pos[0] <= trouble.line <= node.end_pos[0]
+            inside = node.start_pos[0] <= trouble.line < _line_after(node)
             if is_own and inside and trouble.why.startswith("TensorFlow 2"):
                 continue
             at = self._context.place(trouble.path, trouble.line)
@@ -213,6 +212,12 @@ class ClassJudge:
             for use in [*gone.uses, *gone.changed]
             if use.edit is not None and is_inside(use.use.nodes[0], fact.node)
         )
+
+
+def _line_after(node: Any) -> int:
+    """Returns the line after the last one of a class."""
+    line, column = node.end_pos
+    return int(line if column == 0 else line + 1)
 
 
 def hook_classes(judge: ClassJudge, facts: Facts) -> list[HookClass]:

@@ -17,6 +17,7 @@ from final_ops_callback._scan.syntax import calls_of
 from final_ops_callback._scan.syntax import chain
 from final_ops_callback._scan.syntax import dotted
 from final_ops_callback._scan.syntax import is_inside
+from final_ops_callback._scan.syntax import last_name
 from final_ops_callback._scan.syntax import string
 from final_ops_callback._scan.syntax import walk
 from final_ops_callback._scan.syntax import words
@@ -181,13 +182,7 @@ class Needs:
         found: list[str] = []
         places = list(self._fetches)
         for call in self._calls:
-            path = chain(call.callee) or ("",)
-            last = call.callee[-1]
-            is_lookup = path[-1] in _LOOKUPS or (
-                last.type == "trailer"
-                and getattr(last.children[1], "value", "") in _LOOKUPS
-            )
-            if is_lookup and call.arguments:
+            if last_name(call) in _LOOKUPS and call.arguments:
                 places.append(call.arguments[0].value)
         for place in places:
             for node in walk(place):
@@ -296,10 +291,7 @@ class Needs:
     def _add_calls(self, reasons: Reasons) -> None:
         """Adds the calls that have no counterpart under Keras."""
         for call in self._calls:
-            last = call.callee[-1]
-            name = getattr(last, "value", "")
-            if last.type == "trailer" and last.children[0].value == ".":
-                name = last.children[1].value
+            name = last_name(call)
             if name in _GRADIENTS or (
                 name == "gradients" and self._is_of_tensorflow(call)
             ):
@@ -352,7 +344,8 @@ class Needs:
                 )
         for call in self._calls:
             path = chain(call.callee) or ("",)
-            is_method = len(path) > 1 and path[-1] in _METHODS_OF_2
+            name = last_name(call)
+            is_method = len(call.callee) > 1 and name in _METHODS_OF_2
             is_name = (
                 len(path) == 1
                 and path[0] in _NAMES_OF_2
@@ -361,7 +354,7 @@ class Needs:
             if (is_method and path[0] != "six") or is_name:
                 reasons.add(
                     "change",
-                    f"calls {path[-1]}, which Python 3 has not",
+                    f"calls {name}, which Python 3 has not",
                     f"2to3 -w {self._fact.facts.path}",
                 )
 

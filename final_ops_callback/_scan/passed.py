@@ -19,6 +19,7 @@ from final_ops_callback._scan.syntax import Dotted
 from final_ops_callback._scan.syntax import calls_of
 from final_ops_callback._scan.syntax import chain
 from final_ops_callback._scan.syntax import elements
+from final_ops_callback._scan.syntax import last_name
 from final_ops_callback._scan.syntax import one_line
 from final_ops_callback._scan.syntax import statement_of
 from final_ops_callback._scan.syntax import walk
@@ -100,7 +101,7 @@ class PassedJudge:
             if argument.keyword in _KEYWORDS
         ]
         position = _POSITIONS.get(known.name, -1) if known else -1
-        name = _last(call)
+        name = last_name(call)
         if known is None and name in _METHODS and len(call.callee) > 1:
             position = _PLACES[name]
         if any(keyword == "hooks" for keyword, _ in found):
@@ -148,9 +149,9 @@ class PassedJudge:
         hooks, finals = self._split(facts, fact.scope, value)
         verdict: Verdict = "replace"
         is_ours = external[:1] == ("final_ops_callback",)
-        if is_ours or _last(call) in _OURS:
+        if is_ours or last_name(call) in _OURS:
             verdict, write = "unmodified", ""
-            why = f"{_last(call)} runs them under Keras"
+            why = f"{last_name(call)} runs them under Keras"
         elif known is not None:
             callee = known.label
             why, write = _for_known(known, keyword, hooks, finals)
@@ -160,12 +161,12 @@ class PassedJudge:
             t.kind in ("function", "class") for t in targets
         ):
             verdict, write = "unmodified", ""
-            why = f"{_last(call)} is code of this tree, and passes them on"
+            why = f"{last_name(call)} is code of this tree, and passes them on"
         elif keyword in _PHASES or keyword.startswith("train"):
             why = "a Keras model takes callbacks where it is run"
             write = _call_of_keras(_PHASES.get(keyword, "fit"), hooks, finals)
-        elif _last(call) in _METHODS and len(call.callee) > 1:
-            method = _METHODS[_last(call)]
+        elif last_name(call) in _METHODS and len(call.callee) > 1:
+            method = _METHODS[last_name(call)]
             why = f"an Estimator is gone; {method} of a Keras model takes them"
             write = _call_of_keras(method, hooks, finals)
         elif not _knows_tensorflow(facts):
@@ -327,16 +328,6 @@ class PassedJudge:
             "checkpoint; final_ops are names, metrics or functions",
             f"for step, values in evaluate_checkpoints({arguments}): ...",
         )
-
-
-def _last(call: Call) -> str:
-    """Returns the last name of what is called."""
-    last = call.callee[-1]
-    if last.type == "name":
-        return str(last.value)
-    if last.type == "trailer" and last.children[0].value == ".":
-        return str(last.children[1].value)
-    return ""
 
 
 def _is_own_method(scope: Scope, path: Dotted) -> bool:

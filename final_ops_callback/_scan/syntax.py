@@ -135,6 +135,16 @@ def calls_of(node: Any) -> Iterator[Call]:
             yield Call(node, nodes[:i], trailer, arguments_of(trailer))
 
 
+def last_name(call: Call) -> str:
+    """Returns the last name of what is called, or `""`."""
+    last = call.callee[-1]
+    if last.type == "name":
+        return str(last.value)
+    if last.type == "trailer" and last.children[0].value == ".":
+        return str(last.children[1].value)
+    return ""
+
+
 def arguments_of(trailer: Any) -> tuple[Argument, ...]:
     """Returns the arguments in the parentheses of a call."""
     inner = trailer.children[1:-1]
