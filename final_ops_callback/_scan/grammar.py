@@ -11,6 +11,7 @@ from __future__ import annotations
 import ast
 import dataclasses
 import functools
+import itertools
 import pathlib
 import re
 import warnings
@@ -29,6 +30,8 @@ from parso.utils import parse_version_string
 Dialect = Literal["3", "2", "2 with print_function"]
 
 _VERSION = "3.11"
+# Python allows 200. parso takes ever longer to find a way around an error.
+_DEEPEST = 400
 # What Python 2 has instead of some rules of the grammar of Python 3.
 _RULES_OF_2 = {
     "raise_stmt": (
@@ -159,6 +162,8 @@ def parse(text: str) -> Parsed:
     >>> parse("print 'old'\n").dialect, parse("print('new')\n").dialect
     ('2', '3')
     """
+    if _depth(text) > _DEEPEST and not is_python(text):
+        raise RecursionError("too many brackets in one another")
     failures: dict[Dialect, Any] = {}
     dialects: tuple[Dialect, ...] = ("3", "2", "2 with print_function")
     for dialect in dialects:
@@ -178,6 +183,12 @@ def parse(text: str) -> Parsed:
         return Parsed(tree, "3", 0, ())
     leaf = failures[best]
     return Parsed(tree, best, first, ((leaf.start_pos[0], _why(leaf)),))
+
+
+def _depth(text: str) -> int:
+    """Returns how deeply brackets are nested, those in strings included."""
+    marks = (1 if m in "([{" else -1 for m in re.findall(r"[()\[\]{}]", text))
+    return max(itertools.accumulate(marks), default=0)
 
 
 def _why(leaf: Any) -> str:

@@ -101,7 +101,7 @@ def _source(cell: dict[str, Any]) -> str:
 
 def _without_magics(code: str) -> str:
     code = code.replace("\r\n", "\n").replace("\r", "\n")
-    lines = code.split("\n")
+    lines = code.removesuffix("\n").split("\n")
     first = next((i for i, line in enumerate(lines) if line.strip()), 0)
     if lines[first].startswith("%%"):
         magic = lines[first][2:].split()[:1]

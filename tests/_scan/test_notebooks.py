@@ -36,7 +36,7 @@ def test_magics_become_python(magic: str) -> None:
     text = cells_of(code).text
 
     ast.parse(text)
-    assert text.count("\n") == len(code.split("\n"))
+    assert text.count("\n") == len(code.removesuffix("\n").split("\n"))
 
 
 @pytest.mark.parametrize("line", ["# why?", "a = b  # ok?", "s = '?'", "a % b"])
