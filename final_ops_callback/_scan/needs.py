@@ -31,6 +31,14 @@ _MODEL_COLLECTIONS = words(
     "get_total_loss get_losses get_regularization_losses"
 )
 _GRADIENTS = words("minimize compute_gradients apply_gradients")
+_COLLECTIONS = words(
+    "get_collection get_collection_ref get_dict_from_collection"
+)
+# What these collections hold is there under Keras, too.
+_FILLED = re.compile(
+    r"GLOBAL_VARIABLES|TRAINABLE_VARIABLES|LOCAL_VARIABLES|MODEL_VARIABLES"
+    r"|GLOBAL_STEP|SAVERS|SUMMARIES|SUMMARY_OP|SCAFFOLD|METRIC_VARIABLES"
+)
 _QUEUES = words("""
     FIFOQueue PaddingFIFOQueue RandomShuffleQueue PriorityQueue QueueRunner
     add_queue_runner start_queue_runners string_input_producer
@@ -122,18 +130,20 @@ class Needs:
 
     def _add_closure(self, reasons: Reasons) -> None:
         """Adds the tensors that a class takes from around it."""
-        found = []
-        for node in self._fetches:
-            for name in _free_names(node):
-                if self._is_tensor_around(name) and name not in found:
-                    found.append(name)
-        for name in found:
-            known = graph_names.guess(name) or "NAME:0"
+        for code, name in dict.fromkeys(
+            found for node in self._fetches for found in _free_names(node)
+        ):
+            if not self._is_tensor_around(name):
+                continue
+            known = graph_names.guess(code) or "NAME:0"
+            write = f'{name} = "{known}"'
+            if code != name:
+                write = f'return tf.compat.v1.train.SessionRunArgs("{known}")'
             reasons.add(
                 "change",
-                f"fetches {name} of the code around it, a tensor of the v1 "
+                f"fetches {code} of the code around it, a tensor of the v1 "
                 "graph",
-                f'{name} = "{known}"',
+                write,
             )
 
     def _is_tensor_around(self, name: str) -> bool:
@@ -308,6 +318,14 @@ class Needs:
                     "only",
                     "tf.data.Dataset.from_tensor_slices(values)",
                 )
+            elif name in _COLLECTIONS and self._is_empty(call):
+                key = call.arguments[0].value.get_code().strip()
+                reasons.add(
+                    "change",
+                    f"reads the collection {key}, which only a v1 graph fills",
+                    f'graph.get_tensor_by_name("'
+                    f'{graph_names.guess(key) or "NAME:0"}")',
+                )
             elif name in ("partial_run", "partial_run_setup"):
                 reasons.add(
                     "change", f"calls {name}: a run can't be divided", "run("
@@ -325,6 +343,20 @@ class Needs:
                     "calls .numpy(): in a hook the graph is the default",
                     "run_context.session.run(tensor)",
                 )
+
+    def _is_empty(self, call: Call) -> bool:
+        """Returns whether nothing fills the collection that a call reads."""
+        if not call.arguments:
+            return False
+        key = call.arguments[0].value
+        code = key.get_code().strip()
+        is_constant = string(key) is not None or "GraphKeys." in code
+        is_own = any(
+            last_name(other) in ("add_to_collection", "add_to_collections")
+            and code in other.trailer.get_code()
+            for other in self._calls
+        )
+        return is_constant and not is_own and not _FILLED.search(code)
 
     def _is_of_tensorflow(self, call: Call) -> bool:
         path = chain(call.callee)
@@ -414,10 +446,16 @@ def _is_read(node: Any) -> bool:
     return not (parent.type == "argument" and parent.children[0] is node)
 
 
-def _free_names(node: Any) -> Iterator[str]:
+def _free_names(node: Any) -> Iterator[tuple[str, str]]:
+    """Yields the names in an expression, each with the dotted one it begins."""
     for inner in walk(node):
-        if inner.type == "name" and _is_read(inner) and inner.value != "self":
-            yield inner.value
+        if inner.type != "name" or not _is_read(inner):
+            continue
+        if inner.value == "self":
+            continue
+        path = dotted(inner.parent)
+        is_first = path is not None and inner.parent.children[0] is inner
+        yield ".".join(path) if path and is_first else inner.value, inner.value
 
 
 def _is_print(node: Any) -> bool:

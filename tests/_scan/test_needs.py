@@ -85,6 +85,12 @@ def in_method(name: str, line: str) -> str:
             + "def before_run(self, c): return tf.train.SessionRunArgs(self.l)",
             "takes tensors in its constructor (loss)",
         ),
+        (
+            in_method(
+                "begin", "tf.get_collection(tf.GraphKeys.GLOBAL_VARIABLES)"
+            ),
+            "",
+        ),
         (in_method("end", "[x for x in {}.items()]"), ""),
         (in_method("end", "six.iteritems({})"), ""),
     ],
@@ -138,6 +144,18 @@ def test_what_runs_as_it_stands(found: Found, body: str, note: str) -> None:
             in_method("begin", "tf.losses.get_total_loss()"),
             "change",
             "get_total_loss",
+            "loss:0",
+        ),
+        (
+            in_method("begin", "tf.get_collection('features')"),
+            "change",
+            "the collection 'features'",
+            "features:0",
+        ),
+        (
+            in_method("begin", "tf.get_collection(tf.GraphKeys.LOSSES)"),
+            "change",
+            "LOSSES",
             "loss:0",
         ),
         (in_method("end", "{}.iteritems()"), "change", "iteritems", "2to3"),
@@ -196,6 +214,22 @@ def test_tensors_of_the_code_around(
 
     assert finding.verdict == verdict
     assert (finding.write == 'loss = "loss:0"') == (verdict == "change")
+
+
+def test_attributes_of_the_code_around(found: Found) -> None:
+    """A tensor of a model object gets the name that its attribute means."""
+    (finding,) = found(
+        "import tensorflow.compat.v1 as tf\n"
+        "def f(model):\n"
+        "    class A(tf.train.SessionRunHook):\n"
+        "        def before_run(self, c):\n"
+        "            return tf.train.SessionRunArgs(\n"
+        "                model.global_step, feed_dict={model.lrn_rate: 1})\n"
+    )
+
+    assert "fetches model.global_step" in finding.why
+    assert "feeds model.lrn_rate" in finding.why
+    assert finding.write.endswith('SessionRunArgs("global_step:0")')
 
 
 def test_an_own_placeholder_may_be_fed(found: Found) -> None:
