@@ -8,7 +8,6 @@ from collections.abc import Iterable
 
 from rich import box
 from rich.console import Console
-from rich.console import Group
 from rich.table import Table
 from rich.text import Text
 
@@ -65,15 +64,15 @@ def _table(findings: Iterable[Finding]) -> Table:
     return table
 
 
-def _cell(finding: Finding) -> Group:
+def _cell(finding: Finding) -> Text:
     what = Text(f"{KINDS[finding.kind]} ", style="dim")
     what.append(printable(finding.name), style="bold not dim")
     if finding.base:
         what.append(f" ({printable(finding.base)})", style="not dim")
-    parts = [what, Text(printable(finding.why))]
+    what.append(f"\n{printable(finding.why)}", style="not dim")
     if finding.write:
-        parts.append(Text(f"-> {printable(finding.write)}", style="blue"))
-    return Group(*parts)
+        what.append(f"\n-> {printable(finding.write)}", style="not dim blue")
+    return what
 
 
 def line_of(finding: Finding) -> str:
