@@ -18,9 +18,10 @@ calls, imports and dotted names (`syntax` reads single expressions). `Resolver`
 `Tree` (`tree`); `known` says what a name of TensorFlow 1 is, `v1_only` which
 names TensorFlow 2 has under `tf.compat.v1` alone, `gone` what of a file is gone
 and whether the file dies of it. Four judges make `findings` of it: `classes`
-(with `needs`, which reads the body of a class), `made`, `passed` and
-`removed`. They collect `reasons`; the worst one is the verdict. A finding may
-have edits; `fix` makes them. `table`, `page` and `command` show the result.
+(with `needs`, which reads the body of a class), `made`, `passed` (with
+`sessions`) and `removed`. They collect `reasons`; the worst one is the verdict.
+A finding may have edits; `fix` makes them. `table`, `page` and `command` show
+the result.
 
 A new rule goes into the judge that it concerns, with a class or call in
 `tests/_scan/tree` that shows it, and a line in `tests/_scan/expected.txt`.
@@ -37,9 +38,11 @@ Which file to open:
 - `known`: what the names of TensorFlow 1 are. `v1_only`: a table of names.
 - `gone`: names that TensorFlow 2 has not, and files that die of them.
 - `graph_names`: which names the graph of the hooks has under Keras.
-- `classes`: judges classes of hooks. `needs`: reads the body of one.
+- `classes`: judges classes of hooks. `needs`: what one needs of the graph;
+  `body`, `feeds`, `old_calls`: its nodes, what it feeds, what it calls.
 - `made`: judges the places where a hook is made. `final_ops`: a FinalOpsHook.
-- `passed`: judges the places that get hooks, and sessions.
+- `passed`: judges the places that get hooks, `sessions` those that ran v1's
+  loops. `given`: the hooks that a call gets, and the Keras line for them.
 - `removed`: judges other names that are gone. `contrib`: what is there instead.
 - `context`, `reasons`: what the judges share.
 - `fix`: makes edits, as a diff or in the files.
