@@ -44,7 +44,7 @@ Which file to open:
 - `passed`: judges the places that get hooks, `sessions` those that ran v1's
   loops. `given`: the hooks that a call gets, and the Keras line for them.
 - `removed`: judges other names that are gone. `contrib`: what is there instead.
-- `context`, `reasons`: what the judges share.
+- `context`, `reasons`, `factories`: what the judges share.
 - `fix`: makes edits, as a diff or in the files.
 - `table`, `page`, `printable`: the report on a terminal and as HTML.
 """

@@ -96,7 +96,8 @@ class ClassJudge:
         if descent is None and not _is_duck(fact):
             return None
         reasons = Reasons()
-        needs = Needs(fact, self._context.resolver)
+        is_inside = self._context.factories.contain(fact.scope)
+        needs = Needs(fact, self._context.resolver, is_inside)
         tensors, parameters = needs.tensors, needs.parameters
         if descent is None:
             base = one_line(fact.bases[0]) if fact.bases else ""

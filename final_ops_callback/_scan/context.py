@@ -7,6 +7,7 @@ import dataclasses
 from collections.abc import Callable
 from typing import Any
 
+from final_ops_callback._scan.factories import Factories
 from final_ops_callback._scan.facts import Facts
 from final_ops_callback._scan.findings import Edit
 from final_ops_callback._scan.gone import GoneNames
@@ -23,11 +24,13 @@ class Context:
     Args:
         resolver: The `Resolver` of the tree.
         gone: The `GoneNames` of the tree.
+        factories: The `Factories` of the tree.
         place: Function from a path and a line of the text to how to say it.
     """
 
     resolver: Resolver
     gone: GoneNames
+    factories: Factories
     place: Callable[[str, int], str]
 
     def code(

@@ -15,11 +15,6 @@ _HOOKS: dict[str, _Advice] = {
         "an evaluate of Keras stops by its number of steps",
         "model.evaluate(data, steps=num_evals)",
     ),
-    "_StopAfterNEvalsHook": (
-        "replace",
-        "an evaluate of Keras stops by its number of steps",
-        "model.evaluate(data, steps=num_evals)",
-    ),
     "SummaryAtEndHook": (
         "replace",
         "FinalOpsCallback writes summaries of the values at the end",

@@ -66,8 +66,16 @@ _OTHER_HOOKS = words("""
     PrintTensor LoggingTrainable ValidationMonitor CaptureVariable
     CheckpointSaver StopAtStep StepCounter NanLoss SummarySaver ExportMonitor
     """)
+_EVALUATION_HOOKS = words("_StopAfterNEvalsHook _MultiStepStopAfterNEvalsHook")
 _EVALUATE = words("evaluate_once evaluate_repeatedly evaluation_loop")
 _SWITCHES = words("disable_v2_behavior disable_eager_execution")
+# What of this package takes hooks.
+OURS = words(
+    """
+    SessionRunHookCallback HookRunner MonitoredTrainingCallback
+    evaluate_checkpoints
+    """
+)
 # What tf.contrib had, and TensorFlow 2.21 has under another name.
 _CONTRIB_TO_V1: dict[Dotted, Dotted] = {
     ("hooks", "ProfilerHook"): ("train", "ProfilerHook"),
@@ -88,11 +96,13 @@ WORDS = (
     | EARLY_STOPPING
     | _OTHER_HOOKS
     | _EVALUATE
+    | _EVALUATION_HOOKS
     | _SWITCHES
+    | OURS
     | words("""
         Scaffold estimator tensorflow_estimator contrib hooks training_hooks
         evaluation_hooks prediction_hooks chief_only_hooks
-        training_chief_hooks _StopAfterNEvalsHook learning tf_slim
+        training_chief_hooks learning tf_slim
         make_session_run_hook make_stop_at_checkpoint_step_hook after_run
         before_run after_create_session
         """)
@@ -182,7 +192,7 @@ def _of_tensorflow(path: Dotted, rest: Dotted) -> Known | None:
 
 
 def _kind_of(name: str) -> Kind | None:
-    if name in HOOKS or name in _OTHER_HOOKS or name == "_StopAfterNEvalsHook":
+    if name in HOOKS or name in _OTHER_HOOKS or name in _EVALUATION_HOOKS:
         return "hook"
     kinds: tuple[tuple[frozenset[str], Kind], ...] = (
         (_HELPERS, "helper"),

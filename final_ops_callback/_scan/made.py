@@ -181,6 +181,16 @@ class MadeJudge:
         reasons: Reasons,
     ) -> None:
         name = known.name
+        if name == "FeedFnHook" and not self._feeds_rate(call, scope):
+            reasons.add(
+                "replace",
+                "a step of Keras can't be fed; the data set has what the "
+                "step gets, and learning_rate:0 can be fed by a hook",
+                "model.fit(dataset)",
+            )
+        if self._context.factories.contain(scope):
+            reasons.note("is made in a function that runs in the hook graph")
+            return
         if name == "ProfilerHook":
             made = self._context.call_code(facts, call)
             reasons.add(
@@ -188,13 +198,6 @@ class MadeJudge:
                 "its constructor makes a writer, which needs a graph: make "
                 "it in a function",
                 f"SessionRunHookCallback(lambda: {made})",
-            )
-        elif name == "FeedFnHook":
-            reasons.add(
-                "replace",
-                "a step of Keras can't be fed; the data set has what the "
-                "step gets, and learning_rate:0 can be fed by a hook",
-                "model.fit(dataset)",
             )
         for position, keyword in _TENSORS.get(name, ()):
             value = call.argument(position, keyword)
@@ -211,6 +214,18 @@ class MadeJudge:
                     f"SessionRunHookCallback(lambda: {made})",
                 )
                 break
+
+    def _feeds_rate(self, call: Call, scope: Scope) -> bool:
+        """Returns whether a function feeds the learning rate by its name."""
+        value = call.argument(0, "feed_fn")
+        if value is None:
+            return False
+        nodes = [value]
+        path = dotted(value)
+        if path is not None:
+            found = self._context.resolver.resolve(scope, path)
+            nodes = [t.target.node for t in found if t.kind == "function"]
+        return any("learning_rate:0" in node.get_code() for node in nodes)
 
     def _add_tensors(
         self,
@@ -292,7 +307,8 @@ class MadeJudge:
                     code = leaf.get_code().strip()
                     found = graph_names.guess(code) or graph_names.guess(name)
                     instead[id(leaf)] = f'"{found or "NAME:0"}"'
-        if instead:
+        is_inside = self._context.factories.contain(scope)
+        if instead and not is_inside:
             made = self._context.call_code(facts, call, instead=instead)
             reasons.add(
                 "change",
@@ -301,7 +317,7 @@ class MadeJudge:
                 made,
             )
         made = self._context.call_code(facts, call)
-        if needs_graph:
+        if needs_graph and not is_inside:
             reasons.add(
                 "change",
                 "gets something of a graph: make both in a function that "

@@ -38,6 +38,8 @@ class Needs:
     Args:
         fact: The `ClassFact`.
         resolver: The `Resolver`.
+        is_inside: Boolean. Whether the class is made in a function that runs
+            in the hook graph. Defaults to `False`.
 
     Attributes:
         tensors: List of strings: the parameters of the constructor that are
@@ -45,7 +47,10 @@ class Needs:
         parameters: List of strings: all parameters of the constructor.
     """
 
-    def __init__(self, fact: ClassFact, resolver: Resolver) -> None:
+    def __init__(
+        self, fact: ClassFact, resolver: Resolver, is_inside: bool = False
+    ) -> None:
+        self._is_inside = is_inside
         self._fact = fact
         self._resolver = resolver
         self._body = body_of(fact)
@@ -64,7 +69,8 @@ class Needs:
                 'names, such as "loss:0", or make it in a function that '
                 "returns the hooks"
             )
-        self._add_closure(reasons)
+        if not self._is_inside:
+            self._add_closure(reasons)
         self._add_names(reasons)
         self._add_session(reasons)
         add_feeds(self._body, reasons)

@@ -16,6 +16,7 @@ from final_ops_callback._scan.given import GivenHooks
 from final_ops_callback._scan.given import call_of_keras
 from final_ops_callback._scan.given import callbacks_of
 from final_ops_callback._scan.given import fit
+from final_ops_callback._scan.known import OURS
 from final_ops_callback._scan.known import Known
 from final_ops_callback._scan.sessions import SessionJudge
 from final_ops_callback._scan.syntax import Call
@@ -24,16 +25,9 @@ from final_ops_callback._scan.syntax import chain
 from final_ops_callback._scan.syntax import last_name
 from final_ops_callback._scan.syntax import one_line
 from final_ops_callback._scan.syntax import statement_of
-from final_ops_callback._scan.syntax import words
 
 MARK = "# Keras: "
 _METHODS = {"train": "fit", "evaluate": "evaluate", "predict": "predict"}
-_OURS = words(
-    """
-    SessionRunHookCallback HookRunner MonitoredTrainingCallback
-    evaluate_checkpoints
-    """
-)
 _PHASES = {
     "evaluation_hooks": "evaluate",
     "eval_hooks": "evaluate",
@@ -89,7 +83,7 @@ class PassedJudge:
         hooks, finals = self._given.split(facts, fact.scope, value)
         verdict: Verdict = "replace"
         is_ours = external[:1] == ("final_ops_callback",)
-        if is_ours or last_name(call) in _OURS:
+        if is_ours or last_name(call) in OURS:
             verdict, write = "unmodified", ""
             why = f"{last_name(call)} runs them under Keras"
         elif known is not None:

@@ -20,6 +20,7 @@ from final_ops_callback._scan import sources
 from final_ops_callback._scan.classes import ClassJudge
 from final_ops_callback._scan.classes import hook_classes
 from final_ops_callback._scan.context import Context
+from final_ops_callback._scan.factories import Factories
 from final_ops_callback._scan.facts import Facts
 from final_ops_callback._scan.facts import facts_of
 from final_ops_callback._scan.findings import Finding
@@ -77,6 +78,7 @@ class Scan:
         self._context = Context(
             self._resolver,
             GoneNames(self._tree, self._resolver),
+            Factories(self._resolver),
             self._place,
         )
 
@@ -94,6 +96,10 @@ class Scan:
             self._read(path)
             self._tell(path, 0.3)
         chosen = self._choose()
+        for path in chosen:
+            facts = self._tree.facts(path)
+            if facts is not None:
+                self._context.factories.add(facts)
         findings: list[Finding] = []
         for path in self._order:
             if path in chosen:

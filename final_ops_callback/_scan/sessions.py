@@ -47,6 +47,11 @@ class SessionJudge:
         why, write = self._instead(facts, fact, known)
         verdict: Verdict = "change" if known.kind == "scaffold" else "replace"
         edit = self._context.edit_at(facts, call.start)
+        is_inside = self._context.factories.contain(fact.scope)
+        if known.kind == "scaffold" and known.exists and is_inside:
+            verdict = "unmodified"
+            why = "is made in a function that runs in the hook graph"
+            write = ""
         return Finding(
             facts.path,
             call.start[0],

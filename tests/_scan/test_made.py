@@ -8,6 +8,7 @@ import tensorflow as tf
 
 from final_ops_callback import FinalOpsCallback
 from final_ops_callback import SessionRunHookCallback
+from final_ops_callback._scan import factories
 from final_ops_callback._scan import final_ops
 from final_ops_callback._scan import made
 from final_ops_callback._scan.findings import Finding
@@ -56,6 +57,17 @@ def made_by(found: Found, code: str) -> Finding:
         ("tf.train.CheckpointSaverHook('a', saver=s)", "change", "lambda: "),
         ("tf.train.CheckpointSaverHook('a', saver=None)", "unmodified", ""),
         ("tf.train.FeedFnHook(f)", "replace", "fit"),
+        (
+            "def f(): return {'learning_rate:0': 1}\ntf.train.FeedFnHook(f)",
+            "unmodified",
+            "FeedFnHook(f)",
+        ),
+        (
+            "from tensorflow.python.training import evaluation\n"
+            "evaluation._StopAfterNEvalsHook(3)",
+            "unmodified",
+            "",
+        ),
         ("opt.make_session_run_hook(True)", "replace", "MirroredStrategy"),
         (
             "tf.estimator.NanTensorHook('loss:0')",
@@ -150,3 +162,43 @@ def test_a_leaf_has_the_value_of_the_hook(name: str, model: Any) -> None:
 def test_a_name_without_a_leaf(name: str) -> None:
     """What a model may not have becomes no leaf."""
     assert final_ops.leaf_for(name) == ""
+
+
+@pytest.mark.parametrize(
+    "code",
+    [
+        "def make(): return tf.train.NanTensorHook(loss)\n"
+        "SessionRunHookCallback(make)",
+        "SessionRunHookCallback(lambda: [tf.train.ProfilerHook(3)])",
+        "MonitoredTrainingCallback(hooks=lambda: tf.train.NanTensorHook(x))",
+        "from other import make\nSessionRunHookCallback(make)",
+        "f(scaffold=1)\n"
+        "SessionRunHookCallback(h, scaffold=lambda: tf.train.Scaffold())",
+        "def make():\n"
+        "    loss = graph.get_tensor_by_name('loss:0')\n"
+        "    class A(tf.train.SessionRunHook):\n"
+        "        def before_run(self, c):\n"
+        "            return tf.train.SessionRunArgs(loss)\n"
+        "    return A()\n"
+        "SessionRunHookCallback(make)",
+    ],
+)
+def test_what_is_made_in_the_hook_graph_is_done(
+    found: Found, code: str
+) -> None:
+    """A function that runs in the hook graph may make what needs a graph."""
+    other = HEAD + "def make(): return tf.train.NanTensorHook(loss)\n"
+    findings = found(HEAD + code, other=other if "other" in code else "")
+
+    assert findings
+    assert {f.verdict for f in findings} == {"unmodified"}
+
+
+def test_another_function_is_not_in_the_hook_graph(found: Found) -> None:
+    """Only what is given to a callback of this package runs there."""
+    (finding,) = found(
+        HEAD + "def make(): return tf.train.NanTensorHook(loss)\nother(make)\n"
+    )
+
+    assert finding.verdict == "change"
+    assert factories.Factories.__doc__
