@@ -5,15 +5,40 @@ import pytest
 
 from final_ops_callback._scan import contrib
 from final_ops_callback._scan.classes import ClassJudge
-from final_ops_callback._scan.context import Context
+from final_ops_callback._scan.classes import hook_classes
 from final_ops_callback._scan.context import import_of
+from final_ops_callback._scan.context import is_gone
 from final_ops_callback._scan.known import known
 from tests._scan.conftest import Found
+from tests._scan.contexts import context_of
 
 
-def test_a_judge_needs_what_it_shares() -> None:
-    """The judges get what they share in one object."""
-    assert ClassJudge.__init__.__annotations__["context"] == Context.__name__
+def test_a_class_is_judged_once() -> None:
+    """A class that many files derive from is judged one time."""
+    context, facts = context_of(
+        a="import tensorflow.compat.v1 as tf\n"
+        "class A(tf.train.SessionRunHook): pass\nclass B(A): pass\n"
+        "class C: pass"
+    )
+    judge = ClassJudge(context)
+
+    assert [one.fact.name for one in hook_classes(judge, facts)] == ["A", "B"]
+    assert judge.judge(facts.classes[0]) is judge.judge(facts.classes[0])
+    assert judge.judge(facts.classes[2]) is None
+
+
+def test_code_is_shown_with_the_names_that_there_are() -> None:
+    """A call is shown in one line, and with its names of TensorFlow 2."""
+    context, facts = context_of(
+        a="import tensorflow as tf\ntf.train.Saver(\n    tf.Session)"
+    )
+    call = facts.calls[0].call
+
+    assert context.call_code(facts, call) == (
+        "tf.compat.v1.train.Saver(tf.compat.v1.Session)"
+    )
+    assert context.call_code(facts, call, "f") == "f(tf.compat.v1.Session)"
+    assert context.edit_at(facts, (1, 0)) is None
 
 
 @pytest.mark.parametrize(
@@ -143,6 +168,17 @@ def test_a_hook_without_a_way_has_no_line(found: Found) -> None:
 
     assert (finding.verdict, finding.write) == ("none", "")
     assert "debugger" in finding.why
+
+
+def test_only_what_install_puts_back_is_said_to_come_back() -> None:
+    """v1_names has the names of tf.train and tf.estimator, not of contrib."""
+    old = known(("tensorflow", "train", "StopAtStepHook"))
+    contrib_name = known(("tensorflow", "contrib", "hooks", "ProfilerHook"))
+    assert old is not None
+    assert contrib_name is not None
+
+    assert "v1_names.install()" in is_gone(old)
+    assert "v1_names" not in is_gone(contrib_name)
 
 
 def test_the_statement_of_an_import() -> None:

@@ -4,20 +4,14 @@
 import pytest
 
 from final_ops_callback._scan.facts import Facts
-from final_ops_callback._scan.facts import facts_of
 from final_ops_callback._scan.gone import GoneNames
 from final_ops_callback._scan.gone import shared_edits
-from final_ops_callback._scan.grammar import parse
-from final_ops_callback._scan.resolve import Resolver
-from final_ops_callback._scan.tree import Tree
+from tests._scan.contexts import context_of
 
 
 def gone_of(**texts: str) -> tuple[GoneNames, Facts]:
-    files = {f"/w/{key}.py": f"{text}\n" for key, text in texts.items()}
-    tree = Tree(files, lambda path: facts_of(path, parse(files[path])))
-    facts = tree.facts("/w/a.py")
-    assert facts is not None
-    return GoneNames(tree, Resolver(tree)), facts
+    context, facts = context_of(**texts)
+    return context.gone, facts
 
 
 def spellings(text: str) -> list[str]:

@@ -8,12 +8,14 @@ import tensorflow as tf
 
 from final_ops_callback import FinalOpsCallback
 from final_ops_callback import SessionRunHookCallback
-from final_ops_callback._scan import factories
 from final_ops_callback._scan import final_ops
-from final_ops_callback._scan import made
+from final_ops_callback._scan.classes import ClassJudge
+from final_ops_callback._scan.factories import Factories
 from final_ops_callback._scan.findings import Finding
+from final_ops_callback._scan.made import MadeJudge
 from tests import models
 from tests._scan.conftest import Found
+from tests._scan.contexts import context_of
 
 v1 = tf.compat.v1
 HEAD = "import tensorflow.compat.v1 as tf\n"
@@ -141,7 +143,6 @@ def test_a_hook_whose_class_needs_a_change(found: Found) -> None:
 def test_other_calls_make_no_hook(found: Found, code: str) -> None:
     """What is not known to be a hook is none."""
     assert found(HEAD + code) == []
-    assert made.MadeJudge.__doc__
 
 
 @pytest.mark.parametrize(
@@ -201,4 +202,38 @@ def test_another_function_is_not_in_the_hook_graph(found: Found) -> None:
     )
 
     assert finding.verdict == "change"
-    assert factories.Factories.__doc__
+
+
+def test_a_factory_is_known_by_its_scope() -> None:
+    """All that stands in a function that is given to a callback is inside."""
+    context, facts = context_of(
+        a="def make():\n    def inner(): one()\n"
+        "def other(): two()\n"
+        "SessionRunHookCallback(make)\nHookRunner(lambda: three())"
+    )
+    context.factories.add(facts)
+    inside = {
+        fact.call.callee[0].value: context.factories.contain(fact.scope)
+        for fact in facts.calls
+    }
+
+    assert inside == {
+        "one": True,
+        "two": False,
+        "three": True,
+        "SessionRunHookCallback": False,
+        "HookRunner": False,
+    }
+    assert isinstance(context.factories, Factories)
+
+
+def test_a_judge_says_what_makes_a_hook() -> None:
+    """A call that makes a hook has a finding, and any other call has none."""
+    context, facts = context_of(
+        a="import tensorflow.compat.v1 as tf\n"
+        "tf.train.StopAtStepHook(3)\ntf.train.Saver()"
+    )
+    judge = MadeJudge(context, ClassJudge(context))
+    found = [judge.judge(facts, fact) for fact in facts.calls]
+
+    assert [one and one.name for one in found] == ["StopAtStepHook", None]

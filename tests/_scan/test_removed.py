@@ -6,6 +6,7 @@ import pytest
 from final_ops_callback._scan.findings import Finding
 from final_ops_callback._scan.removed import removed_names
 from tests._scan.conftest import Found
+from tests._scan.contexts import context_of
 
 
 def removed(found: Found, code: str) -> list[Finding]:
@@ -85,7 +86,6 @@ def test_names_that_are_gone(
 
     assert (finding.name, finding.verdict) == (name, verdict)
     assert write in finding.write
-    assert removed_names.__doc__
 
 
 def test_a_name_is_told_once_in_a_file(found: Found) -> None:
@@ -116,3 +116,14 @@ def test_other_old_names_are_told_only_beside_hooks(found: Found) -> None:
 
     assert removed(found, code) == []
     assert [f.name for f in removed(found, code + hook)] == ["tf.placeholder"]
+
+
+def test_what_is_told_elsewhere_is_left_out() -> None:
+    """A place that another finding tells of is no finding of its own."""
+    context, facts = context_of(
+        a="import tensorflow as tf\ntf.train.Saver\ntf.Session"
+    )
+
+    names = [f.name for f in removed_names(context, facts, {(2, 0)})]
+
+    assert names == ["tf.Session"]
