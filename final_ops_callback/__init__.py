@@ -20,8 +20,10 @@ The code is in six packages. An arrow means "imports"; nothing else does:
     _session                                 EagerSession: v1 graphs, no Keras
     _keras                                   the differences between the Keras 2
                                              and 3 flavors
+    _scan                                    the commands scan and fix, without
+                                             TensorFlow and Keras
 
-All of them may use the modules beside this file: `errors`, `_tf_private`
+All but the last may use the modules beside this file: `errors`, `_tf_private`
 (TensorFlow's private names), `_names` (names and specs of step tensors),
 `_structure` (nested structures), `_to_host` (tensors as NumPy), `_eager_mode`
 and `_profile`. `testing` is for the tests of your own

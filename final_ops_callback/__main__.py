@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Runs the main job: trains on the digits, keeps and shows the final values.
 
-`python -m final_ops_callback --help` explains the options.
+`python -m final_ops_callback --help` explains the options. With `scan` or
+`fix` as its first argument it runs that command of `_scan` instead.
 """
 
 import argparse
@@ -13,6 +14,7 @@ from pathlib import Path
 from typing import NoReturn
 
 DEMO_PACKAGES = ("sklearn", "matplotlib", "rich")
+COMMANDS = ("scan", "fix")
 FILES = ("final_ops.json", "confusion_matrix.png")
 
 
@@ -32,14 +34,20 @@ def main(argv: Sequence[str] | None = None) -> int:
             `None`: the arguments of the process.
 
     Returns:
-        The exit code: 0.
+        The exit code: 0; that of the command, if there is one.
 
     Raises:
         SystemExit: With code 2 when an argument is wrong or a package is
             missing, after one line on stderr.
     """
+    given = sys.argv[1:] if argv is None else list(argv)
+    if given[:1] and given[0] in COMMANDS:
+        # Here, because the main job does without it, and it without TensorFlow.
+        from final_ops_callback._scan.command import run as run_command
+
+        return run_command(given)
     parser = _parser()
-    arguments = parser.parse_args(argv)
+    arguments = parser.parse_args(given)
     _check_packages(parser)
     _make_folder(parser, arguments.out)
 
@@ -59,6 +67,11 @@ def _parser() -> _Parser:
             "with a v1 LoggingTensorHook in fit and a FinalOpsCallback in fit "
             "and in evaluate. Prints the final values as a table and writes "
             "final_ops.json and confusion_matrix.png."
+        ),
+        epilog=(
+            "commands of their own (each has --help): `scan PATH...` finds "
+            "the hooks of TensorFlow 1 in your code and says what to do with "
+            "each; `fix PATH...` rewrites what is safe to rewrite."
         ),
     )
     parser.add_argument(

@@ -30,8 +30,9 @@ ARROWS: dict[str, set[str]] = {
     "testing": {"errors"},
     "estimator": {"errors"},
     "v1_names": {"estimator"},
+    "_scan": set(),
     "face": {"_session", "_hooks", "_final_ops", "_checkpoints"},
-    "demo": {"face"},
+    "demo": {"face", "_scan"},
 }
 
 # The files that belong to no package.
