@@ -256,10 +256,10 @@ class _Matching:
     def check_complete(self, where: str) -> None:
         """Checks that each weight has a tensor, and that the shapes fit."""
         open_ = self.open
-        for path in open_:
-            if path in self._there and not self._fits(path, path):
+        for path, name in self._namesakes().items():
+            if not self._fits(path, name):
                 raise _other_shape(
-                    path, path, self._wanted[path], self._there[path], where
+                    path, name, self._wanted[path], self._there[name], where
                 )
         if open_:
             raise CheckpointError(
@@ -268,6 +268,18 @@ class _Matching:
                 where,
                 self._way_out(open_),
             )
+
+    def _namesakes(self) -> dict[str, str]:
+        """Returns the tensors that have the names of open weights."""
+        free = self._free()
+        found = {path: path for path in self.open if path in free}
+        for of_path, of_name in _SCOPES:
+            names = _grouped(free, _reducing(of_name))
+            for path in self.open:
+                same = names.get(name_parts.reduced(path, of_path), [])
+                if len(same) == 1 and name_parts.reduced(path, of_path):
+                    found.setdefault(path, same[0])
+        return found
 
     def _way_out(self, open_: list[str]) -> str:
         free = self._free()
@@ -310,6 +322,10 @@ def _by_kind(
     of_names = _grouped(names, name_parts.kind)
     for kind, some in _grouped(paths, name_parts.kind).items():
         yield some, of_names.get(kind, [])
+
+
+def _reducing(drop: int) -> Callable[[str], str]:
+    return lambda name: name_parts.reduced(name, drop)
 
 
 def _grouped(
