@@ -19,7 +19,8 @@ Which file to open:
 - `save`: `save_v1`, and the way in which files are written.
 - `reader`: opens a checkpoint, and explains what can't be opened.
 - `model_state`: the weights, slots and step of a model, in v1's terms.
-- `matching`: which tensor belongs to which weight.
+- `matching`: which tensor belongs to which weight; `name_parts`: what the
+  names of two weights have in common.
 - `name_map`: the map that the user gives.
 - `report`: what a restore has done.
 - `state_file`: the file `checkpoint` of a folder.

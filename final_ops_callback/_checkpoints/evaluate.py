@@ -18,6 +18,7 @@ from final_ops_callback._checkpoints.best import Best
 from final_ops_callback._checkpoints.best import Choose
 from final_ops_callback._checkpoints.eval_summaries import EvalSummaries
 from final_ops_callback._checkpoints.found import Found
+from final_ops_callback._checkpoints.found import Identity
 from final_ops_callback._checkpoints.model_state import ModelState
 from final_ops_callback._checkpoints.reader import as_text
 from final_ops_callback._checkpoints.waiting import Schedule
@@ -60,8 +61,8 @@ def evaluate_checkpoints(
     waits for one that is newer. Checkpoints are those of v1, and Keras's
     `.weights.h5` and `.keras` files, which another process may be writing. One
     that is not whole, or that is gone before it is read, is skipped with a
-    warning, and is evaluated when it has changed. That of another model is an
-    error.
+    warning; a file of Keras is tried once more, and again when it has changed.
+    A checkpoint of another model is an error.
 
     The model holds the weights of the last checkpoint afterwards.
 
@@ -190,12 +191,19 @@ class _Evaluation:
 
     def run(self, folder: str, schedule: Schedule) -> Iterator[tuple[int, Any]]:
         """Yields the step and the values of each checkpoint."""
+        done: set[Identity] = set()
+        tried: set[Identity] = set()
         try:
-            for found in checkpoints(folder, schedule):
+            for found in checkpoints(folder, schedule, done):
                 try:
                     result = self._evaluate(found)
                 except DamagedCheckpointError as error:
                     logger.warning("A checkpoint is skipped: %s", error)
+                    # Keras writes a file in place: it may be whole a moment
+                    # later, and have the same time and size.
+                    if not found.is_v1 and found.identity not in tried:
+                        tried.add(found.identity)
+                        done.discard(found.identity)
                     continue
                 yield result
         finally:

@@ -9,12 +9,12 @@ shape and order. What could be one thing or another is an error.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable
 from collections.abc import Iterable
 from collections.abc import Mapping
 from typing import NamedTuple
 
+from final_ops_callback._checkpoints import name_parts
 from final_ops_callback._checkpoints.name_map import NameMap
 from final_ops_callback._checkpoints.reader import Spec
 from final_ops_callback._names import nearest
@@ -26,25 +26,6 @@ BY_SCOPE, BY_NUMBER = "a similar name", "the order of the numbers"
 BY_SHAPE = "shape and order"
 GUESSES = (BY_SCOPE, BY_NUMBER, BY_SHAPE)
 
-# What the last part of a name was called by v1's layers, tf-slim and others.
-_SYNONYMS = {
-    "weights": "kernel",
-    "weight": "kernel",
-    "w": "kernel",
-    "biases": "bias",
-    "b": "bias",
-    "depthwise_weights": "depthwise_kernel",
-    "pointwise_weights": "pointwise_kernel",
-}
-_KINDS = {
-    *_SYNONYMS.values(),
-    "gamma",
-    "beta",
-    "moving_mean",
-    "moving_variance",
-    "embeddings",
-    "recurrent_kernel",
-}
 # How many outer scopes a name may have more than the other.
 _SCOPES = ((0, 0), (1, 0), (0, 1), (2, 0), (0, 2))
 # The most names that an error lists.
@@ -179,14 +160,21 @@ class _Matching:
         for of_path, of_name in _SCOPES:
             self._by_scope(of_path, of_name)
             self._by_number(of_path, of_name)
-        if not self.has_sure and len({_scope(path) for path in self.open}) == 1:
+        if (
+            not self.has_sure
+            and len({name_parts.scope(path) for path in self.open}) == 1
+        ):
             # The whole model is in one scope, which may have another name.
             self._by_scope(1, 1)
             self._by_number(1, 1)
 
     def _by_scope(self, of_path: int, of_name: int) -> None:
-        paths = _grouped(self.open, lambda path: _reduced(path, of_path))
-        names = _grouped(self._free(), lambda name: _reduced(name, of_name))
+        paths = _grouped(
+            self.open, lambda path: name_parts.reduced(path, of_path)
+        )
+        names = _grouped(
+            self._free(), lambda name: name_parts.reduced(name, of_name)
+        )
         for reduced, (path, *more) in paths.items():
             if not reduced or path in self._there:
                 continue
@@ -208,11 +196,11 @@ class _Matching:
                 for path in self._wanted
                 if path in open_ or self._found[path].how == BY_NAME
             ),
-            lambda path: _family(_reduced(path, of_path)),
+            lambda path: name_parts.family(name_parts.reduced(path, of_path)),
         )
         names = _grouped(
             (name for name in self._there if name not in self._mapped),
-            lambda name: _family(_reduced(name, of_name)),
+            lambda name: name_parts.family(name_parts.reduced(name, of_name)),
         )
         for family, members in paths.items():
             if not family or not open_ & set(members):
@@ -227,8 +215,8 @@ class _Matching:
                 continue
             pairs = list(
                 zip(
-                    sorted(members, key=_natural),
-                    sorted(others, key=_natural),
+                    sorted(members, key=name_parts.natural),
+                    sorted(others, key=name_parts.natural),
                     strict=True,
                 )
             )
@@ -248,28 +236,30 @@ class _Matching:
     def _by_order(self, paths: list[str], names: list[str], where: str) -> None:
         if not names or not paths:
             return
-        is_one_family = len({_family(name) for name in names}) == 1
-        is_one_kind = len({_kind(path) for path in paths}) == 1
+        is_one_family = len({name_parts.family(name) for name in names}) == 1
+        is_one_kind = len({name_parts.kind(path) for path in paths}) == 1
         if len(names) != len(paths) or (
             len(names) > 1 and not (is_one_family and is_one_kind)
         ):
             raise CheckpointError(
                 "names do not match, and shapes do not decide which of "
-                f"{_listed(sorted(names, key=_natural))} belong to "
+                f"{_listed(sorted(names, key=name_parts.natural))} belong to "
                 f"{_listed(paths)}",
                 where,
                 f"Say it: names={{{paths[0]!r}: {names[0]!r}, ...}}.",
             )
-        for path, name in zip(paths, sorted(names, key=_natural), strict=True):
+        for path, name in zip(
+            paths, sorted(names, key=name_parts.natural), strict=True
+        ):
             self._take(path, name, BY_SHAPE)
 
     def check_complete(self, where: str) -> None:
         """Checks that each weight has a tensor, and that the shapes fit."""
         open_ = self.open
-        for path in open_:
-            if path in self._there and not self._fits(path, path):
+        for path, name in self._namesakes().items():
+            if not self._fits(path, name):
                 raise _other_shape(
-                    path, path, self._wanted[path], self._there[path], where
+                    path, name, self._wanted[path], self._there[name], where
                 )
         if open_:
             raise CheckpointError(
@@ -278,6 +268,18 @@ class _Matching:
                 where,
                 self._way_out(open_),
             )
+
+    def _namesakes(self) -> dict[str, str]:
+        """Returns the tensors that have the names of open weights."""
+        free = self._free()
+        found = {path: path for path in self.open if path in free}
+        for of_path, of_name in _SCOPES:
+            names = _grouped(free, _reducing(of_name))
+            for path in self.open:
+                same = names.get(name_parts.reduced(path, of_path), [])
+                if len(same) == 1 and name_parts.reduced(path, of_path):
+                    found.setdefault(path, same[0])
+        return found
 
     def _way_out(self, open_: list[str]) -> str:
         free = self._free()
@@ -310,60 +312,20 @@ def _other_shape(
     )
 
 
-def _scope(name: str) -> str:
-    return name.partition("/")[0]
-
-
-def _reduced(name: str, drop: int) -> str:
-    """Returns a name without outer scopes, its last part as in Keras.
-
-    The layer of a weight is no scope: without it, the result is empty.
-    """
-    parts = name.split("/")
-    if drop and len(parts) < drop + 2:
-        return ""
-    parts = parts[drop:]
-    parts[-1] = _SYNONYMS.get(parts[-1].lower(), parts[-1])
-    return "/".join(parts)
-
-
-def _family(name: str) -> str:
-    """Returns what names have in common that differ by numbers.
-
-    The first of several layers has no number: `dense`, `dense_1`.
-    """
-    parts = [re.sub(r"_\d+$", "", part) for part in name.split("/")]
-    return re.sub(r"\d+", "#", "/".join(parts))
-
-
-def _natural(name: str) -> list[tuple[str, int]]:
-    """Returns a key that sorts `conv_2` between `conv` and `conv_10`."""
-    key: list[tuple[str, int]] = []
-    for part in name.split("/"):
-        stem, counted, number = part.rpartition("_")
-        if not counted or not number.isdecimal():
-            stem, number = part, "0"
-        for text, digits in re.findall(r"(\D*)(\d*)", stem):
-            key.append((text, int(digits or 0)))
-        key.append(("", int(number)))
-    return key
-
-
-def _kind(name: str) -> str:
-    last = _reduced(name, 0).rpartition("/")[2]
-    return last if last in _KINDS else ""
-
-
 def _by_kind(
     paths: list[str], names: list[str]
 ) -> Iterable[tuple[list[str], list[str]]]:
     """Divides both by kinds (kernel, bias, ...), if all kinds are known."""
-    if not all(map(_kind, [*paths, *names])):
+    if not all(map(name_parts.kind, [*paths, *names])):
         yield paths, names
         return
-    of_names = _grouped(names, _kind)
-    for kind, some in _grouped(paths, _kind).items():
+    of_names = _grouped(names, name_parts.kind)
+    for kind, some in _grouped(paths, name_parts.kind).items():
         yield some, of_names.get(kind, [])
+
+
+def _reducing(drop: int) -> Callable[[str], str]:
+    return lambda name: name_parts.reduced(name, drop)
 
 
 def _grouped(

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import functools
+import logging
 from collections.abc import Callable
 from typing import Any
 from typing import NamedTuple
@@ -24,6 +25,8 @@ from final_ops_callback.errors import ArgumentError
 from final_ops_callback.errors import BackendError
 from final_ops_callback.errors import CheckpointError
 from final_ops_callback.errors import StrategyError
+
+logger = logging.getLogger("final_ops_callback")
 
 _KINDS = ", ".join(kind.keras for kind in optimizer_slots.KINDS)
 
@@ -305,11 +308,17 @@ def _check_model(model: Any) -> None:
             "model",
             "Make the same model outside of the strategy for this.",
         )
-    if not model_info.is_built(model) or not model.weights:
+    if not model.built or not model.weights:
         raise ArgumentError(
             f"the model {model.name!r} has no weights yet",
             "model",
             "Build it: call it on one batch, or model.build(input_shape).",
+        )
+    if not model_info.is_built(model):
+        logger.warning(
+            "Some layers of the model %r have no weights yet, and are left "
+            "out: if it uses them, call it on one batch before.",
+            model.name,
         )
 
 

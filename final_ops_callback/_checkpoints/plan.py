@@ -115,7 +115,7 @@ class Plan:
                 missing += [] if pairs else less
             found += pairs
         if missing:
-            raise self._no_slots(missing)
+            raise self._no_slots(missing, bool(found))
         for slot, name in found:
             label = f"{slot.path}{slot.suffix}"
             self._check_fit(label, specs[slot.path], name)
@@ -142,10 +142,16 @@ class Plan:
         pairs = [(slot, self._state.graph_path(slot)) for slot in kept]
         return pairs if all(name in self._there for _, name in pairs) else []
 
-    def _no_slots(self, missing: list[str]) -> CheckpointError:
+    def _no_slots(self, missing: list[str], has_some: bool) -> CheckpointError:
         others = self._other_slots()
         known = sorted(others & {kind.v1 for kind in KINDS})
-        if known:
+        if has_some:
+            way_out = (
+                "It has those of other weights: freeze the layers that v1 did "
+                "not train (layer.trainable = False) and compile again, or use "
+                "slots=False."
+            )
+        elif known:
             way_out = (
                 f"It has those of {known}: compile with that optimizer, or use "
                 "slots=False."
@@ -251,9 +257,11 @@ class Plan:
         )
 
     def _slot_notes(self, used: set[str]) -> list[str]:
+        own = self._state.slot_name if self._state.slots() else ""
         left = {
             kind.v1
             for kind in KINDS
+            if kind.v1 != own
             for match_ in self._matches.values()
             if (name := f"{match_.name}/{kind.v1}") in self._there
             and name not in used

@@ -184,14 +184,14 @@ def _latest_of(folder: str) -> str:
     state = state_of(folder)
     if state is None or not state.model_checkpoint_path:
         has_state = tf.io.gfile.exists(os.path.join(folder, "checkpoint"))
-        what = "has an unreadable state file" if has_state else "has none"
+        what = "can't be read" if has_state else "is not there"
         if tf.io.gfile.exists(os.path.join(folder, "saved_model.pb")):
             way_out = "It is a SavedModel: name its 'variables/variables'."
         else:
             way_out = _others(folder)
         raise CheckpointError(
-            f"the folder {folder!r} {what}, which would name the latest "
-            "checkpoint",
+            f"the file 'checkpoint' of the folder {folder!r} {what}: it would "
+            "name the latest checkpoint",
             f"path={folder}",
             way_out,
         )

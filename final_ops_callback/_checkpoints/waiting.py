@@ -42,7 +42,9 @@ class Schedule(NamedTuple):
     every: bool = False
 
 
-def checkpoints(folder: str, schedule: Schedule) -> Iterator[Found]:
+def checkpoints(
+    folder: str, schedule: Schedule, done: set[Identity]
+) -> Iterator[Found]:
     """Yields the checkpoints of a folder as they appear.
 
     Like `tf.train.checkpoints_iterator`, it looks only when it is asked for
@@ -52,8 +54,9 @@ def checkpoints(folder: str, schedule: Schedule) -> Iterator[Found]:
     Args:
         folder: String. The path of the folder, which may appear later.
         schedule: When to look, and when to stop.
+        done: Set of the identities that are not yielded any more, to which
+            each one is added. What the caller removes is yielded again.
     """
-    done: set[Identity] = set()
     if not tf.io.gfile.isdir(folder):
         logger.warning("The folder %r is not there yet.", folder)
     while True:

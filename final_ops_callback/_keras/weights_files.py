@@ -5,6 +5,8 @@ from __future__ import annotations
 
 import contextlib
 import io
+import os
+import tempfile
 import warnings
 import zipfile
 from collections.abc import Iterator
@@ -51,14 +53,27 @@ def load(model: Any, path: str) -> int | None:
         ValueError: The file is that of another model.
         Exception: One of `DAMAGED`.
     """
-    with compat.strategy_scope(model), _as_it_was(model):
-        step = _step_of(path)
-        with warnings.catch_warnings():
-            warnings.filterwarnings(
-                "ignore", "Skipping variable loading for optimizer"
-            )
-            model.load_weights(path)
+    with _copied(path) as copy:
+        step = _step_of(copy)
+        with compat.strategy_scope(model), _as_it_was(model):
+            with warnings.catch_warnings():
+                warnings.filterwarnings(
+                    "ignore", "Skipping variable loading for optimizer"
+                )
+                model.load_weights(copy)
     return step
+
+
+@contextlib.contextmanager
+def _copied(path: str) -> Iterator[str]:
+    """Copies a file, because h5py locks what it reads.
+
+    The training that writes the file again would fail meanwhile.
+    """
+    with tempfile.TemporaryDirectory() as folder:
+        copy = os.path.join(folder, os.path.basename(path))
+        tf.io.gfile.copy(path, copy)
+        yield copy
 
 
 @contextlib.contextmanager
@@ -72,12 +87,12 @@ def _as_it_was(model: Any) -> Iterator[None]:
 
 
 def _step_of(path: str) -> int | None:
-    with tf.io.gfile.GFile(path, "rb") as file:
-        content = io.BytesIO(file.read())
-    if path.endswith(".keras"):
-        with zipfile.ZipFile(content) as archive:
-            content = io.BytesIO(archive.read("model.weights.h5"))
-    with h5py.File(content, "r") as weights:
+    with contextlib.ExitStack() as stack:
+        file: Any = path
+        if path.endswith(".keras"):
+            archive = stack.enter_context(zipfile.ZipFile(path))
+            file = io.BytesIO(archive.read("model.weights.h5"))
+        weights = stack.enter_context(h5py.File(file, "r"))
         for name in _ITERATIONS:
             value = weights.get(name)
             if value is not None and np.shape(value) == ():

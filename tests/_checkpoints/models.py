@@ -56,10 +56,12 @@ def embedding() -> Any:
 
 
 class Shared(keras.Model):
-    """A subclassed model that calls one of its layers twice."""
+    """A subclassed model that calls one of its layers twice, or never."""
 
-    def __init__(self) -> None:
+    def __init__(self, unused: bool = False) -> None:
         super().__init__(name="shared")
+        if unused:
+            self.unused = L.Dense(3)
         self.twice = L.Dense(3, name="twice")
         self.last = L.Dense(1, name="last")
 

@@ -178,6 +178,12 @@ ERRORS: dict[str, tuple[Shapes, Shapes, Any, str]] = {
         None,
         r"'a/kernel' has the shape \(3, 5\) in the model.*\(3, 3\) in the",
     ),
+    "another shape in another scope": (
+        {"sequential/a/kernel": K, "sequential/b/kernel": S},
+        {"a/weights": S, "b/weights": S},
+        None,
+        r"'sequential/a/kernel' has the shape.*'a/weights' has \(3, 3\) in",
+    ),
     "several of one shape": (
         {"one/kernel": S, "two/kernel": S},
         {"left/w": S, "right/w": S},

@@ -202,13 +202,16 @@ def _a_saved_model(folder: Path) -> str:
     ("make", "text"),
     [
         (_objects, "is a checkpoint of objects.*load_weights"),
-        (_empty, "has none, which would name the latest"),
+        (_empty, "is not there: it would name the latest"),
         (_binary, "damaged, or not a checkpoint"),
         (_nothing, r"there is no checkpoint.*Name one of \['.*model.ckpt'\]"),
         (_index, "one of the files.*Name what they have in common: '.*ckpt'"),
         (_state, "only names the checkpoints of its folder.*Name the folder"),
         (_state_of_nothing, "is not there, which the state file"),
-        (_broken_state, "has an unreadable state file.*Name one of"),
+        (
+            _broken_state,
+            "'checkpoint' of .* can't be read: it would.*Name one of",
+        ),
         (_half_an_index, "damaged, or not a checkpoint"),
         (_half_of_v1s_file, "damaged, or not a checkpoint"),
         (_no_data, "damaged, or not a checkpoint"),

@@ -375,6 +375,11 @@ SLOT_ERRORS = {
         r"has those of \['Momentum'\]",
     ),
     "none": ("gradient descent", "adam", "slots=False to start with new"),
+    "of some weights": (
+        "momentum of one layer",
+        "momentum",
+        r"'hidden/kernel/Momentum', 'hidden/bias/Mom.*freeze the layers",
+    ),
     "not centered": (
         "rmsprop",
         "rmsprop centered",
@@ -392,11 +397,112 @@ SLOT_ERRORS = {
 def test_slots_that_do_not_fit(case: str, tmp_path: Path) -> None:
     """Slots of another optimizer, or of other options, are an error."""
     theirs, ours, text = SLOT_ERRORS[case]
-    _, prefix = trained(tmp_path, theirs)
+    if theirs == "momentum of one layer":
+        _, whole = trained(tmp_path, "momentum")
+        values = read_v1(whole)
+        del values["hidden/kernel/Momentum"], values["hidden/bias/Momentum"]
+        prefix = write_v1(tmp_path / "some", values)
+    else:
+        _, prefix = trained(tmp_path, theirs)
     model = model_of(PAIRS[ours].ours())
 
     with pytest.raises(CheckpointError, match=text):
         restore_v1(model, prefix)
+
+
+def test_a_frozen_layer(tmp_path: Path) -> None:
+    """Slots of a layer that Keras does not train are left, without a note."""
+    _, prefix = trained(tmp_path, "momentum")
+    model = model_of()
+    model.get_layer("hidden").trainable = False
+    model.compile(PAIRS["momentum"].ours(), "mse")
+    report = restore_v1(model, prefix)
+
+    assert report.unused == ("hidden/bias/Momentum", "hidden/kernel/Momentum")
+    assert report.notes == ()
+    assert "out/kernel/Momentum" in report.restored
+
+
+def test_a_schedule(tmp_path: Path) -> None:
+    """Momentum is converted by the rate of the step that is restored."""
+    program, prefix = trained(tmp_path, "momentum")
+    rates = OPTIMIZERS.schedules.PiecewiseConstantDecay([2], [5.0, 0.1])
+    model = model_of(OPTIMIZERS.SGD(rates, momentum=0.9))
+    restore_v1(model, prefix)
+
+    losses = training.train(model, 3)
+
+    np.testing.assert_allclose(losses, program.train(3), rtol=2e-5)
+
+
+def test_a_rate_of_zero_is_said(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Keras can't keep a momentum at a rate of 0: a warning says so."""
+    _, prefix = trained(tmp_path, "momentum")
+    with caplog.at_level(logging.WARNING, "final_ops_callback"):
+        restore_v1(model_of(OPTIMIZERS.SGD(0.0, momentum=0.9)), prefix)
+
+    assert "multiplied by it: the momentum is lost" in caplog.text
+
+
+class Odd(keras.layers.Layer):
+    """A layer with weights of all dtypes, without elements and axes."""
+
+    def build(self, input_shape: Any) -> None:
+        """Makes the weights."""
+        for name, shape, dtype in (
+            ("scalar", (), "float32"),
+            ("empty", (0, 3), "float32"),
+            ("half", (2,), "float16"),
+            ("brain", (2,), "bfloat16"),
+            ("double", (2,), "float64"),
+            ("count", (2,), "int64"),
+            ("flags", (2,), "bool"),
+        ):
+            self.add_weight(
+                name=name,
+                shape=shape,
+                dtype=dtype,
+                initializer="zeros",
+                trainable=False,
+            )
+
+    def call(self, inputs: Any) -> Any:
+        """Returns the inputs."""
+        return inputs
+
+
+def test_weights_of_all_dtypes(tmp_path: Path) -> None:
+    """Each dtype and shape comes back as it was."""
+
+    def make() -> Any:
+        return keras.Sequential([keras.Input((3,)), Odd(name="odd")])
+
+    model, other = make(), make()
+    model.set_weights([np.ones(w.shape) for w in model.get_weights()])
+    report = restore_v1(other, save_v1(model, tmp_path / "m"))
+
+    assert len(report.restored) == 7
+    assert report.notes == ()
+    for one, two in zip(model.get_weights(), other.get_weights(), strict=True):
+        assert one.dtype == two.dtype
+        np.testing.assert_array_equal(one, two)
+    assert other.get_weights()[0] == 1
+
+
+def test_a_layer_that_is_never_called(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A layer without weights is left out, with a warning."""
+    model = models.Shared(unused=True)
+    model(np.zeros((1, 3), "f"))
+    models.compiled(model)
+    with caplog.at_level(logging.WARNING, "final_ops_callback"):
+        report = restore_v1(model, save_v1(model, tmp_path / "m"))
+
+    assert report.kept == report.unused == ()
+    assert "have no weights yet, and are left out" in caplog.text
 
 
 def test_an_optimizer_that_v1_had_not(tmp_path: Path) -> None:

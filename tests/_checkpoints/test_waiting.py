@@ -119,7 +119,9 @@ def test_the_same_checkpoints_at_the_same_times(
         def ours(
             folder: Path = folder, schedule: Schedule = schedule
         ) -> Iterator[str]:
-            return (one.path for one in checkpoints(str(folder), schedule))
+            return (
+                one.path for one in checkpoints(str(folder), schedule, set())
+            )
 
         iterate = original if side == "v1" else ours
         seen.append(watched(monkeypatch, world, iterate, lasts))
@@ -138,7 +140,8 @@ def test_to_look_once_is_not_to_wait(
         monkeypatch,
         world,
         lambda: (
-            one.path for one in checkpoints(str(tmp_path / "m"), schedule)
+            one.path
+            for one in checkpoints(str(tmp_path / "m"), schedule, set())
         ),
         0.0,
     )
@@ -156,12 +159,27 @@ def test_every_checkpoint(
         monkeypatch,
         world,
         lambda: (
-            one.path for one in checkpoints(str(tmp_path / "m"), schedule)
+            one.path
+            for one in checkpoints(str(tmp_path / "m"), schedule, set())
         ),
         20.0,
     )
 
     assert [name for name, _ in seen] == [*"abcdef", "end"]
+
+
+@pytest.mark.parametrize("every", [True, False])
+def test_once_more(tmp_path: Path, every: bool) -> None:
+    """What the caller takes out of the set is given again."""
+    save(tmp_path, "a")
+    done: set[Any] = set()
+    seen = []
+    for found in checkpoints(str(tmp_path), Schedule(0, 0, None, every), done):
+        seen.append(Path(found.path).name)
+        if len(seen) == 1:
+            done.clear()
+
+    assert seen == ["a", "a"]
 
 
 def test_a_folder_may_appear_later(
@@ -177,7 +195,8 @@ def test_a_folder_may_appear_later(
             monkeypatch,
             world,
             lambda: (
-                one.path for one in checkpoints(str(tmp_path / "m"), schedule)
+                one.path
+                for one in checkpoints(str(tmp_path / "m"), schedule, set())
             ),
             0.0,
         )

@@ -5,6 +5,7 @@ import zipfile
 from pathlib import Path
 from typing import Any
 
+import h5py
 import numpy as np
 import pytest
 
@@ -87,6 +88,27 @@ def test_a_file_that_is_gone(suffix: str, tmp_path: Path) -> None:
     """A file that is not there is like a damaged one."""
     with pytest.raises(weights_files.DAMAGED):
         weights_files.load(models.tiny_model(), str(tmp_path / f"m{suffix}"))
+
+
+@suffixes
+def test_a_file_is_not_locked(
+    suffix: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The training may write its file again while it is loaded."""
+    model, saves = models.tiny_model(), []
+    path = Path(saved(model, tmp_path / f"m{suffix}"))
+    kind = type(model)
+    load_weights = kind.load_weights
+
+    def save_meanwhile(own: Any, file: str) -> None:
+        with h5py.File(file) if suffix != ".keras" else Path(file).open():
+            saves.append(saved(model, path))
+        load_weights(own, file)
+
+    monkeypatch.setattr(kind, "load_weights", save_meanwhile)
+    weights_files.load(models.tiny_model(), str(path))
+
+    assert saves == [str(path)]
 
 
 def test_an_archive_of_something_else(tmp_path: Path) -> None:
