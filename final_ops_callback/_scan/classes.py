@@ -202,7 +202,7 @@ class ClassJudge:
             reasons.add(
                 "change",
                 f"its file can't be imported ({at}): {trouble.why}",
-                trouble.write,
+                trouble.write and f"{trouble.write}  # {at}",
             )
             break
 

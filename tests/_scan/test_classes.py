@@ -81,7 +81,10 @@ def test_a_base_in_another_file_has_to_be_mended_first(found: Found) -> None:
 
     assert (finding.verdict, finding.base) == ("change", "B")
     assert "other.py:2" in finding.why
-    assert finding.write == "class B(tf.compat.v1.train.SessionRunHook):"
+    assert finding.write.splitlines() == [
+        "class B(tf.compat.v1.train.SessionRunHook):",
+        "tf.compat.v1.train.SessionRunHook  # other.py:2",
+    ]
 
 
 def test_a_file_that_dies_takes_its_hooks_with_it(found: Found) -> None:
