@@ -198,6 +198,8 @@ class ClassJudge:
             inside = node.start_pos[0] <= trouble.line < _line_after(node)
             if is_own and inside and trouble.why.startswith("TensorFlow 2"):
                 continue
+            if is_own and trouble.write in {r.write for r in reasons.reasons}:
+                continue  # its base is what the file dies of
             at = self._context.place(trouble.path, trouble.line)
             reasons.add(
                 "change",
