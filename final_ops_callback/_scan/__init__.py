@@ -36,6 +36,7 @@ Which file to open:
 - `facts`: what is taken out of a file. `tree`: which file an import means.
 - `resolve`: what a name means, and which hook a class descends from.
 - `known`: what the names of TensorFlow 1 are. `v1_only`: a table of names.
+- `neighbours`: the modules that a file needs beside it.
 - `gone`: names that TensorFlow 2 has not, and files that die of them.
 - `graph_names`: which names the graph of the hooks has under Keras.
 - `classes`: judges classes of hooks. `needs`: what one needs of the graph;

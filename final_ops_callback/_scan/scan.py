@@ -77,6 +77,7 @@ class Scan:
         self._tree = Tree(self._order, self._facts)
         self._resolver = Resolver(self._tree)
         self._context = Context(
+            self._tree,
             self._resolver,
             GoneNames(self._tree, self._resolver),
             Factories(self._resolver),

@@ -130,6 +130,19 @@ def test_a_foreign_base_with_the_methods_of_a_hook(
     assert [f.name for f in findings] == (["A"] if is_hook else [])
 
 
+def test_the_modules_that_a_class_needs_are_told(found: Found) -> None:
+    """A class needs the files that its own file imports."""
+    (finding,) = found(
+        "import other, not_installed\nimport tensorflow.compat.v1 as tf\n"
+        "class A(tf.train.SessionRunHook): pass\n",
+        other="x = 1\n",
+    )
+
+    assert finding.verdict == "unmodified"
+    assert "needs the modules of the tree other" in finding.why
+    assert "imports not_installed, which is neither" in finding.why
+
+
 def test_a_listener_goes_to_its_hook(found: Found) -> None:
     """A CheckpointSaverListener is given to a CheckpointSaverHook."""
     (finding,) = found(
