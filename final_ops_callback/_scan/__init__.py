@@ -23,6 +23,9 @@ and whether the file dies of it. Four judges make `findings` of it: `classes`
 A finding may have edits; `fix` makes them. `table`, `page` and `command` show
 the result.
 
+What only a run knows is not found: a class that `type()` or `exec` makes, a
+base that is the variable of a loop, a name that is put together.
+
 A new rule goes into the judge that it concerns, with a class or call in
 `tests/_scan/tree` that shows it, and a line in `tests/_scan/expected.txt`.
 
