@@ -23,6 +23,9 @@ and whether the file dies of it. Four judges make `findings` of it: `classes`
 A finding may have edits; `fix` makes them. `table`, `page` and `command` show
 the result.
 
+What only a run knows is not found: a class that `type()` or `exec` makes, a
+base that is the variable of a loop, a name that is put together.
+
 A new rule goes into the judge that it concerns, with a class or call in
 `tests/_scan/tree` that shows it, and a line in `tests/_scan/expected.txt`.
 
@@ -36,6 +39,7 @@ Which file to open:
 - `facts`: what is taken out of a file. `tree`: which file an import means.
 - `resolve`: what a name means, and which hook a class descends from.
 - `known`: what the names of TensorFlow 1 are. `v1_only`: a table of names.
+- `neighbours`: the modules that a file needs beside it.
 - `gone`: names that TensorFlow 2 has not, and files that die of them.
 - `graph_names`: which names the graph of the hooks has under Keras.
 - `classes`: judges classes of hooks. `needs`: what one needs of the graph;

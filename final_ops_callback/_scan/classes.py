@@ -19,6 +19,7 @@ from final_ops_callback._scan.findings import Verdict
 from final_ops_callback._scan.known import Known
 from final_ops_callback._scan.known import label
 from final_ops_callback._scan.needs import Needs
+from final_ops_callback._scan.neighbours import neighbours
 from final_ops_callback._scan.reasons import Reasons
 from final_ops_callback._scan.resolve import Descent
 from final_ops_callback._scan.syntax import dotted
@@ -110,6 +111,7 @@ class ClassJudge:
         needs.add_to(reasons)
         self._add_gone(fact, reasons)
         self._add_troubles(fact, reasons)
+        self._add_neighbours(fact, reasons)
         return HookClass(
             fact,
             None if descent is None else descent.root,
@@ -198,13 +200,26 @@ class ClassJudge:
             inside = node.start_pos[0] <= trouble.line < _line_after(node)
             if is_own and inside and trouble.why.startswith("TensorFlow 2"):
                 continue
+            if is_own and trouble.write in {r.write for r in reasons.reasons}:
+                continue  # its base is what the file dies of
             at = self._context.place(trouble.path, trouble.line)
             reasons.add(
                 "change",
                 f"its file can't be imported ({at}): {trouble.why}",
-                trouble.write,
+                trouble.write and f"{trouble.write}  # {at}",
             )
             break
+
+    def _add_neighbours(self, fact: ClassFact, reasons: Reasons) -> None:
+        """Adds the modules that have to be there to import the class."""
+        there, missing = neighbours(fact.facts, self._context.tree)
+        if there:
+            reasons.note(f"needs the modules of the tree {_listed(there)}")
+        if missing:
+            reasons.note(
+                f"imports {_listed(missing)}, which is neither in the scan "
+                "nor installed"
+            )
 
     def _edits(self, fact: ClassFact) -> tuple[Edit, ...]:
         gone = self._context.gone.of(fact.facts)

@@ -30,7 +30,8 @@ Finds the session hooks of TensorFlow 1 in Python files (of Python 2, too) and
 notebooks, without running them: each class of hooks, each hook that is made,
 each place that passes hooks, the MonitoredSession family, and the names that
 TensorFlow 2 has not. For each it says whether it runs as it stands, and the
-line to write if not.
+line to write if not. What only a run knows (classes made by type(), names that
+are put together) is not found.
 """
 _VERDICTS = """\
 verdicts:

@@ -15,6 +15,7 @@ from final_ops_callback._scan.known import Known
 from final_ops_callback._scan.resolve import Resolver
 from final_ops_callback._scan.syntax import Call
 from final_ops_callback._scan.syntax import one_line
+from final_ops_callback._scan.tree import Tree
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -22,12 +23,14 @@ class Context:
     """What the judges of one scan share.
 
     Args:
+        tree: The `Tree`.
         resolver: The `Resolver` of the tree.
         gone: The `GoneNames` of the tree.
         factories: The `Factories` of the tree.
         place: Function from a path and a line of the text to how to say it.
     """
 
+    tree: Tree
     resolver: Resolver
     gone: GoneNames
     factories: Factories

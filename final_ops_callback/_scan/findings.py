@@ -51,7 +51,7 @@ class Finding:
             `write` (`"change"`), something else in its place (`"replace"`),
             or that there is no way (`"none"`).
         why: String. The reasons, and what it needs.
-        write: String. The line to write.
+        write: String. The line to write, or several.
         cell: Integer. The code cell of a notebook, counted from 1, or `None`.
         edits: Tuple of `Edit`: what `fix` would do.
     """

@@ -54,7 +54,7 @@ def code_of(text: str) -> Cells:
     'pass\nx = 1\n'
     """
     try:
-        notebook = json.loads(text)
+        notebook = json.JSONDecoder().decode(text)
     except RecursionError:
         raise ValueError("not a notebook: nested too deeply") from None
     except ValueError as error:

@@ -124,7 +124,8 @@ def _section(path: str, findings: list[Finding]) -> str:
 
 def _row(finding: Finding) -> str:
     base = f"<small>{_text(finding.base)}</small>" if finding.base else ""
-    code = f"<code>{_text(finding.write)}</code>" if finding.write else ""
+    lines = finding.write.splitlines()
+    code = "".join(f"<code>{_text(line)}</code>" for line in lines)
     return (
         f'<tr><td class="line">{line_of(finding)}</td>'
         f'<td><span class="tag {finding.verdict}">{finding.verdict}</span>'

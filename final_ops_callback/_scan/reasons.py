@@ -59,13 +59,19 @@ class Reasons:
         return "; ".join([*parts, *self.notes])
 
     def write(self, otherwise: str) -> str:
-        """Returns the line of the worst reason that has one.
+        """Returns the lines to write: those of all reasons of the verdict.
 
         Args:
             otherwise: String. The line if no reason has one. Where there is
                 no way, there is no line either.
         """
-        if self.verdict == "none":
+        verdict = self.verdict
+        if verdict == "none":
             return ""
-        ordered = sorted(self.reasons, key=lambda r: -VERDICTS.index(r.verdict))
-        return next((r.write for r in ordered if r.write), otherwise)
+        lines = [
+            line
+            for reason in self.reasons
+            if reason.verdict == verdict
+            for line in reason.write.splitlines()
+        ]
+        return "\n".join(dict.fromkeys(lines)) or otherwise

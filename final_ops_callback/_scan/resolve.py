@@ -88,7 +88,7 @@ class Resolver:
                 if found:
                     return found
             around = around.parent
-        return []
+        return _as_usual(path)
 
     def _bound(self, scope: Scope, path: Dotted, seen: _Seen) -> list[Target]:
         found = []
@@ -124,6 +124,8 @@ class Resolver:
         kind: Literal["param", "value"] = (
             "param" if binding.kind == "param" else "value"
         )
+        if kind == "param" and _is_usual(scope, binding):
+            found += _as_usual(("tf", *rest))
         return found or [Target(kind, rest, scope=scope, node=binding.node)]
 
     def _imported(
@@ -254,6 +256,22 @@ class Descent:
     root: Known
     node: Any
     parent: ClassFact | None
+
+
+def _as_usual(path: Dotted) -> list[Target]:
+    """Returns what a name means that nothing binds: `tf` is TensorFlow.
+
+    It may come from an import of everything, or from a cell of a notebook
+    that is not there any more.
+    """
+    if path[0] != "tf":
+        return []
+    return [Target("external", ("tensorflow", *path[1:]))]
+
+
+def _is_usual(scope: Scope, binding: Binding) -> bool:
+    """Returns whether a binding is that of a parameter called `tf`."""
+    return binding in scope.bindings.get("tf", ())
 
 
 def _is_name(path: Dotted) -> bool:

@@ -35,7 +35,7 @@ from final_ops_callback._scan.tree import Tree
 
 _WORDS = re.compile(rf"\b({'|'.join(sorted(known.WORDS))})\b")
 _DEEP = "nested too deeply"
-# The number of files of all, and of those that are done.
+# It gets the number of steps that are done, and that of all.
 Progress = Callable[[int, int], None]
 
 
@@ -53,8 +53,9 @@ class Scan:
 
     Args:
         paths: Sequence of strings: files and folders.
-        progress: Function that is called with the number of files that are
-            done and that of all, or `None`.
+        progress: Function that is called with the number of steps that are
+            done and that of all, or `None`. Each file has three: it is read,
+            parsed if it may have something to find, and judged.
 
     Attributes:
         files: Mapping from the path of each file to what was read of it.
@@ -72,10 +73,11 @@ class Scan:
                 self._unreadable.append(found)
             else:
                 self._order.append(found)
-        self._done: set[str] = set()
+        self._done: set[tuple[str, str]] = set()
         self._tree = Tree(self._order, self._facts)
         self._resolver = Resolver(self._tree)
         self._context = Context(
+            self._tree,
             self._resolver,
             GoneNames(self._tree, self._resolver),
             Factories(self._resolver),
@@ -94,7 +96,7 @@ class Scan:
     def _report(self) -> Report:
         for path in self._order:
             self._read(path)
-            self._tell(path, 0.3)
+            self._tell(path, "read")
         chosen = self._choose()
         for path in chosen:
             facts = self._tree.facts(path)
@@ -104,7 +106,8 @@ class Scan:
         for path in self._order:
             if path in chosen:
                 findings += self._judge(path)
-            self._tell(path, 1)
+            self._tell(path, "parsed")
+            self._tell(path, "judged")
         return Report(
             len(self.files),
             tuple(sorted(self._unreadable, key=lambda u: (u.path, u.line))),
@@ -115,10 +118,11 @@ class Scan:
         """Returns the facts of a file, or `None` if it can't be read."""
         return self._tree.facts(path)
 
-    def _tell(self, path: str, part: float) -> None:
+    def _tell(self, path: str, step: str) -> None:
+        """Tells that a file is read, parsed or judged."""
         if self._progress is not None:
-            self._done.add(f"{part}{path}")
-            self._progress(len(self._done), 2 * len(self._order))
+            self._done.add((path, step))
+            self._progress(len(self._done), 3 * len(self._order))
 
     def _read(self, path: str) -> None:
         source = sources.read(path)
@@ -198,6 +202,7 @@ class Scan:
         file = self.files.get(path)
         if file is None:
             return None
+        self._tell(path, "parsed")
         try:
             facts = facts_of(path, grammar.parse(file.text))
         except RecursionError:

@@ -70,8 +70,8 @@ def _cell(finding: Finding) -> Text:
     if finding.base:
         what.append(f" ({printable(finding.base)})", style="not dim")
     what.append(f"\n{printable(finding.why)}", style="not dim")
-    if finding.write:
-        what.append(f"\n-> {printable(finding.write)}", style="not dim blue")
+    for line in finding.write.splitlines():
+        what.append(f"\n-> {printable(line)}", style="not dim blue")
     return what
 
 

@@ -17,6 +17,7 @@ def context_of(**texts: str) -> tuple[Context, Facts]:
     tree = Tree(files, lambda path: facts_of(path, parse(files[path])))
     resolver = Resolver(tree)
     context = Context(
+        tree,
         resolver,
         GoneNames(tree, resolver),
         Factories(resolver),

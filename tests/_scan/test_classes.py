@@ -81,7 +81,10 @@ def test_a_base_in_another_file_has_to_be_mended_first(found: Found) -> None:
 
     assert (finding.verdict, finding.base) == ("change", "B")
     assert "other.py:2" in finding.why
-    assert finding.write == "class B(tf.compat.v1.train.SessionRunHook):"
+    assert finding.write.splitlines() == [
+        "class B(tf.compat.v1.train.SessionRunHook):",
+        "tf.compat.v1.train.SessionRunHook  # other.py:2",
+    ]
 
 
 def test_a_file_that_dies_takes_its_hooks_with_it(found: Found) -> None:
@@ -125,6 +128,19 @@ def test_a_foreign_base_with_the_methods_of_a_hook(
     )
 
     assert [f.name for f in findings] == (["A"] if is_hook else [])
+
+
+def test_the_modules_that_a_class_needs_are_told(found: Found) -> None:
+    """A class needs the files that its own file imports."""
+    (finding,) = found(
+        "import other, not_installed\nimport tensorflow.compat.v1 as tf\n"
+        "class A(tf.train.SessionRunHook): pass\n",
+        other="x = 1\n",
+    )
+
+    assert finding.verdict == "unmodified"
+    assert "needs the modules of the tree other" in finding.why
+    assert "imports not_installed, which is neither" in finding.why
 
 
 def test_a_listener_goes_to_its_hook(found: Found) -> None:

@@ -61,7 +61,7 @@ def test_how_to_spell_what_is_gone(text: str, spelling: str) -> None:
         "import tensorflow.compat.v1 as tf\ntf.placeholder",
         "import tensorflow as tf\ntf.keras.Model; tf.Variable(1)",
         "import torch as tf\ntf.placeholder",
-        "tf.placeholder",
+        "x.placeholder",
         "import tensorflow as tf\nif tf.__version__ < '2':\n    tf.Session",
         "import tensorflow as tf\ntry:\n    tf.Session\n"
         "except AttributeError:\n    pass",

@@ -229,7 +229,10 @@ def test_attributes_of_the_code_around(found: Found) -> None:
 
     assert "fetches model.global_step" in finding.why
     assert "feeds model.lrn_rate" in finding.why
-    assert finding.write.endswith('SessionRunArgs("global_step:0")')
+    assert finding.write.splitlines() == [
+        'return tf.compat.v1.train.SessionRunArgs("global_step:0")',
+        'feed_dict={"learning_rate:0": rate}',
+    ]
 
 
 def test_an_own_placeholder_may_be_fed(found: Found) -> None:
@@ -252,16 +255,17 @@ def test_names_that_are_there(name: str) -> None:
 
 
 def test_reasons_give_the_worst_verdict_and_line() -> None:
-    """The worst reason comes first, and its line is the one to write."""
+    """The worst reason comes first, and the lines are those of its kind."""
     reasons = Reasons()
     reasons.add("change", "one", "first")
     reasons.add("replace", "two", "second")
     reasons.add("change", "one", "first")
+    reasons.add("replace", "four", "fourth")
     reasons.note("three")
 
     assert reasons.verdict == "replace"
-    assert reasons.why("else") == "two; one; three"
-    assert reasons.write("else") == "second"
+    assert reasons.why("else") == "two; four; one; three"
+    assert reasons.write("else") == "second\nfourth"
     assert Reasons().why("else") == "else"
 
 

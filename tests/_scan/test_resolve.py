@@ -10,6 +10,7 @@ from final_ops_callback._scan.facts import facts_of
 from final_ops_callback._scan.grammar import parse
 from final_ops_callback._scan.resolve import Resolver
 from final_ops_callback._scan.tree import Tree
+from tests._scan.contexts import context_of
 
 
 def resolved(name: str, **texts: str) -> str:
@@ -45,12 +46,22 @@ HOOK = "tensorflow.compat.v1.train.SessionRunHook"
         ("c", "import tensorflow as a\nc = a.train.X if a else None"),
         ("c", "import tensorflow as a\nc = getattr(a.train, 'X')"),
         ("c.d", "import tensorflow as a\nclass c:\n    d = a.train.X"),
+        ("tf.train.X", "from nowhere import *"),
         ("t.train.X", "import importlib as i\nt = __import__('tensorflow')"),
     ],
 )
 def test_aliases(name: str, text: str) -> None:
     """A name of TensorFlow is found behind each kind of alias."""
     assert resolved(name, a=f"{text}\n") == "tensorflow.train.X"
+
+
+def test_a_parameter_called_tf_is_tensorflow() -> None:
+    """A function that gets TensorFlow calls it tf; other names are open."""
+    text = "def f(tf, x):\n    tf.train.X\n    x.train.X"
+    context, facts = context_of(a=text)
+    found = [context.resolver.external(u.scope, u.path) for u in facts.uses]
+
+    assert found == [("tensorflow", "train", "X"), ()]
 
 
 def test_a_module_that_becomes_a_part_of_itself() -> None:

@@ -92,11 +92,13 @@ def test_what_is_not_there_is_one_line(tmp_path: Path) -> None:
     assert names(Path("a\0b")) == ["embedded null byte"]
 
 
-def test_what_is_no_file_is_one_line(tmp_path: Path) -> None:
+def test_what_is_no_file_is_one_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """A socket is not opened."""
     path = tmp_path / "a.py"
     with socket.socket(socket.AF_UNIX) as server:
-        os.chdir(tmp_path)  # the path of a socket is short
+        monkeypatch.chdir(tmp_path)  # the path of a socket is short
         server.bind("a.py")
 
     assert names(path) == ["not a regular file"]

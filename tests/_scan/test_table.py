@@ -21,7 +21,7 @@ REPORT = Report(
     (
         finding(),
         finding(verdict="unmodified", cell=4),
-        finding(verdict="replace", base="", write=""),
+        finding(verdict="replace", base="", write="one\ntwo"),
         finding(path=f"dir/{NASTY}.py", name=NASTY, why=NASTY, verdict="none"),
     ),
 )
@@ -49,7 +49,15 @@ def test_a_table_tells_all() -> None:
     """A table has the lines, verdicts, reasons and what to write."""
     text = shown()
 
-    for word in ("a.py", "4:1", "unmodified", "it is old", "-> class A(v1."):
+    for word in (
+        "a.py",
+        "4:1",
+        "unmodified",
+        "it is old",
+        "-> class A(v1.",
+        "-> one",
+        "-> two",
+    ):
         assert word in text
     assert "2 files, 4 findings: 1 unmodified, 1 change" in text
 

@@ -3,7 +3,9 @@
 
 import pytest
 
+from final_ops_callback._scan.neighbours import neighbours
 from final_ops_callback._scan.tree import Tree
+from tests._scan.contexts import context_of
 
 FILES = [
     "/w/main.py",
@@ -63,3 +65,20 @@ def test_a_file_is_read_once() -> None:
     tree.facts("/w/a.py")
     tree.facts("/w/a.py")
     assert asked == ["/w/a.py"]
+
+
+def test_the_modules_that_a_file_needs() -> None:
+    """Files of the tree are told, and what is not to be found anywhere."""
+    context, facts = context_of(
+        a="import b, os, numpy, tensorflow.contrib\n"
+        "from . import c\nfrom .gone import d\nimport not_installed.x as y\n"
+        "def f():\n    import not_needed_at_import\n"
+        "try:\n    import tried\nexcept ImportError:\n    pass",
+        b="",
+        c="",
+    )
+
+    assert neighbours(facts, context.tree) == (
+        ["b", "."],
+        [".gone", "not_installed.x"],
+    )
