@@ -2,6 +2,7 @@
 """Models and checkpoints whose names differ as they do in the wild."""
 
 import collections
+import itertools
 import random
 
 import tensorflow as tf
@@ -25,9 +26,7 @@ def drawn(draw: random.Random) -> tuple[Tensors, Tensors, dict[str, str]]:
     has_other_names = draw.random() < 0.2
     made: collections.Counter[str] = collections.Counter()
     wanted, there, truth = {}, {}, {}
-    for index, (rows, columns) in enumerate(
-        zip(sizes, sizes[1:], strict=False)
-    ):
+    for index, (rows, columns) in enumerate(itertools.pairwise(sizes)):
         kind = draw.choice(["dense", "conv2d"])
         ours = counted(kind, made[kind] + counted_on)
         theirs = counted(kind, made[kind])
