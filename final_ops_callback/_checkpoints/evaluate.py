@@ -64,6 +64,7 @@ def evaluate_checkpoints(
     warning; a file of Keras is tried once more, and again when it has changed.
     A checkpoint of another model is an error.
 
+    As in v1, it belongs into a process of its own, beside that of the training.
     The model holds the weights of the last checkpoint afterwards.
 
     Args:

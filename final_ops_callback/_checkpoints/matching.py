@@ -268,6 +268,34 @@ class _Matching:
                 where,
                 self._way_out(open_),
             )
+        self._check_layers(where)
+
+    def _check_layers(self, where: str) -> None:
+        """Checks that no guess takes a layer from two layers.
+
+        If a tensor is missing, another one may have its shape.
+        """
+        layers = _grouped(
+            (path for path in self._wanted if self._is_of_a_layer(path)),
+            lambda path: path.rpartition("/")[0],
+        )
+        for layer, paths in layers.items():
+            matches = [self._found[path] for path in paths]
+            sources = {match.name.rpartition("/")[0] for match in matches}
+            is_guess = any(match.how in GUESSES for match in matches)
+            if is_guess and len(sources) > 1:
+                raise CheckpointError(
+                    f"the weights of the layer {layer!r} would come from "
+                    f"several: {_listed([match.name for match in matches])}",
+                    where,
+                    "Is one of them missing in the checkpoint? If it is right "
+                    f"so, say it: names={{{paths[0]!r}: {matches[0].name!r}, "
+                    "...}.",
+                )
+
+    def _is_of_a_layer(self, path: str) -> bool:
+        name = self._found[path].name
+        return all(map(name_parts.kind, (path, name)))
 
     def _namesakes(self) -> dict[str, str]:
         """Returns the tensors that have the names of open weights."""

@@ -21,7 +21,7 @@ from final_ops_callback._keras import compat
 SUFFIXES = (".weights.h5", ".keras")
 
 # Where Keras keeps the iterations of an optimizer: of the one inside of a loss
-# scale, else of the one itself (tests/test_private_api.py notices a change).
+# scale, else of the one itself (tests/_keras/test_weights_files.py notices).
 _ITERATIONS = ("optimizer/inner_optimizer/vars/0", "optimizer/vars/0")
 
 # What TensorFlow, h5py, zipfile and Keras raise for a file that is damaged, not

@@ -121,6 +121,12 @@ CASES: dict[str, tuple[Shapes, Shapes, dict[str, str], set[str]]] = {
         },
         {matching.BY_SHAPE},
     ),
+    "kernels and biases in scopes of their own": (
+        {"one/kernel": K, "one/bias": B},
+        {"weights/h1": K, "biases/b1": B},
+        {"one/kernel": "weights/h1", "one/bias": "biases/b1"},
+        {matching.BY_SHAPE},
+    ),
     "kinds of one shape": (
         {"norm/gamma": B, "norm/beta": B, "last/bias": B},
         {"bn/beta": B, "bn/gamma": B, "fc/biases": B},
@@ -183,6 +189,12 @@ ERRORS: dict[str, tuple[Shapes, Shapes, Any, str]] = {
         {"a/weights": S, "b/weights": S},
         None,
         r"'sequential/a/kernel' has the shape.*'a/weights' has \(3, 3\) in",
+    ),
+    "a layer in two layers": (
+        {"dense/kernel": K, "dense/bias": B},
+        {"dense_7/kernel": K, "dense/bias": B},
+        None,
+        "layer 'dense' would come from several: 'dense_7/kernel', 'dense/bias'",
     ),
     "several of one shape": (
         {"one/kernel": S, "two/kernel": S},
