@@ -29,7 +29,10 @@ from tests.flavors import keras
 
 v1 = tf.compat.v1
 DATA = X[0], Y[0]
-pytestmark = pytest.mark.filterwarnings("ignore:__array__:DeprecationWarning")
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.filterwarnings("ignore:__array__:DeprecationWarning"),
+]
 
 
 def model() -> Any:

@@ -21,7 +21,10 @@ from tests._checkpoints.training import model_of
 from tests._checkpoints.training import write_v1
 from tests.flavors import keras
 
-pytestmark = pytest.mark.filterwarnings("ignore:__array__:DeprecationWarning")
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.filterwarnings("ignore:__array__:DeprecationWarning"),
+]
 
 
 def trained() -> Any:

@@ -5,12 +5,15 @@ import collections
 import itertools
 import random
 
+import pytest
 import tensorflow as tf
 
 from final_ops_callback._checkpoints.matching import match
 from final_ops_callback._checkpoints.name_map import NameMap
 from final_ops_callback._checkpoints.reader import Spec
 from final_ops_callback.errors import CheckpointError
+
+pytestmark = pytest.mark.slow
 
 Tensors = dict[str, Spec]
 SLIM = {"kernel": "weights", "bias": "biases"}

@@ -19,6 +19,8 @@ from tests._checkpoints.training import model_of
 from tests._checkpoints.training import read_v1
 from tests._checkpoints.training import write_v1
 
+pytestmark = pytest.mark.slow
+
 
 def adam(folder: Path, steps: int = 3, **changes: Any) -> str:
     """Saves a training with Adam, with other values of some variables."""

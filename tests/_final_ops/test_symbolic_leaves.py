@@ -14,6 +14,8 @@ from tests.flavors import FLAVORS
 from tests.flavors import keras
 from tests.flavors import needs_both
 
+pytestmark = pytest.mark.slow
+
 X = models.tiny_data().x
 
 

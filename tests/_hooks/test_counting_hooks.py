@@ -11,6 +11,8 @@ from tensorflow.python.training import evaluation
 from final_ops_callback import SessionRunHookCallback
 from tests import models
 
+pytestmark = pytest.mark.slow
+
 v1 = tf.compat.v1
 X, Y, _ = models.tiny_data()
 

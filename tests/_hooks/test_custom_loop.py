@@ -21,6 +21,8 @@ from tests.flavors import keras
 from tests.flavors import path_of
 from tests.flavors import value_of
 
+pytestmark = pytest.mark.slow
+
 v1 = tf.compat.v1
 
 FEATURES = np.linspace(-1, 1, 24, dtype="float32").reshape(8, 3)

@@ -17,6 +17,8 @@ from tests.flavors import keras
 from tests.flavors import path_of
 from tests.flavors import variables_of
 
+pytestmark = pytest.mark.slow
+
 v1 = tf.compat.v1
 NAMES = ["loss", "learning_rate", "mae", "predictions", "features", "train_op"]
 

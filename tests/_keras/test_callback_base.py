@@ -12,6 +12,8 @@ from final_ops_callback._keras.callback_base import Callback
 from tests import models
 from tests.flavors import FLAVORS
 
+pytestmark = pytest.mark.slow
+
 flavors = pytest.mark.parametrize("flavor", FLAVORS.values(), ids=FLAVORS)
 
 

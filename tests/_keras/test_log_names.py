@@ -10,6 +10,8 @@ from tests import models
 from tests.flavors import FLAVORS
 from tests.flavors import keras
 
+pytestmark = pytest.mark.slow
+
 flavors = pytest.mark.parametrize("flavor", FLAVORS.values(), ids=FLAVORS)
 
 

@@ -19,6 +19,8 @@ from final_ops_callback._scan.findings import Finding
 from final_ops_callback._scan.scan import scan
 from tests import models
 
+pytestmark = pytest.mark.slow
+
 HERE = Path(__file__).parent
 TREE = HERE / "tree"
 REPORT = scan([str(TREE)])

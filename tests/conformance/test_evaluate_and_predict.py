@@ -12,6 +12,8 @@ from tests.contract.drivers import marks_on
 from tests.contract.drivers import workplace
 from tests.contract.suite import disagreements
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.mark.parametrize("name", groups.GROUPS)
 def test_same_trace_under_evaluate(name, tmp_path):

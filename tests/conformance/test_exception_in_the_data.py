@@ -9,6 +9,8 @@ from tests.conformance import groups
 from tests.contract import drivers
 from tests.flavors import keras
 
+pytestmark = pytest.mark.slow
+
 
 def broken_data():
     """Give two batches, then fail."""

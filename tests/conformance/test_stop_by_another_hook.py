@@ -7,6 +7,8 @@ import tensorflow as tf
 from tests.conformance import groups
 from tests.contract.suite import disagreements
 
+pytestmark = pytest.mark.slow
+
 
 class StopsAtTwo(tf.compat.v1.train.SessionRunHook):
     """Asks for a stop after the second step."""

@@ -17,6 +17,8 @@ from final_ops_callback.estimator import experimental
 from tests.contract import drivers
 from tests.flavors import keras
 
+pytestmark = pytest.mark.slow
+
 v1 = tf.compat.v1
 EVERY_STEP = {"run_every_secs": None, "run_every_steps": 1}
 LOSSES = {1: 1.0, 2: 2.0, 4: 3.0}

@@ -21,6 +21,8 @@ from final_ops_callback import FinalOpsCallback
 from final_ops_callback import errors
 from tests import models
 
+pytestmark = pytest.mark.slow
+
 FILES = ("final_ops.json", "final_ops.npz")
 # More than any buffer holds, and than the disk below.
 LARGE = np.arange(200_000.0)
