@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Provides models and data for faults, and counts what is left behind."""
 
+import collections
 import functools
 import gc
 import os
@@ -232,11 +233,15 @@ def all_that_lives() -> dict[str, int]:
         "threads": threading.active_count(),
         "files": len(os.listdir("/proc/self/fd")),
     }
-    for one in gc.get_objects():
-        kind = type(one)
-        is_ours = kind.__module__.startswith("final_ops_callback.")
-        if kind.__name__ not in _KEPT and (
-            is_ours or issubclass(kind, _COUNTED)
-        ):
-            counts[kind.__qualname__] = counts.get(kind.__qualname__, 0) + 1
+    for kind, count in collections.Counter(map(type, gc.get_objects())).items():
+        if _is_counted(kind):
+            name = kind.__qualname__
+            counts[name] = counts.get(name, 0) + count
     return counts
+
+
+def _is_counted(kind: type) -> bool:
+    is_ours = kind.__module__.startswith("final_ops_callback.")
+    return kind.__name__ not in _KEPT and (
+        is_ours or issubclass(kind, _COUNTED)
+    )
