@@ -85,7 +85,10 @@ def __getattr__(name: str) -> Any:
     the command line should not do.
     """
     if name == "__version__":
-        return importlib.metadata.version(__name__)
+        try:
+            return importlib.metadata.version(__name__)
+        except importlib.metadata.PackageNotFoundError as error:
+            raise AttributeError(f"{__name__} is not installed") from error
     if name not in _HOMES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     home = importlib.import_module(f"{__name__}.{_HOMES[name]}")

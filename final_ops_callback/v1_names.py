@@ -117,6 +117,9 @@ def _put_back() -> None:
 
 
 def _put_estimator() -> None:
+    for path in _PARENTS:
+        # As above: `import tensorflow.compat.v1` would make another module.
+        _put_module(path, _of(path))
     modules: dict[str, ModuleType] = {
         "estimator": estimator,
         "estimator.experimental": experimental,

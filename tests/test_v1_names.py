@@ -170,16 +170,34 @@ def test_an_old_module_is_imported(
 @pytest.mark.slow
 @pytest.mark.skipif(HAS_ESTIMATOR, reason="TensorFlow has tf.estimator here")
 @pytest.mark.parametrize("first", ["", "import tensorflow as tf"])
-def test_the_order_of_imports_does_not_matter(first: str) -> None:
+@pytest.mark.parametrize(
+    "spelling",
+    [
+        "import tensorflow as tf",
+        "import tensorflow.compat.v1 as tf",
+        "import tensorflow.compat.v2 as tf",
+        "from tensorflow.compat import v1 as tf",
+        "from tensorflow import compat; tf = compat.v1",
+    ],
+)
+def test_the_order_of_imports_does_not_matter(
+    first: str, spelling: str
+) -> None:
     """The names are there before and after TensorFlow is imported."""
     program = f"""
 {first}
 import final_ops_callback
-final_ops_callback.v1_names.install()
-import tensorflow as tf
+names = final_ops_callback.v1_names.install()
+{spelling}
+import tensorflow
+assert tf.estimator.SessionRunHook is tf.train.SessionRunHook
 from tensorflow.estimator import SessionRunHook, RunConfig
-assert SessionRunHook is tf.train.SessionRunHook
-assert tf.estimator.LoggingTensorHook is tf.compat.v1.train.LoggingTensorHook
+from tensorflow.compat.v1.estimator import LoggingTensorHook
+assert SessionRunHook is tensorflow.compat.v1.train.SessionRunHook
+names.uninstall()
+assert not hasattr(tf, "estimator")
+{spelling}
+tf.zeros([])
 """
 
     done = subprocess.run(

@@ -39,13 +39,16 @@ def may_ask_late(hooks: list[Any]) -> bool:
     )
 
 
-def may_ask_at_the_end(hooks: list[Any]) -> bool:
-    """Returns whether hooks may run fetches after the last step.
+def may_ask_after_a_step(hooks: list[Any]) -> bool:
+    """Returns whether hooks may run fetches in `after_run` or in `end`.
 
     Args:
         hooks: List of hooks.
     """
-    return any(_may_ask(hook) for _, hook in overriding(hooks, "end"))
+    return any(_may_ask(hook) for _, hook in overriding(hooks, "end")) or any(
+        not type(hook).__module__.startswith("tensorflow.")
+        for _, hook in overriding(hooks, "after_run")
+    )
 
 
 def _may_ask(hook: Any) -> bool:

@@ -4,6 +4,8 @@
 from __future__ import annotations
 
 import enum
+import logging
+import numbers
 import os
 from collections.abc import Mapping
 from typing import Any
@@ -14,8 +16,12 @@ import tensorflow as tf
 from final_ops_callback._hooks.callback import SessionRunHookCallback
 from final_ops_callback._hooks.calls import Hooks
 from final_ops_callback._hooks.calls import checked_hooks
+from final_ops_callback._keras import callback_base
 from final_ops_callback._keras import compat
 from final_ops_callback.errors import ArgumentError
+from final_ops_callback.errors import HookUsageError
+
+logger = logging.getLogger("final_ops_callback")
 
 _WHERE = "MonitoredTrainingCallback"
 
@@ -107,6 +113,8 @@ class MonitoredTrainingCallback(SessionRunHookCallback):
         NotAHookError: One of the hooks is not a `SessionRunHook`.
         CheckpointError: In `fit`: the latest checkpoint can't be read, lacks
             variables, or is of another model. No variable has changed then.
+        HookUsageError: In `fit`: the optimizer accumulates gradients, so that
+            its step can't be restored.
 
     Example:
     >>> import tempfile
@@ -183,10 +191,23 @@ class MonitoredTrainingCallback(SessionRunHookCallback):
         )
         return state
 
+    def _begin_phase(self, phase: callback_base.Phase) -> None:
+        if phase in ("test", "predict"):
+            logger.warning(
+                "MonitoredTrainingCallback does nothing in %s: it restores and "
+                "runs hooks in fit. To evaluate the checkpoints of a training, "
+                "call evaluate_checkpoints; to run hooks, use "
+                "SessionRunHookCallback.",
+                "evaluate" if phase == "test" else "predict",
+            )
+        super()._begin_phase(phase)
+
     def _given_hooks(self) -> Any:
         return [self._hooks, self._chief_only_hooks]
 
     def _hooks_and_scaffold(self) -> tuple[Hooks, Any]:
+        if self._checkpoint_dir:
+            self._check_optimizer()
         scaffolds: list[Any] = []
 
         def make_hooks() -> list[Any]:
@@ -206,6 +227,27 @@ class MonitoredTrainingCallback(SessionRunHookCallback):
             ]
 
         return make_hooks, scaffolds.pop
+
+    def _check_optimizer(self) -> None:
+        optimizer = getattr(self.model, "optimizer", None)
+        if optimizer is None:
+            return
+        if not compat.is_variable(optimizer.iterations):
+            raise HookUsageError(
+                "the step is computed from a count of batches, because the "
+                "optimizer accumulates gradients: no checkpoint restores it",
+                _WHERE,
+                "Leave out gradient_accumulation_steps, or save with "
+                "keras.callbacks.BackupAndRestore and pass the hooks to "
+                "SessionRunHookCallback.",
+            )
+        if getattr(optimizer, "use_ema", False):
+            logger.warning(
+                "The optimizer keeps moving averages (use_ema), and Keras puts "
+                "them in the place of the weights before a fit ends: the last "
+                "checkpoint of a fit has the averages, and a training that "
+                "goes on from it differs from one that was not interrupted."
+            )
 
     def _stock_hooks(self, scaffold: Any) -> list[Any]:
         """Makes the hooks that `MonitoredTrainingSession` made."""
@@ -292,7 +334,7 @@ def _timing(
         ArgumentError: The user gave both, or one that is no number.
     """
     for name, value in (("steps", save_steps), ("secs", save_secs)):
-        if not isinstance(value, int | float | UseDefault | None):
+        if not isinstance(value, numbers.Real | UseDefault | None):
             raise ArgumentError(
                 f"{value!r} is not a number of {name}",
                 f"save_{what}_{name} of {_WHERE}",

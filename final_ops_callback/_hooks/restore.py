@@ -103,7 +103,9 @@ def _refuse_missing(
             "tf.compat.v1.train.Saver([v for v in "
             "tf.compat.v1.global_variables() if v.op.name in names])), "
             "where names are those of tf.train.list_variables. If it has "
-            "some under other names, map them with variable_names."
+            "some under other names, map them with variable_names. For the "
+            "checkpoint of a v1 program, call final_ops_callback.restore_v1("
+            "model, path) before fit, which finds its names and slots."
             + _advice_on_numbers(missing, there),
         )
 
@@ -148,12 +150,19 @@ def _state_of(folder: str) -> Any:
 
 def _check(saver: Any, path: str) -> None:
     """Raises an error if a saver can't restore all of a checkpoint."""
-    there = tf.train.load_checkpoint(path).get_variable_to_shape_map()
+    reader = tf.train.load_checkpoint(path)
+    there = reader.get_variable_to_shape_map()
     _refuse_missing(_restored_names(saver), there, path, _WHERE)
     wrong = [
         f"{key!r} has the shape {there[key]} there, and {list(shape)} here"
         for key, shape in sorted(_restored_shapes(saver).items())
         if not shape.is_compatible_with(there[key])
+    ]
+    dtypes = reader.get_variable_to_dtype_map()
+    wrong += [
+        f"{key!r} is {dtypes[key].name} there, and {dtype.name} here"
+        for key, dtype in sorted(_restored_dtypes(saver).items())
+        if dtypes[key] != dtype
     ]
     if wrong:
         raise CheckpointError(
@@ -162,6 +171,17 @@ def _check(saver: Any, path: str) -> None:
             _WHERE,
             "Give another checkpoint_dir, or make the model of the checkpoint.",
         )
+
+
+def _restored_dtypes(saver: Any) -> dict[str, tf.DType]:
+    """Returns the dtypes of the tensors that a saver reads."""
+    return {
+        key.decode(): output.dtype.base_dtype
+        for op in _restore_ops(saver)
+        for key, output in zip(
+            tf.get_static_value(op.inputs[1]), op.outputs, strict=True
+        )
+    }
 
 
 def _restored_shapes(saver: Any) -> dict[str, tf.TensorShape]:
@@ -199,11 +219,30 @@ def _assigns(tensor: Any) -> Iterator[Any]:
             yield op
 
 
+def _reason(path: str, error: BaseException) -> str:
+    """Returns why a checkpoint can't be read, in one line.
+
+    The message of an operation that failed in a graph begins with the lines of
+    code that built it. Reading the tensors one by one gives the cause alone.
+    """
+    if os.path.basename(path) != _STATE:
+        if not tf.io.gfile.glob(f"{path}.data-*"):
+            return "its file of data is not there"
+        try:
+            reader = tf.train.load_checkpoint(path)
+            for name in reader.get_variable_to_shape_map():
+                reader.get_tensor(name)
+        except (tf.errors.OpError, ValueError, RuntimeError, IndexError) as one:
+            error = one
+    lines = [line.strip() for line in str(error).splitlines()]
+    return next(filter(None, lines), type(error).__name__)
+
+
 def _unreadable(
     path: str, folder: str, error: BaseException
 ) -> CheckpointError:
     return CheckpointError(
-        f"{path!r} can't be read: {str(error).splitlines()[0]}",
+        f"{path!r} can't be read: {_reason(path, error)}",
         _WHERE,
         f"Restore the file, or let {os.path.join(folder, _STATE)!r} name "
         "another checkpoint, or give another checkpoint_dir.",

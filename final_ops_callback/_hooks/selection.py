@@ -9,7 +9,7 @@ from collections.abc import Iterable
 from collections.abc import Mapping
 from typing import Any
 
-from final_ops_callback._hooks.late_fetches import may_ask_at_the_end
+from final_ops_callback._hooks.late_fetches import may_ask_after_a_step
 from final_ops_callback._hooks.late_fetches import may_ask_late
 from final_ops_callback._hooks.late_fetches import names_written
 from final_ops_callback._keras.randomness import may_be_random
@@ -79,7 +79,7 @@ class StepSelection:
 
         Returns:
             Dict from names to the tensors whose last values are kept for
-            `end`.
+            `after_run` and `end`.
 
         Raises:
             StepTensorError: There are several workers.
@@ -91,7 +91,7 @@ class StepSelection:
         asked = list(may_ask) if self._is_pinned else []
         if self._is_pinned and may_ask_late(hooks):
             asked += ALWAYS_THERE
-        kept = self._names.taken(may_ask if may_ask_at_the_end(hooks) else ())
+        kept = self._names.taken(may_ask if may_ask_after_a_step(hooks) else ())
         watched = {**kept, **self._names.taken(asked)}
         refuse_inside(self._model, watched)
         self._watched = watched

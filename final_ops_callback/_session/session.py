@@ -219,6 +219,8 @@ class EagerSession(SessionInterface):
                 the graph, and the message says where it was built.
         """
         plan, fed = self.prepare(fetches, feed_dict)
+        if plan.step_names and feed_dict:
+            self._refuse_other_data(plan, feed_dict)
         values = self._step_values(plan) if plan.step_names else {}
         if run_metadata is None:
             return self._values(plan, fed, values)
@@ -236,6 +238,31 @@ class EagerSession(SessionInterface):
     def _values(plan: Plan, fed: list[Any], values: Mapping[str, Any]) -> Any:
         known = plan.before(fed)
         return plan.results(known, values)
+
+    def _refuse_other_data(
+        self, plan: Plan, feed_dict: Mapping[Any, Any]
+    ) -> None:
+        """Refuses to fetch what the model would compute from fed data.
+
+        v1 ran the model on them. Here, the model ran in the step.
+        """
+        names = {t.name: n for n, t in self._links.step_tensors.items()}
+        tensors = fed_arrays(self._graph, self._links, feed_dict)
+        fed = [names[t.name] for t in tensors if t.name in names]
+        computed = [
+            name
+            for name in plan.step_names
+            if not name.startswith(("features", "labels", "sample_weight"))
+        ]
+        if fed and computed:
+            raise StepTensorError(
+                f"{computed[0] + ':0'!r} was computed by the last step: a feed "
+                f"of {fed[0] + ':0'!r} does not compute it anew",
+                "session.run",
+                "Run the model on other data in a Keras callback "
+                "(model.evaluate, model.predict), or pass validation_data to "
+                "fit and hooks with on='test'.",
+            )
 
     def _step_values(self, plan: Plan) -> Mapping[str, Any]:
         if self.values_now is None:

@@ -6,6 +6,7 @@ from __future__ import annotations
 import logging
 import os
 from collections.abc import Callable
+from collections.abc import Iterator
 from collections.abc import Mapping
 from typing import Any
 from typing import Protocol
@@ -98,13 +99,22 @@ class EventFiles:
         found: dict[int, dict[str, float]] = {}
         pattern = os.path.join(self._folder, "*tfevents*")
         for path in sorted(tf.io.gfile.glob(pattern)):
-            for event in tf.compat.v1.train.summary_iterator(path):
+            for event in _events(path):
                 for value in event.summary.value:
                     scalar = _scalar(value)
                     if scalar is not None:
                         metrics = found.setdefault(event.step, {})
                         metrics[value.tag] = scalar
         return dict(sorted(found.items()))
+
+
+def _events(path: str) -> Iterator[Any]:
+    """Yields the events of a file that may be written at the same time."""
+    try:
+        yield from tf.compat.v1.train.summary_iterator(path)
+    except tf.errors.DataLossError as error:
+        # As in v1: the last event is not whole yet.
+        logger.warning("%s is read up to its last whole event: %s", path, error)
 
 
 def _scalar(value: Any) -> float | None:

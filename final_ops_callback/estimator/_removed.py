@@ -103,20 +103,29 @@ _WAYS_OUT = {
 }
 
 
+# These were modules: what was in them can be mentioned, too.
+_MODULES = ("export", "inputs", "tpu")
+
+
 class _Removed(type):
     """The type of a name that can be mentioned, but not used."""
+
+    _way_out: str
 
     def __call__(cls, *args: Any, **kwargs: Any) -> NoReturn:
         raise _error(cls)
 
-    def __getattr__(cls, name: str) -> NoReturn:
-        if name.startswith("__"):  # Python's own questions
+    def __getattr__(cls, name: str) -> Any:
+        if name.startswith("_"):  # Python's own questions
             raise AttributeError(name)
+        if cls.__name__ in _MODULES:
+            inside = f"{cls.__module__}.{cls.__name__}"
+            return _placeholder(inside, name, cls._way_out)
         raise _error(cls, f".{name}")
 
 
 @functools.cache
-def _placeholder(module: str, name: str) -> _Removed:
+def _placeholder(module: str, name: str, way_out: str) -> _Removed:
     def refuse_subclass(cls: type, /, **kwargs: Any) -> Any:
         raise _error(cls.__mro__[1])
 
@@ -125,8 +134,9 @@ def _placeholder(module: str, name: str) -> _Removed:
         (),
         {
             "__module__": module,
-            "__doc__": f"Is not brought back. {_WAYS_OUT[name]}",
+            "__doc__": f"Is not brought back. {way_out}",
             "__init_subclass__": classmethod(refuse_subclass),
+            "_way_out": way_out,
         },
     )
 
@@ -153,13 +163,13 @@ def removed(module: str, name: str) -> Any:
     """
     if name not in _WAYS_OUT:
         raise AttributeError(f"module {module!r} has no attribute {name!r}")
-    return _placeholder(module, name)
+    return _placeholder(module, name, _WAYS_OUT[name])
 
 
-def _error(cls: type, attribute: str = "") -> EstimatorError:
+def _error(cls: Any, attribute: str = "") -> EstimatorError:
     return EstimatorError(
         f"Estimators ended with TensorFlow 2.15, and {cls.__name__!r} is not "
         "brought back",
         f"{cls.__module__}.{cls.__name__}{attribute}",
-        _WAYS_OUT[cls.__name__],
+        cls._way_out,
     )

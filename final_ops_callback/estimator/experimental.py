@@ -58,6 +58,7 @@ def make_early_stopping_hook(
     Raises:
         NotAModelError: `estimator` is not a Keras model.
         ArgumentError: Seconds and steps are both given.
+        TypeError: `should_stop_fn` can't be called.
 
     Example:
     >>> import keras
@@ -79,6 +80,8 @@ def make_early_stopping_hook(
     In v1, this is `early_stopping.py` of `tensorflow_estimator`.
     """
     _check(estimator, run_every_secs, run_every_steps)
+    if not callable(should_stop_fn):
+        raise TypeError(f"should_stop_fn is not callable: {should_stop_fn!r}")
     return StopEarlyHook(should_stop_fn, run_every_secs, run_every_steps)
 
 

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 import tensorflow as tf
 
-from final_ops_callback._hooks.late_fetches import may_ask_at_the_end
+from final_ops_callback._hooks.late_fetches import may_ask_after_a_step
 from final_ops_callback._hooks.late_fetches import may_ask_late
 from final_ops_callback._hooks.late_fetches import names_written
 
@@ -29,6 +29,13 @@ class Ending(Base):
             session.run(name)
 
 
+class After(Base):
+    """A hook of the user's that asks after a step."""
+
+    def after_run(self, run_context: Any, run_values: Any) -> None:
+        run_context.session.run("loss:0")
+
+
 @pytest.mark.parametrize(
     ("hook", "late"),
     [
@@ -44,9 +51,10 @@ def test_hooks_of_the_user_may_ask_late(hook: Any, late: bool) -> None:
 
 
 @pytest.mark.parametrize(
-    ("make", "at_the_end"),
+    ("make", "may_ask"),
     [
         (Ending, True),
+        (After, True),
         (Asking, False),
         (lambda: v1.train.FinalOpsHook("a"), True),
         (lambda: v1.train.LoggingTensorHook(["a"], at_end=True), True),
@@ -55,11 +63,11 @@ def test_hooks_of_the_user_may_ask_late(hook: Any, late: bool) -> None:
         (lambda: v1.train.StepCounterHook(1), False),
     ],
 )
-def test_hooks_with_an_end_may_ask_at_the_end(
-    make: Any, at_the_end: bool
+def test_hooks_may_ask_in_after_run_and_in_end(
+    make: Any, may_ask: bool
 ) -> None:
     """Stock hooks that only write there do not."""
-    assert may_ask_at_the_end([make()]) is at_the_end
+    assert may_ask_after_a_step([make()]) is may_ask
 
 
 def test_names_are_found_in_hooks_and_in_their_code() -> None:

@@ -22,6 +22,18 @@ def test_event_files_of_v1_are_read(tmp_path: Path) -> None:
     assert found == {step: {"loss": loss} for step, loss in LOSSES.items()}
 
 
+def test_an_event_that_is_not_whole_yet_is_left_out(tmp_path: Path) -> None:
+    """As in v1, a file may be read while it is being written."""
+    write_losses(tmp_path)
+    (file,) = tmp_path.iterdir()
+    file.write_bytes(file.read_bytes()[:-5])
+
+    found = EventFiles(str(tmp_path)).by_step()
+
+    whole = list(LOSSES)[:-1]
+    assert found == {step: {"loss": LOSSES[step]} for step in whole}
+
+
 def test_event_files_of_tensorflow_2_are_read(tmp_path: Path) -> None:
     """A scalar that is written as a tensor is found; a vector is not one."""
     with tf.summary.create_file_writer(str(tmp_path)).as_default():

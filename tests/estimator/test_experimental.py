@@ -265,6 +265,13 @@ def test_what_is_not_a_model_is_refused(name: str, tmp_path: Path) -> None:
         made(experimental, "estimator", name, tmp_path)
 
 
+def test_what_is_not_a_function_is_refused() -> None:
+    """At once, and not after a minute."""
+    model, _ = drivers.keras_model()
+    with pytest.raises(TypeError, match="is not callable: 3"):
+        experimental.make_early_stopping_hook(model, 3)
+
+
 def test_seconds_and_steps_are_refused() -> None:
     """As in v1, the default of the seconds counts as given."""
     model, _ = drivers.keras_model()

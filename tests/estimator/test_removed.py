@@ -51,9 +51,20 @@ def test_a_removed_name_can_be_mentioned_but_not_used(name: str) -> None:
     with pytest.raises(errors.EstimatorError, match="is not brought back"):
         found(model_fn=None)
     with pytest.raises(errors.EstimatorError, match=rf"{name}\.train"):
-        found.train()
+        found.train()  # of what was a module: the name of the function
     with pytest.raises(errors.EstimatorError, match="is not brought back"):
         type("Mine", (found,), {})
+
+
+def test_what_was_in_a_module_can_be_mentioned() -> None:
+    """An annotation does not end the import of a module."""
+
+    def receiver(of: "estimator.export.ServingInputReceiver") -> None: ...
+
+    assert receiver.__annotations__
+    assert not isinstance(1, estimator.export.ServingInputReceiver)
+    with pytest.raises(errors.EstimatorError, match="writes a SavedModel"):
+        estimator.export.ServingInputReceiver({}, {})
 
 
 def test_an_estimator_names_the_call_of_keras() -> None:
