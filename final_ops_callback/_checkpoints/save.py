@@ -79,21 +79,23 @@ def save_v1(
     >>> import keras
     >>> import tensorflow as tf
     >>> from final_ops_callback import save_v1
-    >>> model = keras.Sequential(
-    ...     [keras.Input((2,)), keras.layers.Dense(1, name="out")], name="m"
-    ... )
+    >>> image = keras.Input((2,))
+    >>> model = keras.Model(image, keras.layers.Dense(1, name="out")(image))
     >>> model.compile(keras.optimizers.Adagrad(0.1), "mse")
     >>> with tempfile.TemporaryDirectory() as folder:
     ...     prefix = save_v1(
-    ...         model, f"{folder}/model.ckpt", names={"m/": ""}, global_step=7
+    ...         model,
+    ...         f"{folder}/model.ckpt",
+    ...         names={"out/": "logits/"},
+    ...         global_step=7,
     ...     )
     ...     for name, shape in tf.train.list_variables(prefix):
     ...         print(name, shape)
     global_step []
-    out/bias [1]
-    out/bias/Adagrad [1]
-    out/kernel [2, 1]
-    out/kernel/Adagrad [2, 1]
+    logits/bias [1]
+    logits/bias/Adagrad [1]
+    logits/kernel [2, 1]
+    logits/kernel/Adagrad [2, 1]
     """
     # Under a default graph of v1, too, as in the methods of a hook.
     with eager_mode():

@@ -286,7 +286,7 @@ def has_name(path: Dotted) -> bool:
     module counts as there. Without a TensorFlow everything does.
 
     Example:
-    >>> has_name(("tensorflow", "python", "estimator", "run_config"))
+    >>> has_name(("tensorflow", "python", "no_such_module"))
     False
     """
     spec = importlib.util.find_spec(path[0])
