@@ -44,10 +44,14 @@ Which file to open:
 - `graph_names`: which names the graph of the hooks has under Keras.
 - `classes`: judges classes of hooks. `needs`: what one needs of the graph;
   `body`, `feeds`, `old_calls`: its nodes, what it feeds, what it calls.
+  `given_tensors`: what in it is not its own.
 - `made`: judges the places where a hook is made. `final_ops`: a FinalOpsHook.
+  `origins`: whether a tensor is the loss, or a streaming metric.
 - `passed`: judges the places that get hooks, `sessions` those that ran v1's
   loops. `given`: the hooks that a call gets, and the Keras line for them.
+  `bare_sessions`: a MonitoredSession; `phases`: whether it trains.
 - `removed`: judges other names that are gone. `contrib`: what is there instead.
+- `summaries`: judges the summaries that only a v1 session wrote.
 - `context`, `reasons`, `factories`: what the judges share.
 - `fix`: makes edits, as a diff or in the files.
 - `table`, `page`, `printable`: the report on a terminal and as HTML.

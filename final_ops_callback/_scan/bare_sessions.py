@@ -108,8 +108,9 @@ class BareSessions:
         """Returns the nodes of the hooks that a session gets."""
         if known is None:
             path = chain(session.call.callee)
-            known = path and self._context.resolver.known(session.scope, path)
-        found = self._given.of(session.call, session.scope, known or None)
+            if path is not None:
+                known = self._context.resolver.known(session.scope, path)
+        found = self._given.of(session.call, session.scope, known)
         return [value for _, value in found]
 
     def _training(

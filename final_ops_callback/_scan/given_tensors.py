@@ -64,7 +64,7 @@ class GivenTensors:
             attribute = self_attribute(node)
             if attribute is not None:
                 self._attributes.add(attribute[1])
-            elif node.type == "name" and is_read(node):
+            elif _is_local(node):
                 self._locals.add(node.value)
 
     def is_own(self, node: Any) -> bool:
@@ -75,10 +75,9 @@ class GivenTensors:
     def reads(self, node: Any) -> bool:
         """Returns whether an expression has something that was given."""
         for inner in walk(node):
-            attribute = self_attribute(inner)
-            if attribute is not None and attribute[1] in self._attributes:
+            if _attribute(inner) in self._attributes:
                 return True
-            if inner.type != "name" or not is_read(inner):
+            if not _is_local(inner):
                 continue
             if inner.value in self._locals:
                 return True
@@ -89,6 +88,21 @@ class GivenTensors:
     def makes(self, node: Any) -> bool:
         """Returns whether an expression has something of the class's own."""
         return any(self.is_own(inner) for inner in walk(node))
+
+
+def _attribute(node: Any) -> str:
+    """Returns the first attribute of `self` in a chain, or `""`."""
+    if node.type not in ("atom_expr", "power"):
+        return ""
+    first, trailer = node.children[:2]
+    if getattr(first, "value", "") != "self" or trailer.type != "trailer":
+        return ""
+    is_name = trailer.children[0].value == "."
+    return str(trailer.children[1].value) if is_name else ""
+
+
+def _is_local(node: Any) -> bool:
+    return bool(node.type == "name" and node.value != "self" and is_read(node))
 
 
 def _parameters(body: Body) -> set[str]:

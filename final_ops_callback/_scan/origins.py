@@ -80,7 +80,12 @@ def leaf_of(context: Context, facts: Facts, scope: Scope, node: Any) -> Leaf:
 
 def streaming(context: Context, scope: Scope, node: Any) -> Call | None:
     """Returns the call of `tf.metrics` that makes a tensor, or `None`."""
-    for value in (node, *values_of(scope, node)):
+    whole = node
+    if node.type in ("atom_expr", "power") and len(node.children) == 2:
+        trailer = node.children[1]
+        is_item = getattr(trailer.children[0], "value", "") == "["
+        whole = node.children[0] if is_item else node
+    for value in (node, *values_of(scope, whole)):
         for call in calls_of(value):
             path = chain(call.callee)
             found = path and context.resolver.external(scope, path)
