@@ -38,6 +38,7 @@ Which file to open:
 - `grammar`: the grammars of Python 3 and 2. `syntax`: single expressions.
 - `facts`: what is taken out of a file. `tree`: which file an import means.
 - `resolve`: what a name means, and which hook a class descends from.
+  `bound`: the values that a name is bound to.
 - `known`: what the names of TensorFlow 1 are. `v1_only`: a table of names.
 - `neighbours`: the modules that a file needs beside it.
 - `gone`: names that TensorFlow 2 has not, and files that die of them.

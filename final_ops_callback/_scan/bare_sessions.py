@@ -12,6 +12,7 @@ from typing import Any
 
 from final_ops_callback._scan import final_ops
 from final_ops_callback._scan import phases
+from final_ops_callback._scan.bound import values_of
 from final_ops_callback._scan.context import Context
 from final_ops_callback._scan.facts import CallFact
 from final_ops_callback._scan.facts import Facts
@@ -20,7 +21,6 @@ from final_ops_callback._scan.given import GivenHooks
 from final_ops_callback._scan.given import call_of_keras
 from final_ops_callback._scan.given import fit
 from final_ops_callback._scan.known import Known
-from final_ops_callback._scan.origins import values_of
 from final_ops_callback._scan.syntax import Call
 from final_ops_callback._scan.syntax import calls_of
 from final_ops_callback._scan.syntax import chain
@@ -39,6 +39,12 @@ _OF_PATHS = (
     "latest_checkpoint",
     "get_checkpoint_state",
     "checkpoints_iterator",
+)
+# As in v1, it restores, and only its hooks save.
+_SAVES_NOTHING = (
+    "save_checkpoint_secs=None",
+    "save_summaries_steps=None",
+    "log_step_count_steps=None",
 )
 # The folder of a checkpoint stands before the name of the file.
 _JOINED = re.compile(r"os\.path\.join\((?P<folder>[^,()]+),[^,()]+\)")
@@ -89,9 +95,7 @@ class BareSessions:
             path = _argument(creator, "checkpoint_filename_with_path")
             if path is not None and folder is None:
                 lines.append(f"restore_v1(model, {_code(path)})")
-            lines.append(
-                self._training(facts, fact, values, folder, is_creator)
-            )
+            lines.append(self._training(facts, session or fact, values, folder))
         if phase != "train":
             lines.append(
                 self._evaluation(facts, session or fact, creator, values)
@@ -114,20 +118,16 @@ class BareSessions:
         return [value for _, value in found]
 
     def _training(
-        self,
-        facts: Facts,
-        fact: CallFact,
-        values: list[Any],
-        folder: Any,
-        is_creator: bool,
+        self, facts: Facts, session: CallFact, values: list[Any], folder: Any
     ) -> str:
         hooks, finals = "", list[str]()
-        if values and not is_creator:
-            hooks, finals = self._given.split(facts, fact.scope, values[0])
-        if folder is not None and is_creator:
-            return fit(
-                [f"MonitoredTrainingCallback(checkpoint_dir={_code(folder)})"]
-            )
+        if values:
+            hooks, finals = self._given.split(facts, session.scope, values[0])
+        if folder is not None:
+            given = [f"checkpoint_dir={_code(folder)}"]
+            given += [f"hooks={hooks}"] if hooks else []
+            arguments = ", ".join([*given, *_SAVES_NOTHING])
+            return fit([f"MonitoredTrainingCallback({arguments})", *finals])
         if not hooks and not finals:
             return "model.fit(data)"
         return call_of_keras("fit", hooks, finals)

@@ -27,6 +27,7 @@ def add_feeds(
     body: Body,
     reasons: Reasons,
     is_around: Callable[[str], bool] = lambda name: False,
+    may_feed: bool = False,
 ) -> None:
     """Adds what a class feeds: a step of Keras can't be fed.
 
@@ -36,8 +37,10 @@ def add_feeds(
         is_around: Function that says of a name that no method binds whether
             it may be a tensor of the code around the class. Defaults to one
             that says no.
+        may_feed: Boolean. Whether what the constructor is given may be fed.
+            Defaults to `False`.
     """
-    given = GivenTensors(body, is_around)
+    given = GivenTensors(body, is_around, not may_feed)
     for call in body.calls:
         path = chain(call.callee) or ("",)
         is_step = path[-1] == "SessionRunArgs"

@@ -6,11 +6,11 @@ from __future__ import annotations
 import re
 from typing import Any
 
+from final_ops_callback._scan.bound import values_of
 from final_ops_callback._scan.context import Context
 from final_ops_callback._scan.facts import Facts
 from final_ops_callback._scan.facts import Scope
 from final_ops_callback._scan.known import Known
-from final_ops_callback._scan.origins import values_of
 from final_ops_callback._scan.syntax import Call
 from final_ops_callback._scan.syntax import calls_of
 from final_ops_callback._scan.syntax import chain

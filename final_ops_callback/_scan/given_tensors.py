@@ -37,10 +37,15 @@ class GivenTensors:
         own: Set of strings: the attributes that the class makes itself.
     """
 
-    def __init__(self, body: Body, is_around: Callable[[str], bool]) -> None:
+    def __init__(
+        self,
+        body: Body,
+        is_around: Callable[[str], bool],
+        with_constructor: bool = True,
+    ) -> None:
         self._is_around = is_around
         self._attributes: set[str] = set()
-        self._locals = _parameters(body)
+        self._locals = _parameters(body) if with_constructor else set()
         pairs = list(_assigned(body))
         self.own = {
             path[-1]

@@ -41,6 +41,8 @@ class Needs:
         resolver: The `Resolver`.
         is_inside: Boolean. Whether the class is made in a function that runs
             in the hook graph. Defaults to `False`.
+        may_feed: Boolean. Whether its constructor gets placeholders of the
+            hook graph. Defaults to `False`.
 
     Attributes:
         tensors: List of strings: the parameters of the constructor that are
@@ -49,9 +51,14 @@ class Needs:
     """
 
     def __init__(
-        self, fact: ClassFact, resolver: Resolver, is_inside: bool = False
+        self,
+        fact: ClassFact,
+        resolver: Resolver,
+        is_inside: bool = False,
+        may_feed: bool = False,
     ) -> None:
         self._is_inside = is_inside
+        self._may_feed = may_feed
         self._fact = fact
         self._resolver = resolver
         self._body = body_of(fact)
@@ -74,7 +81,7 @@ class Needs:
             self._add_closure(reasons)
         self._add_names(reasons)
         self._add_session(reasons)
-        add_feeds(self._body, reasons, self._is_given_around)
+        add_feeds(self._body, reasons, self._is_given_around, self._may_feed)
         add_old_calls(self._body, self._resolver, reasons)
         add_python_2(self._body, self._resolver, reasons)
 

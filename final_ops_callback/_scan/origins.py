@@ -9,11 +9,11 @@ of the loss, is a metric of the model.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
 from typing import Any
 from typing import NamedTuple
 
 from final_ops_callback._scan import graph_names
+from final_ops_callback._scan.bound import values_of
 from final_ops_callback._scan.context import Context
 from final_ops_callback._scan.facts import Facts
 from final_ops_callback._scan.facts import Scope
@@ -22,9 +22,7 @@ from final_ops_callback._scan.syntax import calls_of
 from final_ops_callback._scan.syntax import chain
 from final_ops_callback._scan.syntax import dotted
 from final_ops_callback._scan.syntax import last_name
-from final_ops_callback._scan.syntax import parts_of
 from final_ops_callback._scan.syntax import string
-from final_ops_callback._scan.syntax import walk
 from final_ops_callback._scan.syntax import words
 
 _MINIMIZERS = words(
@@ -154,33 +152,3 @@ def is_loss(facts: Facts, scope: Scope, node: Any) -> bool:
         return path[-1] in names or any(v and v[-1] in names for v in values)
     code = node.get_code().strip()
     return graph_names.guess(code) == "loss:0" and not _PART.search(code)
-
-
-def values_of(scope: Scope, node: Any) -> Iterator[Any]:
-    """Yields what is bound to a name, or to an attribute of `self`.
-
-    Of a call whose result is taken apart it is the call.
-    """
-    path = dotted(node)
-    around: Scope | None = scope
-    while path is not None and around is not None:
-        is_there = path[0] in around.bindings and around.kind != "class"
-        if is_there or (path[0] == "self" and around.kind == "class"):
-            yield from _bound(around, ".".join(path))
-            return
-        around = around.parent
-
-
-def _bound(scope: Scope, name: str) -> Iterator[Any]:
-    for node in walk(scope.node):
-        if node.type != "expr_stmt" or len(node.children) < 3:
-            continue
-        if getattr(node.children[1], "value", "") != "=":
-            continue
-        value = node.children[-1]
-        for target in node.children[:-1:2]:
-            targets, values = parts_of(target), parts_of(value)
-            for i, part in enumerate(targets):
-                if "".join(part.get_code().split()) == name:
-                    is_same = len(values) == len(targets)
-                    yield values[i] if is_same else value

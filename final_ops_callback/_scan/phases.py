@@ -9,12 +9,12 @@ from collections.abc import Iterator
 from typing import Any
 from typing import Literal
 
+from final_ops_callback._scan.bound import values_of
 from final_ops_callback._scan.context import Context
 from final_ops_callback._scan.facts import CallFact
 from final_ops_callback._scan.facts import Facts
 from final_ops_callback._scan.facts import Scope
 from final_ops_callback._scan.origins import streaming
-from final_ops_callback._scan.origins import values_of
 from final_ops_callback._scan.syntax import Call
 from final_ops_callback._scan.syntax import calls_of
 from final_ops_callback._scan.syntax import is_inside
@@ -81,7 +81,12 @@ def fetched(facts: Facts, fact: CallFact) -> Iterator[Any]:
     if node.parent.type == "with_item":
         name, root = node.parent.children[-1].get_code(), node.parent.parent
     elif node.parent.type == "expr_stmt" and node.parent.children[-1] is node:
-        name, root = node.parent.children[0].get_code(), fact.scope.node
+        name = node.parent.children[0].get_code()
+        scope: Scope = fact.scope
+        is_attribute = name.strip().startswith("self.")
+        if is_attribute and scope.parent is not None:
+            scope = scope.parent  # other methods of the class may run it
+        root = scope.node
     for other in facts.calls:
         call = other.call
         if root is None or last_name(call) != "run":

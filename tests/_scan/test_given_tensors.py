@@ -121,6 +121,32 @@ def test_what_is_fed(
     assert write in finding.write
 
 
+@pytest.mark.parametrize(
+    ("made", "verdict"),
+    [
+        ("tf.placeholder(tf.float32)", "unmodified"),
+        ("graph.get_tensor_by_name('features:0')", "replace"),
+        ("'features:0'", "replace"),
+    ],
+)
+def test_placeholders_of_the_hook_graph_may_be_given(
+    found: Found, made: str, verdict: str
+) -> None:
+    """A function that returns the hooks may make what they feed."""
+    finding, *_ = found(
+        "import tensorflow.compat.v1 as tf\n"
+        "class A(tf.train.SessionRunHook):\n"
+        "    def __init__(self, x, y): self.x, self.y = x, y\n"
+        "    def end(self, session): session.run(self.y, {self.x: 1})\n"
+        "def make():\n"
+        f"    x = {made}\n"
+        "    return A(x, tf.square(x))\n"
+        "SessionRunHookCallback(make)\n"
+    )
+
+    assert (finding.kind, finding.verdict) == ("hook_class", verdict)
+
+
 def test_a_batch_is_not_fed_under_keras() -> None:
     """A run that feeds `features:0` fails, or does not see what is fed."""
 

@@ -5,12 +5,12 @@ import pytest
 import tensorflow as tf
 
 from final_ops_callback import FinalOpsCallback
+from final_ops_callback._scan.bound import values_of
 from final_ops_callback._scan.origins import Leaf
 from final_ops_callback._scan.origins import is_loss
 from final_ops_callback._scan.origins import leaf_of
 from final_ops_callback._scan.origins import minimized
 from final_ops_callback._scan.origins import streaming
-from final_ops_callback._scan.origins import values_of
 from tests import models
 from tests._scan.conftest import Found
 from tests._scan.contexts import context_of

@@ -140,7 +140,9 @@ def test_own_methods_pass_hooks_on(found: Found) -> None:
             "tf.train.ChiefSessionCreator(checkpoint_dir=d)",
             "ChiefSessionCreator",
             "model.fit(data, callbacks=[MonitoredTrainingCallback("
-            "checkpoint_dir=d)])  # if it trains\n"
+            "checkpoint_dir=d, save_checkpoint_secs=None, "
+            "save_summaries_steps=None, log_step_count_steps=None)])"
+            "  # if it trains\n"
             "for step, values in evaluate_checkpoints(model, data, d, "
             "every=True, timeout=0): ...  # if it evaluates",
         ),

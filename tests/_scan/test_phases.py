@@ -2,9 +2,13 @@
 """Whether a session trains or evaluates, and what is in its place."""
 
 import ast
+from pathlib import Path
 
 import pytest
+import tensorflow as tf
 
+from final_ops_callback import MonitoredTrainingCallback
+from final_ops_callback import save_v1
 from final_ops_callback._scan.bare_sessions import BareSessions
 from final_ops_callback._scan.bare_sessions import evaluation
 from final_ops_callback._scan.given import GivenHooks
@@ -13,6 +17,7 @@ from final_ops_callback._scan.phases import creator_of
 from final_ops_callback._scan.phases import fetched
 from final_ops_callback._scan.phases import phase_of
 from final_ops_callback._scan.phases import session_of
+from tests import models
 from tests._scan.conftest import Found
 from tests._scan.contexts import context_of
 
@@ -34,6 +39,11 @@ def written(found: Found, code: str, name: str = "MonitoredSession") -> str:
     return write
 
 
+TRAINED = (
+    "model.fit(data, callbacks=[MonitoredTrainingCallback(checkpoint_dir=d, "
+    "save_checkpoint_secs=None, save_summaries_steps=None, "
+    "log_step_count_steps=None)])"
+)
 EVERY = "for step, values in evaluate_checkpoints(model, data, d, every=True"
 
 
@@ -54,22 +64,31 @@ EVERY = "for step, values in evaluate_checkpoints(model, data, d, every=True"
             f"{EVERY}, timeout=0, final_ops={{'a': \"accuracy\"}}, "
             "hooks=[h]): ...",
         ),
-        (run("train_op"), "model.fit(data)"),
-        ("go = opt.minimize(x)\n" + run("go"), "model.fit(data)"),
+        (run("train_op"), TRAINED),
+        ("go = opt.minimize(x)\n" + run("go"), TRAINED),
         (
             "f = tf.train.FinalOpsHook('loss:0')\n"
             + run("[train_op]", SINGULAR.replace("(", "([f], ")),
-            "model.fit(data, callbacks=[f])",
+            TRAINED.replace(")])", "), f])"),
         ),
-        (f"def train():\n  s = {SINGULAR}\n", "model.fit(data)"),
+        (f"def train():\n  s = {SINGULAR}\n", TRAINED),
         (
             run("x"),
-            f"model.fit(data)  # if it trains\n{EVERY}, timeout=0): ..."
+            f"{TRAINED}  # if it trains\n{EVERY}, timeout=0): ..."
             "  # if it evaluates",
         ),
         (
             "s = tf.train.MonitoredSession()\ns.run(eval_op)",
             "model.evaluate(data)",
+        ),
+        (
+            "s = tf.train.MonitoredSession()\ns.run(train_op)",
+            "model.fit(data)",
+        ),
+        (
+            "class A:\n  def a(self):\n    self.s = " + SINGULAR + "\n"
+            "  def b(self): self.s.run(train_op)",
+            TRAINED,
         ),
     ],
 )
@@ -114,6 +133,20 @@ def test_a_checkpoint_to_train_from(found: Found) -> None:
     assert written(found, code) == "restore_v1(model, p)\nmodel.fit(data)"
 
 
+def test_a_session_that_trains_restores_and_saves_nothing(
+    tmp_path: Path,
+) -> None:
+    """The line for it is right: only the checkpoint of before is there."""
+    path = save_v1(models.tiny_model(), tmp_path / "model.ckpt-3")
+    made = TRAINED.partition("[")[2].rpartition("]")[0]
+    names = {"MonitoredTrainingCallback": MonitoredTrainingCallback}
+    before = sorted(tmp_path.iterdir())
+    models.fit(models.tiny_model(), eval(made, names, {"d": tmp_path}))
+
+    assert tf.train.latest_checkpoint(tmp_path) == path
+    assert sorted(tmp_path.iterdir()) == before
+
+
 def test_parts() -> None:
     """A session, its creator and what is run in it are found together."""
     context, facts = context_of(
@@ -132,4 +165,4 @@ def test_parts() -> None:
     assert [n.value for n in fetched(facts, session)] == ["train_op"]
     assert phase_of(context, facts, session, []) == "train"
     assert what is not None
-    assert bare.instead(facts, session, what)[1] == "model.fit(data)"
+    assert bare.instead(facts, session, what)[1] == TRAINED
