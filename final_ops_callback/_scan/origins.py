@@ -30,6 +30,7 @@ _MINIMIZERS = words(
 )
 _MEAN = re.compile(r"(mean|avg|average|running)_?(loss|cost)", re.IGNORECASE)
 _PART = re.compile(r"xent|cross_entropy|mean|avg|aver|reg|aux|l2", re.I)
+_UNKNOWN = "NAME"
 # What the streaming metrics of v1 are in Keras.
 _METRICS = {
     "accuracy": "SparseCategoricalAccuracy",
@@ -97,13 +98,16 @@ def streaming(context: Context, scope: Scope, node: Any) -> Call | None:
 def _of_stream(
     context: Context, facts: Facts, scope: Scope, node: Any, call: Call
 ) -> Leaf:
-    kind = last_name(call)
+    kind = last_name(call).removeprefix("streaming_")
+    if kind.startswith("aggregate_metric"):
+        return _metric(_UNKNOWN)
     if kind != "mean":
         return _metric(kind)
     values = call.argument(0, "values")
     if values is not None and is_loss(facts, scope, values):
         return Leaf("loss")
-    return _metric(_own_name(node if values is None else values))
+    name = _UNKNOWN if values is None else _own_name(values)
+    return _metric(_own_name(node) if name == _UNKNOWN else name)
 
 
 def _metric(name: str) -> Leaf:
@@ -120,7 +124,7 @@ def _own_name(node: Any) -> str:
     if text is not None:
         return graph_names.operation(text).rpartition("/")[2]
     path = dotted(node)
-    return path[-1].lstrip("_") if path else "NAME"
+    return path[-1].lstrip("_") if path else _UNKNOWN
 
 
 def minimized(facts: Facts) -> set[str]:
@@ -151,4 +155,6 @@ def is_loss(facts: Facts, scope: Scope, node: Any) -> bool:
         values = (dotted(value) for value in values_of(scope, node))
         return path[-1] in names or any(v and v[-1] in names for v in values)
     code = node.get_code().strip()
+    if path is None and string(node) is None:
+        return code.endswith("get_total_loss()")
     return graph_names.guess(code) == "loss:0" and not _PART.search(code)

@@ -11,6 +11,7 @@ from final_ops_callback._scan.origins import is_loss
 from final_ops_callback._scan.origins import leaf_of
 from final_ops_callback._scan.origins import minimized
 from final_ops_callback._scan.origins import streaming
+from final_ops_callback._scan.syntax import last_name
 from tests import models
 from tests._scan.conftest import Found
 from tests._scan.contexts import context_of
@@ -24,7 +25,7 @@ def leaf(code: str, expression: str) -> Leaf:
     context, facts = context_of(
         a=f"import tensorflow.compat.v1 as tf\n{code}\nshow({expression})"
     )
-    call = facts.calls[-1]
+    (call,) = (c for c in facts.calls if last_name(c.call) == "show")
     return leaf_of(context, facts, call.scope, call.call.arguments[0].value)
 
 
@@ -51,6 +52,21 @@ def leaf(code: str, expression: str) -> Leaf:
         ("", "mean_loss", "loss", ""),
         ("", "logits", "predictions:0", ""),
         ("", "whatever", "", ""),
+        ("", "tf.losses.get_total_loss()", "loss:0", ""),
+        ("", "2 * loss", "NAME", MEAN.replace("xent", "NAME")),
+        (
+            "m, up = tf.metrics.mean(tf.abs(x))",
+            "m",
+            "m",
+            MEAN.replace("xent", "m"),
+        ),
+        (
+            "import tf_slim as slim\n"
+            "m, up = slim.metrics.aggregate_metric_map(metrics)",
+            "m",
+            "NAME",
+            MEAN.replace("xent", "NAME"),
+        ),
         (
             "auc = tf.metrics.auc(a, b)",
             "auc[0]",

@@ -8,7 +8,6 @@ import pytest
 import tensorflow as tf
 
 from final_ops_callback import MonitoredTrainingCallback
-from final_ops_callback import save_v1
 from final_ops_callback._scan.bare_sessions import BareSessions
 from final_ops_callback._scan.bare_sessions import evaluation
 from final_ops_callback._scan.given import GivenHooks
@@ -137,14 +136,18 @@ def test_a_session_that_trains_restores_and_saves_nothing(
     tmp_path: Path,
 ) -> None:
     """The line for it is right: only the checkpoint of before is there."""
-    path = save_v1(models.tiny_model(), tmp_path / "model.ckpt-3")
+    first = MonitoredTrainingCallback(tmp_path, log_step_count_steps=None)
+    models.fit(models.tiny_model(), first)
+    path = tf.train.latest_checkpoint(tmp_path)
     made = TRAINED.partition("[")[2].rpartition("]")[0]
     names = {"MonitoredTrainingCallback": MonitoredTrainingCallback}
     before = sorted(tmp_path.iterdir())
-    models.fit(models.tiny_model(), eval(made, names, {"d": tmp_path}))
+    model = models.tiny_model()
+    models.fit(model, eval(made, names, {"d": tmp_path}))
 
-    assert tf.train.latest_checkpoint(tmp_path) == path
+    assert tf.train.latest_checkpoint(tmp_path) == path is not None
     assert sorted(tmp_path.iterdir()) == before
+    assert int(model.optimizer.iterations) == 2 * int(path.split("-")[-1]) > 0
 
 
 def test_parts() -> None:
