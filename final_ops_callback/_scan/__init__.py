@@ -38,16 +38,21 @@ Which file to open:
 - `grammar`: the grammars of Python 3 and 2. `syntax`: single expressions.
 - `facts`: what is taken out of a file. `tree`: which file an import means.
 - `resolve`: what a name means, and which hook a class descends from.
+  `bound`: the values that a name is bound to.
 - `known`: what the names of TensorFlow 1 are. `v1_only`: a table of names.
 - `neighbours`: the modules that a file needs beside it.
 - `gone`: names that TensorFlow 2 has not, and files that die of them.
 - `graph_names`: which names the graph of the hooks has under Keras.
 - `classes`: judges classes of hooks. `needs`: what one needs of the graph;
   `body`, `feeds`, `old_calls`: its nodes, what it feeds, what it calls.
+  `given_tensors`: what in it is not its own.
 - `made`: judges the places where a hook is made. `final_ops`: a FinalOpsHook.
+  `origins`: whether a tensor is the loss, or a streaming metric.
 - `passed`: judges the places that get hooks, `sessions` those that ran v1's
   loops. `given`: the hooks that a call gets, and the Keras line for them.
+  `bare_sessions`: a MonitoredSession; `phases`: whether it trains.
 - `removed`: judges other names that are gone. `contrib`: what is there instead.
+- `summaries`: judges the summaries that only a v1 session wrote.
 - `context`, `reasons`, `factories`: what the judges share.
 - `fix`: makes edits, as a diff or in the files.
 - `table`, `page`, `printable`: the report on a terminal and as HTML.

@@ -69,3 +69,11 @@ def self_attribute(node: Any) -> tuple[str, str] | None:
     if path is not None and len(path) == 2 and path[0] == "self":
         return path[0], path[1]
     return None
+
+
+def is_read(node: Any) -> bool:
+    """Returns whether a name is not the name of an attribute or keyword."""
+    parent = node.parent
+    if parent.type == "trailer" and parent.children[0].value == ".":
+        return False
+    return not (parent.type == "argument" and parent.children[0] is node)

@@ -97,8 +97,10 @@ class ClassJudge:
         if descent is None and not _is_duck(fact):
             return None
         reasons = Reasons()
-        is_inside = self._context.factories.contain(fact.scope)
-        needs = Needs(fact, self._context.resolver, is_inside)
+        factories = self._context.factories
+        is_inside = factories.contain(fact.scope)
+        may_feed = factories.fill(fact)
+        needs = Needs(fact, self._context.resolver, is_inside, may_feed)
         tensors, parameters = needs.tensors, needs.parameters
         if descent is None:
             base = one_line(fact.bases[0]) if fact.bases else ""

@@ -209,8 +209,15 @@ def _show(report: Report) -> None:
     from rich.console import Console
 
     from final_ops_callback._scan.table import show
+    from final_ops_callback._scan.table import width_of
 
-    show(report, Console(highlight=False, emoji=False, markup=False))
+    console = Console(highlight=False, emoji=False, markup=False)
+    if sys.stdout.isatty():
+        show(report, console)
+        return
+    # No line of code may break: whoever reads it may want to copy it.
+    console.width = max([console.width, *map(width_of, report.findings)])
+    show(report, console, most=80)
 
 
 def _scan_code(report: Report, paths: Sequence[str]) -> int:

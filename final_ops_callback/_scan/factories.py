@@ -7,12 +7,18 @@ may have tensors, writers and savers, as in v1.
 
 from __future__ import annotations
 
+from typing import Any
+
+from final_ops_callback._scan.bound import values_of
+from final_ops_callback._scan.facts import ClassFact
 from final_ops_callback._scan.facts import Facts
 from final_ops_callback._scan.facts import Scope
 from final_ops_callback._scan.known import OURS
 from final_ops_callback._scan.resolve import Resolver
+from final_ops_callback._scan.syntax import calls_of
 from final_ops_callback._scan.syntax import dotted
 from final_ops_callback._scan.syntax import last_name
+from final_ops_callback._scan.syntax import walk
 
 
 class Factories:
@@ -48,3 +54,27 @@ class Factories:
                 return True
             around = around.parent
         return False
+
+    def fill(self, fact: ClassFact) -> bool:
+        """Returns whether a class gets placeholders made in the hook graph.
+
+        They are of the hook graph, and may be fed.
+        """
+        return any(
+            last_name(one.call) == fact.name
+            and self.contain(one.scope)
+            and any(
+                _placeholders(one.scope, a.value) for a in one.call.arguments
+            )
+            for one in fact.facts.calls
+        )
+
+
+def _placeholders(scope: Scope, node: Any) -> bool:
+    """Returns whether an expression makes placeholders, or is their name."""
+    return any(
+        last_name(call).startswith("placeholder")
+        for value in (node, *values_of(scope, node))
+        for inner in walk(value)
+        for call in calls_of(inner)
+    )

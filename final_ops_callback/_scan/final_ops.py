@@ -6,6 +6,7 @@ from __future__ import annotations
 from typing import Any
 
 from final_ops_callback._scan import graph_names
+from final_ops_callback._scan import origins
 from final_ops_callback._scan.context import Context
 from final_ops_callback._scan.facts import Facts
 from final_ops_callback._scan.facts import Scope
@@ -68,14 +69,14 @@ def rewritten(
     """
     value = call.argument(0, "final_ops")
     leaves = None if value is None else leaves_of(value)
-    edits, instead = [], {}
+    edits, instead, metrics = [], {}, list[str]()
     for leaf in leaves or ():
         code = _leaf_code(context, scope, leaf)
         if code:
             edits.append(Edit(leaf.start_pos, leaf.end_pos, code))
         else:
-            name = graph_names.guess(leaf.get_code()) or "NAME:0"
-            code = leaf_for(name) or '"NAME"'
+            code, metric = _leaf_of_tensor(context, facts, scope, leaf)
+            metrics += [metric] if metric else []
         instead[id(leaf)] = code
     is_whole = leaves is not None and len(edits) == len(leaves)
     feeds = call.argument(1, "final_ops_feed_dict")
@@ -92,6 +93,15 @@ def rewritten(
         ),
         made,
     )
+    if metrics:
+        reasons.add(
+            "replace",
+            "a streaming metric, or a tensor that is not the very loss, "
+            "becomes a compiled metric: compile(metrics=[...]) and name the "
+            "metric",
+            "model.compile(optimizer, loss, "
+            f"metrics=[{', '.join(dict.fromkeys(metrics))}])",
+        )
     others = [a for a in call.arguments if a.star or _is_other(a.keyword)]
     if not is_simple or others or not _may_be_callback(facts, call, scope):
         return ()
@@ -99,6 +109,37 @@ def rewritten(
         return ()
     start, end = call.callee[0].start_pos, call.callee[-1].end_pos
     return (Edit(start, end, "FinalOpsCallback"), *edits)
+
+
+def code_of_ops(context: Context, facts: Facts, scope: Scope, node: Any) -> str:
+    """Returns the code of final ops, with what Keras has instead of tensors.
+
+    Args:
+        context: The `Context`.
+        facts: The facts of the file.
+        scope: The scope in which they stand.
+        node: The node of the final ops.
+    """
+    leaves = leaves_of(node)
+    if leaves is None:
+        return '"NAME"'
+    instead = {
+        id(leaf): _leaf_code(context, scope, leaf)
+        or _leaf_of_tensor(context, facts, scope, leaf)[0]
+        for leaf in leaves
+    }
+    code = context.code(facts, node, instead)
+    return '"NAME"' if code.endswith("...") else code
+
+
+def _leaf_of_tensor(
+    context: Context, facts: Facts, scope: Scope, leaf: Any
+) -> tuple[str, str]:
+    """Returns the code of a leaf, and that of the metric that it needs."""
+    found = origins.leaf_of(context, facts, scope, leaf)
+    if found.metric or found.name == "loss":
+        return f'"{found.name}"', found.metric
+    return leaf_for(found.name or "NAME:0") or '"NAME"', ""
 
 
 def _is_free_or_ours(scope: Scope) -> bool:

@@ -6,6 +6,7 @@ from __future__ import annotations
 import re
 from typing import Any
 
+from final_ops_callback._scan.bound import values_of
 from final_ops_callback._scan.context import Context
 from final_ops_callback._scan.facts import Facts
 from final_ops_callback._scan.facts import Scope
@@ -103,6 +104,26 @@ class GivenHooks:
         if any(needs_graph(n) for n in others):
             code = f"lambda: {code}"
         return code, [self._final_code(facts, n) for n in finals]
+
+    def finals(
+        self, scope: Scope, values: list[Any]
+    ) -> list[tuple[Scope, Call]]:
+        """Returns the calls that make final ops, with their scopes.
+
+        Args:
+            scope: The scope of the hooks.
+            values: List of nodes: the hooks that a call gets.
+        """
+        found = []
+        for value in values:
+            nodes = elements(value) if value.type == "atom" else None
+            for node in nodes or ():
+                if not self._is_final(scope, node):
+                    continue
+                for made in (node, *values_of(scope, node)):
+                    calls = list(calls_of(made))
+                    found += [(scope, calls[-1])] if calls else []
+        return found
 
     def _is_final(self, scope: Scope, node: Any) -> bool:
         """Returns whether a node makes final ops, or is the name of some."""

@@ -308,7 +308,8 @@ class MadeJudge:
                     found = graph_names.guess(code) or graph_names.guess(name)
                     instead[id(leaf)] = f'"{found or "NAME:0"}"'
         is_inside = self._context.factories.contain(scope)
-        if instead and not is_inside:
+        has_way = hook.verdict in ("unmodified", "change")
+        if instead and has_way and not is_inside:
             made = self._context.call_code(facts, call, instead=instead)
             reasons.add(
                 "change",

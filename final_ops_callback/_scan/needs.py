@@ -8,6 +8,7 @@ from typing import Any
 
 from final_ops_callback._scan import graph_names
 from final_ops_callback._scan.body import body_of
+from final_ops_callback._scan.body import is_read
 from final_ops_callback._scan.body import is_session_run
 from final_ops_callback._scan.body import self_attribute
 from final_ops_callback._scan.facts import ClassFact
@@ -40,6 +41,8 @@ class Needs:
         resolver: The `Resolver`.
         is_inside: Boolean. Whether the class is made in a function that runs
             in the hook graph. Defaults to `False`.
+        may_feed: Boolean. Whether its constructor gets placeholders of the
+            hook graph. Defaults to `False`.
 
     Attributes:
         tensors: List of strings: the parameters of the constructor that are
@@ -48,9 +51,14 @@ class Needs:
     """
 
     def __init__(
-        self, fact: ClassFact, resolver: Resolver, is_inside: bool = False
+        self,
+        fact: ClassFact,
+        resolver: Resolver,
+        is_inside: bool = False,
+        may_feed: bool = False,
     ) -> None:
         self._is_inside = is_inside
+        self._may_feed = may_feed
         self._fact = fact
         self._resolver = resolver
         self._body = body_of(fact)
@@ -73,7 +81,7 @@ class Needs:
             self._add_closure(reasons)
         self._add_names(reasons)
         self._add_session(reasons)
-        add_feeds(self._body, reasons)
+        add_feeds(self._body, reasons, self._is_given_around, self._may_feed)
         add_old_calls(self._body, self._resolver, reasons)
         add_python_2(self._body, self._resolver, reasons)
 
@@ -111,7 +119,7 @@ class Needs:
             used = {
                 n.value
                 for n in walk(node.children[-1])
-                if n.type == "name" and _is_read(n)
+                if n.type == "name" and is_read(n)
             }
             assigned.setdefault(path[1], set()).update(used)
         names = {n for a in fetched for n in assigned.get(a, ())}
@@ -151,6 +159,9 @@ class Needs:
                 return False
             scope = scope.parent
         return False
+
+    def _is_given_around(self, name: str) -> bool:
+        return not self._is_inside and self._is_tensor_around(name)
 
     def _add_names(self, reasons: Reasons) -> None:
         """Adds the names that the class looks up in the graph."""
@@ -237,18 +248,10 @@ def _belongs_to_step(name: str) -> bool:
     return first in ("loss", "predictions", "gradients", "features", "labels")
 
 
-def _is_read(node: Any) -> bool:
-    """Returns whether a name is not the name of an attribute or keyword."""
-    parent = node.parent
-    if parent.type == "trailer" and parent.children[0].value == ".":
-        return False
-    return not (parent.type == "argument" and parent.children[0] is node)
-
-
 def _free_names(node: Any) -> Iterator[tuple[str, str]]:
     """Yields the names in an expression, each with the dotted one it begins."""
     for inner in walk(node):
-        if inner.type != "name" or not _is_read(inner):
+        if inner.type != "name" or not is_read(inner):
             continue
         if inner.value == "self":
             continue

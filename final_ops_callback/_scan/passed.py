@@ -91,6 +91,10 @@ class PassedJudge:
             why, write = _for_known(known, keyword, hooks, finals)
             if known.name == "MonitoredTrainingSession":
                 write = self._sessions.monitored(facts, fact)
+            elif known.kind == "session":
+                why, write = self._sessions.bare(facts, fact, known)
+            elif known.kind == "evaluate":
+                write = self._sessions.evaluation(facts, fact, known)[1]
         elif _is_own_method(fact.scope, path or ()) or any(
             t.kind in ("function", "class") for t in targets
         ):
@@ -144,11 +148,7 @@ def _for_known(
             fit([f"MonitoredTrainingCallback({given})", *finals]),
         )
     if known.kind == "evaluate":
-        return (
-            "evaluate_checkpoints takes them",
-            "for step, values in evaluate_checkpoints(model, data, "
-            f"checkpoint_dir, hooks={hooks}): ...",
-        )
+        return "evaluate_checkpoints takes them", ""
     why = "a Keras model takes callbacks where it is run"
     method = _PHASES.get(keyword, "fit")
     if known.name == "EvalSpec":
@@ -181,4 +181,5 @@ def _comment(call: Call, write: str) -> tuple[Edit, ...]:
     if len(tail) != column:  # a form feed, or a line that goes on
         return ()
     end = (line, 0)
-    return (Edit(end, end, f"{tail}{MARK}{write}\n"),)
+    lines = "".join(f"{tail}{MARK}{one}\n" for one in write.splitlines())
+    return (Edit(end, end, lines),)

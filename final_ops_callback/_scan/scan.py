@@ -31,6 +31,7 @@ from final_ops_callback._scan.made import MadeJudge
 from final_ops_callback._scan.passed import PassedJudge
 from final_ops_callback._scan.removed import removed_names
 from final_ops_callback._scan.resolve import Resolver
+from final_ops_callback._scan.summaries import summaries
 from final_ops_callback._scan.tree import Tree
 
 _WORDS = re.compile(rf"\b({'|'.join(sorted(known.WORDS))})\b")
@@ -257,6 +258,7 @@ class Scan:
             if any(f.kind != "hooks_passed" for f in here):
                 told.add(fact.call.start)
             found += here
+        found += summaries(self._context, facts, found)
         removed = removed_names(self._context, facts, told)
         if not found:
             removed = [f for f in removed if _is_about_hooks(f)]

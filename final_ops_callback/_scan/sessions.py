@@ -3,6 +3,9 @@
 
 from __future__ import annotations
 
+from final_ops_callback._scan import final_ops
+from final_ops_callback._scan.bare_sessions import BareSessions
+from final_ops_callback._scan.bare_sessions import evaluation
 from final_ops_callback._scan.context import Context
 from final_ops_callback._scan.facts import CallFact
 from final_ops_callback._scan.facts import Facts
@@ -10,7 +13,6 @@ from final_ops_callback._scan.findings import Finding
 from final_ops_callback._scan.findings import Verdict
 from final_ops_callback._scan.given import KEYWORDS
 from final_ops_callback._scan.given import GivenHooks
-from final_ops_callback._scan.given import call_of_keras
 from final_ops_callback._scan.given import fit
 from final_ops_callback._scan.known import Known
 from final_ops_callback._scan.syntax import Call
@@ -40,6 +42,7 @@ class SessionJudge:
     def __init__(self, context: Context, given: GivenHooks) -> None:
         self._context = context
         self._given = given
+        self._bare = BareSessions(context, given)
 
     def judge(self, facts: Facts, fact: CallFact, known: Known) -> Finding:
         """Returns what is found at a call of something that ran a loop."""
@@ -76,8 +79,9 @@ class SessionJudge:
                 self.monitored(facts, fact),
             )
         if known.name == "Supervisor" or known.kind == "loop":
-            folder = argument_code(call, ("logdir",), 1) or "logdir"
-            made = f"MonitoredTrainingCallback(checkpoint_dir={folder})"
+            folder = argument_code(call, ("logdir",), 1)
+            given = f"checkpoint_dir={folder}" if folder else ""
+            made = f"MonitoredTrainingCallback({given})"
             return "fit is the loop, and restores and saves so", fit([made])
         if known.kind == "scaffold":
             made = self._context.call_code(facts, call)
@@ -86,24 +90,14 @@ class SessionJudge:
                 f"SessionRunHookCallback(hooks, scaffold=lambda: {made})",
             )
         if known.kind == "evaluate":
-            return self._evaluation(facts, call, known)
-        if known.name.endswith("Creator"):
-            folder = (
-                argument_code(call, ("checkpoint_dir",)) or "checkpoint_dir"
-            )
-            made = f"MonitoredTrainingCallback(checkpoint_dir={folder})"
-            return (
-                "Keras needs no session; what it restored is restored so",
-                fit([made]),
-            )
-        values = [v for _, v in self._given.of(call, fact.scope, known)]
-        hooks, finals = "hooks", list[str]()
-        if values:
-            hooks, finals = self._given.split(facts, fact.scope, values[0])
-        return (
-            "fit, evaluate and predict are the loops",
-            call_of_keras("fit", hooks, finals),
-        )
+            return self.evaluation(facts, fact, known)
+        return self.bare(facts, fact, known)
+
+    def bare(
+        self, facts: Facts, fact: CallFact, known: Known
+    ) -> tuple[str, str]:
+        """Returns why a MonitoredSession is not needed, and what is instead."""
+        return self._bare.instead(facts, fact, known)
 
     def monitored(self, facts: Facts, fact: CallFact) -> str:
         """Returns the Keras line for a MonitoredTrainingSession."""
@@ -122,9 +116,11 @@ class SessionJudge:
         made = f"MonitoredTrainingCallback({', '.join(arguments)})"
         return fit([made, *callbacks])
 
-    def _evaluation(
-        self, facts: Facts, call: Call, known: Known
+    def evaluation(
+        self, facts: Facts, fact: CallFact, known: Known
     ) -> tuple[str, str]:
+        """Returns why evaluate_once is not needed, and what is instead."""
+        call = fact.call
         position = 0 if "training" in known.path else 1
         names = ("checkpoint_dir", "checkpoint_path")
         folder = argument_code(call, names, position)
@@ -133,16 +129,16 @@ class SessionJudge:
             for a in call.arguments
             if a.keyword in ("hooks", "timeout")
         ]
-        ops = [a for a in call.arguments if a.keyword.startswith("final_op")]
-        if ops and not ops[0].keyword.endswith("feed_dict"):
-            more.append("final_ops=final_ops")
-        arguments = ", ".join(
-            ["model", "data", folder or "checkpoint_dir", *more]
-        )
+        ops = [
+            final_ops.code_of_ops(self._context, facts, fact.scope, a.value)
+            for a in call.arguments
+            if a.keyword in ("final_op", "final_ops")
+        ]
+        more += [f"final_ops={code}" for code in ops]
         return (
             "evaluate_checkpoints yields the step and the values of each "
             "checkpoint; final_ops are names, metrics or functions",
-            f"for step, values in evaluate_checkpoints({arguments}): ...",
+            evaluation(folder or '"checkpoint_dir"', more),
         )
 
 

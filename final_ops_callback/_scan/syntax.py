@@ -224,6 +224,17 @@ def elements(node: Any) -> list[Any] | None:
     ]
 
 
+_TUPLES = ("testlist_star_expr", "testlist", "testlist_comp", "exprlist")
+
+
+def parts_of(node: Any) -> list[Any]:
+    """Returns the parts of a target or value: of `a, b`, both; else itself."""
+    if node.type in _TUPLES:
+        return [n for n in node.children if getattr(n, "value", "") != ","]
+    is_tuple = node.type == "atom" and node.children[0].value == "("
+    return (elements(node) if is_tuple else None) or [node]
+
+
 def leaves_of(node: Any) -> list[Any] | None:
     """Returns what stands in a nest of displays; `None` if not all is known."""
     inner = elements(node)

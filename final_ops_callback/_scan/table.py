@@ -7,7 +7,11 @@ import itertools
 from collections.abc import Iterable
 
 from rich import box
+from rich.cells import cell_len
 from rich.console import Console
+from rich.console import Group
+from rich.console import RenderableType
+from rich.constrain import Constrain
 from rich.table import Table
 from rich.text import Text
 
@@ -23,6 +27,8 @@ _STYLES = {
     "replace": "cyan",
     "none": "bold red",
 }
+# How many columns the others take, with the spaces between them.
+_BESIDE = 25
 KINDS = {
     "hook_class": "class",
     "hook_made": "made",
@@ -32,17 +38,19 @@ KINDS = {
 }
 
 
-def show(report: Report, console: Console) -> None:
+def show(report: Report, console: Console, most: int | None = None) -> None:
     """Prints a report: one table for each file, then what was not read.
 
     Args:
         report: The `Report`.
         console: The rich console to print on.
+        most: Integer. How many columns text may take, where the console is
+            wider because lines of code are. Defaults to `None`: all.
     """
     groups = itertools.groupby(report.findings, key=lambda f: f.path)
     for path, findings in groups:
         console.print(Text(printable(path), style="bold"), soft_wrap=True)
-        console.print(_table(findings))
+        console.print(_table(findings, most))
     for unreadable in report.unreadable:
         text = Text("unreadable: ", style="red")
         text.append(unreadable_line(unreadable), style="default")
@@ -50,7 +58,7 @@ def show(report: Report, console: Console) -> None:
     console.print(Text(summary(report)))
 
 
-def _table(findings: Iterable[Finding]) -> Table:
+def _table(findings: Iterable[Finding], most: int | None) -> Table:
     table = Table(box=box.SIMPLE, show_edge=False, pad_edge=False)
     table.add_column("line", justify="right", vertical="top", no_wrap=True)
     table.add_column("verdict", vertical="top", no_wrap=True)
@@ -59,20 +67,29 @@ def _table(findings: Iterable[Finding]) -> Table:
         table.add_row(
             line_of(finding),
             Text(finding.verdict, style=_STYLES[finding.verdict]),
-            _cell(finding),
+            _cell(finding, most),
         )
     return table
 
 
-def _cell(finding: Finding) -> Text:
+def _cell(finding: Finding, most: int | None) -> RenderableType:
     what = Text(f"{KINDS[finding.kind]} ", style="dim")
     what.append(printable(finding.name), style="bold not dim")
     if finding.base:
         what.append(f" ({printable(finding.base)})", style="not dim")
     what.append(f"\n{printable(finding.why)}", style="not dim")
-    for line in finding.write.splitlines():
-        what.append(f"\n-> {printable(line)}", style="not dim blue")
-    return what
+    code = Text("\n".join(_code(finding)), style="blue")
+    text = what if most is None else Constrain(what, most - _BESIDE)
+    return Group(text, code) if finding.write else text
+
+
+def _code(finding: Finding) -> list[str]:
+    return [f"-> {printable(line)}" for line in finding.write.splitlines()]
+
+
+def width_of(finding: Finding) -> int:
+    """Returns how wide a console is that shows the code unbroken."""
+    return _BESIDE + max(map(cell_len, _code(finding)), default=0)
 
 
 def line_of(finding: Finding) -> str:

@@ -282,3 +282,19 @@ def test_the_progress_bar_comes_when_it_takes_long(
     command.run(["scan", str(files), "--json"])
 
     assert ("scanning" in stderr.getvalue()) == is_shown
+
+
+@pytest.mark.usefixtures("files")
+def test_code_is_not_broken_in_a_pipe() -> None:
+    """Where the output is no terminal, each line to write is one line."""
+    folder = "FLAGS." + "_".join(["train", "dir"] * 10)
+    Path("long.py").write_text(
+        "import tensorflow.compat.v1 as tf\n"
+        f"tf.train.MonitoredTrainingSession(checkpoint_dir={folder})\n"
+    )
+    lines = process("scan", "long.py").stdout.splitlines()
+    (code,) = (line for line in lines if "->" in line)
+
+    assert f"MonitoredTrainingCallback(checkpoint_dir={folder})])" in code
+    texts = [line.rstrip() for line in lines if "->" not in line]
+    assert all(len(t) <= 80 for t in texts if set(t) - set("─-"))

@@ -48,7 +48,7 @@ def passed(found: Found, code: str) -> Finding:
         (
             "slim.evaluation.evaluate_once('', 'd', 'l', hooks=h)",
             "replace",
-            "evaluate_checkpoints(model, data, checkpoint_dir, hooks=h)",
+            "evaluate_checkpoints(model, data, 'd', hooks=h)",
         ),
         ("def f(hooks): pass\nf(hooks=h)", "unmodified", ""),
         ("SessionRunHookCallback(hooks=h)", "unmodified", ""),
@@ -131,13 +131,20 @@ def test_own_methods_pass_hooks_on(found: Found) -> None:
         (
             "tf.train.MonitoredSession(hooks=h)",
             "MonitoredSession",
-            "model.fit(data, callbacks=[SessionRunHookCallback(h)])",
+            "model.fit(data, callbacks=[SessionRunHookCallback(h)])"
+            "  # if it trains\n"
+            "model.evaluate(data, callbacks=[SessionRunHookCallback(h)])"
+            "  # if it evaluates",
         ),
         (
             "tf.train.ChiefSessionCreator(checkpoint_dir=d)",
             "ChiefSessionCreator",
             "model.fit(data, callbacks=[MonitoredTrainingCallback("
-            "checkpoint_dir=d)])",
+            "checkpoint_dir=d, save_checkpoint_secs=None, "
+            "save_summaries_steps=None, log_step_count_steps=None)])"
+            "  # if it trains\n"
+            "for step, values in evaluate_checkpoints(model, data, d, "
+            "every=True, timeout=0): ...  # if it evaluates",
         ),
         (
             "tf.train.Scaffold(init_fn=f)",
@@ -161,7 +168,7 @@ def test_own_methods_pass_hooks_on(found: Found) -> None:
             "slim.evaluation.evaluate_once('', d, l, final_op=[a])",
             "evaluate_once",
             "for step, values in evaluate_checkpoints(model, data, d, "
-            "final_ops=final_ops): ...",
+            'final_ops=["NAME"]): ...',
         ),
         (
             "slim.training.evaluation.evaluate_repeatedly(d, timeout=3)",
@@ -200,6 +207,15 @@ def test_the_comment_goes_above_the_statement(
 
     assert edit.start == edit.end == (line, 0)
     assert edit.text.strip().startswith(MARK)
+
+
+def test_each_line_of_two_is_a_comment(found: Found) -> None:
+    """Of two lines to choose from, neither becomes code."""
+    code = "with tf.train.MonitoredSession(c, h) as s:\n    pass"
+    (edit,) = passed(found, code).edits
+
+    assert len(edit.text.splitlines()) == 2
+    assert all(line.startswith(MARK) for line in edit.text.splitlines())
 
 
 def test_a_comment_that_is_there_is_not_written_again(found: Found) -> None:
