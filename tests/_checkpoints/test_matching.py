@@ -89,6 +89,29 @@ CASES: dict[str, tuple[Shapes, Shapes, dict[str, str], set[str]]] = {
         {"dense/kernel": "dense/kernel", "dense/kernel_1": "dense_1/kernel"},
         {matching.BY_NUMBER},
     ),
+    "scopes that shapes tell apart": (
+        {"enc/dense/kernel": K, "dec/dense/kernel": (5, 3)},
+        {"dense/kernel": K, "dense_1/kernel": (5, 3)},
+        {
+            "enc/dense/kernel": "dense/kernel",
+            "dec/dense/kernel": "dense_1/kernel",
+        },
+        {matching.BY_SHAPE},
+    ),
+    "scopes beside numbers that another scope explains": (
+        {"enc/dense/kernel": S, "dec/dense/kernel": S},
+        {
+            "dense/kernel": S,
+            "dense_1/kernel": S,
+            "net/enc/dense/kernel": S,
+            "net/dec/dense/kernel": S,
+        },
+        {
+            "enc/dense/kernel": "net/enc/dense/kernel",
+            "dec/dense/kernel": "net/dec/dense/kernel",
+        },
+        {matching.BY_SCOPE},
+    ),
     "shapes alone": (
         {"hidden/kernel": K, "hidden/bias": B, "out/kernel": (5, 1)},
         {"W2": (5, 1), "b1": B, "W1": K},
@@ -219,6 +242,30 @@ ERRORS: dict[str, tuple[Shapes, Shapes, Any, str]] = {
         {"a/x/kernel": S, "b/x/kernel": S},
         None,
         "not decide which of 'a/x/kernel', 'b/x/kernel' belong to 'x/kernel'",
+    ),
+    "scopes here, numbers there": (
+        {"encoder/dense/kernel": S, "decoder/dense/kernel": S},
+        {"dense/kernel": S, "dense_1/kernel": S},
+        None,
+        "not decide which of 'dense/kernel', 'dense_1/kernel' belong to 'enco",
+    ),
+    "numbers here, scopes there": (
+        {"dense/kernel": S, "dense_1/kernel": S},
+        {"enc/dense/kernel": S, "dec/dense/kernel": S},
+        None,
+        "not decide which of 'dec/dense/kernel', 'enc/dense/kernel' belong to",
+    ),
+    "scopes in a scope": (
+        {"net/enc/dense_3/kernel": S, "net/dec/dense_2/kernel": S},
+        {"v1/dense/kernel": S, "v1/dense_1/kernel": S},
+        None,
+        "not decide which of 'v1/dense/kernel', 'v1/dense_1/kernel' belong to",
+    ),
+    "scopes beside equal names": (
+        {"last/bias": B, "enc/dense/kernel": S, "dec/dense/kernel": S},
+        {"last/bias": B, "dense/kernel": S, "dense_1/kernel": S},
+        None,
+        "not decide which of 'dense/kernel', 'dense_1/kernel' belong to 'enc",
     ),
     "a map to what is not there": (
         {"a/kernel": K},
