@@ -95,8 +95,9 @@ def evaluate_checkpoints(
             function that returns the better one of two values:
             `("accuracy", max)`. A copy of the best checkpoint is kept, which
             a later call compares with, too. Defaults to `None`.
-        best_dir: String or path. The folder of that copy. Defaults to `None`:
-            `best` in `checkpoint_dir`.
+        best_dir: String or path. The folder of that copy, which may not be
+            `checkpoint_dir` itself; it is made when the first one is kept.
+            Defaults to `None`: `best` in `checkpoint_dir`.
         names: As in `restore_v1`, for checkpoints of v1. Defaults to `None`.
         moving_averages: As in `restore_v1`. Defaults to `False`.
         **options: Further arguments of `model.evaluate`: `batch_size`,
@@ -322,4 +323,21 @@ def _checked_best(best: Any, best_dir: Any, folder: str) -> Best | None:
             'Use a name and a function: best=("accuracy", max).',
         )
     where = os.path.join(folder, "best") if best_dir is None else best_dir
-    return Best(best[0], best[1], _absolute(where))
+    where = _absolute(where)
+    if _is_same(where, folder):
+        raise ArgumentError(
+            f"{where!r} is the folder of the checkpoints itself, whose state "
+            "file and old checkpoints it would replace",
+            "best_dir",
+            "Name another folder.",
+        )
+    return Best(best[0], best[1], where)
+
+
+def _is_same(folder: str, other: str) -> bool:
+    """Returns whether two paths are one folder, also through links."""
+    if os.path.exists(folder) and os.path.exists(other):
+        return os.path.samefile(folder, other)
+    if "://" in folder or "://" in other:
+        return folder.rstrip("/") == other.rstrip("/")
+    return os.path.realpath(folder) == os.path.realpath(other)

@@ -195,6 +195,46 @@ def test_the_best(training_of_v1: Any, tmp_path: Path, choose: Any) -> None:
     }
 
 
+@pytest.mark.parametrize("how", ["itself", "a link", "a link named best"])
+def test_the_best_is_never_kept_in_the_folder_itself(
+    how: str, tmp_path: Path
+) -> None:
+    """A folder that would be written over is refused, also by a link."""
+    folder = tmp_path / "training"
+    folder.mkdir()
+    Original(PAIRS["momentum"].original).save(folder / "m")
+    link = (folder / "best") if how == "a link named best" else tmp_path / "l"
+    link.symlink_to(folder)
+    best_dir = {"itself": f"{folder}/../training/", "a link": link}.get(how)
+    before = sorted(os.listdir(folder))
+    with pytest.raises(ArgumentError, match="folder of the checkpoints itself"):
+        evaluate_checkpoints(
+            model(),
+            DATA,
+            folder,
+            timeout=0,
+            every=True,
+            best=("loss", min),
+            best_dir=best_dir,
+        )
+
+    assert sorted(os.listdir(folder)) == before
+
+
+def test_a_folder_that_is_not_there_yet_is_compared_too(
+    tmp_path: Path,
+) -> None:
+    """The best one can't be kept in a folder that will be that of both."""
+    with pytest.raises(ArgumentError, match="folder of the checkpoints itself"):
+        evaluate_checkpoints(
+            model(),
+            DATA,
+            tmp_path / "later",
+            best=("loss", min),
+            best_dir=tmp_path / "other" / ".." / "later",
+        )
+
+
 def test_files_of_keras_while_they_are_written(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
