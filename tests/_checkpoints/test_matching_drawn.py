@@ -25,7 +25,7 @@ def drawn(draw: random.Random) -> tuple[Tensors, Tensors, dict[str, str]]:
     ours_in = draw.choice(["", "sequential/", "sequential_2/"])
     theirs_in = draw.choice(["", "", "net/", "model/tower/"])
     words = draw.choice([{}, SLIM])
-    halves = draw.choice([None] * 19 + [("encoder/", "decoder/")])
+    halves = draw.choice([None] * 9 + [("encoder/", "decoder/")])
     counted_on = draw.choice([0, 0, 1, 9])
     has_other_names = draw.random() < 0.2
     made: collections.Counter[str] = collections.Counter()
@@ -71,4 +71,4 @@ def test_it_is_right_or_an_error() -> None:
         results["right" if names == truth else "wrong"] += 1
 
     assert results["wrong"] == 0
-    assert results["right"] > 4 * results["asked"] > 0
+    assert results["right"] > 3 * results["asked"] > 0
