@@ -8,6 +8,7 @@ from typing import Any
 
 import tensorflow as tf
 
+from final_ops_callback._checkpoints.lost import dropped_momentum
 from final_ops_callback._checkpoints.matching import GUESSES
 from final_ops_callback._checkpoints.matching import match
 from final_ops_callback._checkpoints.model_state import ModelState
@@ -56,6 +57,7 @@ class Plan:
         )
         self._sources = self._weights(specs, average)
         self._slots = self._slot_sources(specs)
+        self._notes += dropped_momentum(state, checkpoint, self._slots)
         self._step = find_step(state, checkpoint, names)
         self._notes += self._step.notes
 

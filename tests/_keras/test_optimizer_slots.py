@@ -6,7 +6,9 @@
 
 from typing import Any
 
+import numpy as np
 import pytest
+import tensorflow as tf
 
 from final_ops_callback._keras import optimizer_compat
 from final_ops_callback._keras import optimizer_slots
@@ -92,3 +94,23 @@ def test_a_slot_belongs_to_its_weight(flavor: Any) -> None:
     assert tuple(found.shape) == (4, 3)
     with pytest.raises(LookupError):
         optimizer_slots.slot_of(optimizer, slot, layers[0].bias)
+
+
+@flavors
+def test_the_largest_update_of_rmsprop(flavor: Any) -> None:
+    """The first step, from zeros, goes exactly as far as any may go."""
+    optimizer = flavor.optimizers.RMSprop(0.01, rho=0.75, epsilon=1e-20)
+    weight = (flavor if hasattr(flavor, "ops") else tf).Variable([5.0])
+    optimizer.apply_gradients([(tf.constant([3.0]), weight)])
+    update = 5.0 - float(np.asarray(weight)[0])
+
+    assert optimizer_slots.largest_update(optimizer) == pytest.approx(
+        update, rel=1e-4
+    )
+    for unknown in (
+        flavor.optimizers.RMSprop(0.01, centered=True),
+        flavor.optimizers.RMSprop(
+            flavor.optimizers.schedules.ExponentialDecay(0.1, 10, 0.9)
+        ),
+    ):
+        assert optimizer_slots.largest_update(unknown) is None
