@@ -185,10 +185,9 @@ class Best:
 
 
 def _remove_empty(folder: str) -> None:
-    try:
+    # It fails if a best one is in it now, or if it is no local folder.
+    with contextlib.suppress(OSError):
         os.rmdir(folder)
-    except OSError:  # a best one is in it now, or it is no local folder
-        pass
 
 
 def _copy(source: str, target: str) -> None:

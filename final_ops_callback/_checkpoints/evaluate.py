@@ -12,6 +12,8 @@ from collections.abc import Iterator
 from collections.abc import Mapping
 from typing import Any
 
+import tensorflow as tf
+
 from final_ops_callback import _structure
 from final_ops_callback._checkpoints import loading
 from final_ops_callback._checkpoints.best import Best
@@ -72,7 +74,9 @@ def evaluate_checkpoints(
         data: What `model.evaluate` takes: a dataset, an array, or a tuple
             `(x, y)` or `(x, y, sample_weight)`. It is used for each
             checkpoint, so it can't be an iterator.
-        checkpoint_dir: String or path. The folder, which may appear later.
+        checkpoint_dir: String or path. The folder, which may appear later. Its
+            file `checkpoint` tells which checkpoints of v1 there are, as in
+            v1; if it names none that is there, a warning says so.
         final_ops: As in `FinalOpsCallback`. Defaults to `None`.
         final_ops_feed_dict: As in `FinalOpsCallback`. Defaults to `None`.
         hooks: v1 hooks, or a function that returns them, as in
@@ -137,6 +141,13 @@ def evaluate_checkpoints(
             f"{folder!r} is a file",
             "checkpoint_dir",
             "Name the folder of the checkpoints.",
+        )
+    if tf.io.gfile.exists(f"{folder}.index"):
+        raise ArgumentError(
+            f"{folder!r} is a checkpoint, not a folder",
+            "checkpoint_dir",
+            f"Name its folder: {os.path.dirname(folder)!r}. One checkpoint is "
+            "evaluated by restore_v1 and model.evaluate.",
         )
     schedule = _checked_schedule(
         Schedule(min_interval_secs, timeout, timeout_fn, every)

@@ -369,6 +369,30 @@ def test_arguments_are_checked_at_once(case: str, tmp_path: Path) -> None:
         evaluate_checkpoints(**(arguments | changes))
 
 
+def test_a_checkpoint_is_no_folder(training_of_v1: Any) -> None:
+    """The path of one checkpoint is an error that names its folder."""
+    folder, _ = training_of_v1
+    with pytest.raises(ArgumentError, match="is a checkpoint, not a folder"):
+        evaluate_checkpoints(model(), DATA, folder / "model.ckpt-2", timeout=0)
+
+
+def test_a_folder_that_was_moved_is_said(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A state that names the paths of elsewhere is a warning with them."""
+    (tmp_path / "old").mkdir()
+    Original(PAIRS["momentum"].original).save(tmp_path / "old" / "m")
+    (tmp_path / "old").rename(tmp_path / "new")
+    with caplog.at_level(logging.WARNING, "final_ops_callback"):
+        found = evaluate_checkpoints(
+            model(), DATA, tmp_path / "new", timeout=0, every=True
+        )
+        assert list(found) == []
+
+    assert len(caplog.records) == 1
+    assert f"names what is not there: '{tmp_path}/old/m'" in caplog.text
+
+
 def test_a_log_dir_in_a_file(tmp_path: Path) -> None:
     """A folder that can't be written is an error before, too."""
     (tmp_path / "file").touch()
