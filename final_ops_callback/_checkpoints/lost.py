@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 
@@ -60,4 +61,26 @@ def dropped_momentum(
         f"{largest} is not zero, and the RMSprop of the model has no momentum. "
         "That is right if v1's momentum= was 0: then it is the last update; "
         "if not, compile with momentum=."
+    ]
+
+
+def step_without_slots(optimizer: Any, step: int | None) -> list[str]:
+    """Tells of moments that do not belong to the restored step.
+
+    Args:
+        optimizer: The optimizer of a model, whose slots were not restored; or
+            `None`.
+        step: Integer. The step that was restored; `None` if none was.
+
+    Returns:
+        List of sentences for the report.
+    """
+    if not step or not optimizer_slots.depends_on_step(optimizer):
+        return []
+    name = type(optimizer).__name__
+    return [
+        f"The step {step} is restored, and the slots are not: {name} takes "
+        f"them for those of {step} steps, so that updates have another size "
+        "(new slots of Adam: up to three times too large). To start with new "
+        'slots, keep the step of the model, too: names={"global_step": None}.'
     ]

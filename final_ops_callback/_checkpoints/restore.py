@@ -3,11 +3,13 @@
 
 from __future__ import annotations
 
+import dataclasses
 import logging
 import os
 from collections.abc import Mapping
 from typing import Any
 
+from final_ops_callback._checkpoints.lost import step_without_slots
 from final_ops_callback._checkpoints.model_state import ModelState
 from final_ops_callback._checkpoints.name_map import NameMap
 from final_ops_callback._checkpoints.plan import Plan
@@ -59,7 +61,12 @@ def restore_v1(
             The keys `global_step`, `beta1_power` and `beta2_power` stand for
             these variables. Defaults to `None`: equal names.
         slots: Boolean. Whether to restore the slots of the optimizer, which
-            then have to be in the checkpoint. Defaults to `True`.
+            then have to be in the checkpoint. Without them, the step is still
+            restored, and Adam and others take new slots for those of so many
+            steps: their first updates have another size, mostly too large. A
+            note says so. To start with new slots,
+            as v1 does, keep the step of the model, too:
+            `names={"global_step": None}`. Defaults to `True`.
         moving_averages: Boolean or string. Whether weights get the moving
             averages that v1's `ExponentialMovingAverage` kept of them; a
             string is the name of that object. A trained weight without an
@@ -98,6 +105,9 @@ def restore_v1(
         average_name(moving_averages),
         optimizer_name,
     )
+    if not slots:
+        notes = step_without_slots(model.optimizer, report.step)
+        report = dataclasses.replace(report, notes=(*report.notes, *notes))
     tell(report)
     return report
 

@@ -91,6 +91,25 @@ KINDS = (
 )
 
 
+# Whose update depends on the step, at a constant rate: most of them correct
+# moments that began at zero.
+_BY_STEP = ("Adam", "AdamW", "Adamax", "Nadam", "Adafactor", "Muon")
+
+
+def depends_on_step(optimizer: Any) -> bool:
+    """Returns whether the same gradient has another effect at a later step.
+
+    Args:
+        optimizer: An optimizer of any flavor.
+    """
+    inner = optimizer_compat.inner_of(optimizer)
+    home = compat.flavor_of(inner).optimizers
+    if optimizer_compat.is_legacy(inner):
+        home = home.legacy
+    kinds = (getattr(home, name, None) for name in _BY_STEP)
+    return any(kind is not None and isinstance(inner, kind) for kind in kinds)
+
+
 def kind_of(optimizer: Any) -> OptimizerKind | None:
     """Returns the kind of an optimizer, with the slots that v1 made for it.
 

@@ -4,11 +4,13 @@
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from final_ops_callback import restore_v1
 from final_ops_callback import save_v1
 from final_ops_callback._checkpoints.lost import dropped_momentum
+from final_ops_callback._checkpoints.lost import step_without_slots
 from final_ops_callback._checkpoints.model_state import ModelState
 from final_ops_callback._checkpoints.reader import open_checkpoint
 from final_ops_callback.errors import CheckpointError
@@ -16,10 +18,12 @@ from tests._checkpoints import training
 from tests._checkpoints.training import OPTIMIZERS
 from tests._checkpoints.training import PAIRS
 from tests._checkpoints.training import TRAIN
+from tests._checkpoints.training import WEIGHTS
 from tests._checkpoints.training import Original
 from tests._checkpoints.training import model_of
 from tests._checkpoints.training import read_v1
 from tests._checkpoints.training import snapshot
+from tests._checkpoints.training import write_v1
 
 pytestmark = pytest.mark.slow
 
@@ -85,3 +89,44 @@ def test_only_what_is_not_kept_is_read(tmp_path: Path) -> None:
     slots = [(slot, f"{slot.path}{slot.suffix}") for slot in state.slots()]
 
     assert dropped_momentum(state, open_checkpoint(prefix), slots) == []
+
+
+def test_the_step_over_new_slots_is_told(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Adam's first update is too large then; the way out gives v1's."""
+    values = WEIGHTS | {"global_step": np.int64(1000)}
+    prefix = write_v1(tmp_path / "m", values)
+
+    def first_update(**options: Any) -> float:
+        model = model_of(PAIRS["adam"].ours())
+        restore_v1(model, prefix, slots=False, **options)
+        before = model.get_weights()
+        model.train_on_batch(training.X[0], training.Y[0])
+        after = model.get_weights()
+        return max(
+            float(np.abs(one - two).max())
+            for one, two in zip(before, after, strict=True)
+        )
+
+    assert first_update() > 0.2
+    assert 'names={"global_step": None}' in caplog.text
+    caplog.clear()
+
+    # v1 with new slots has new powers, too: the update is the rate.
+    program = Original(PAIRS["adam"].original)
+    program.train(1)
+    new = read_v1(program.save(tmp_path / "new"))
+    expected = max(np.abs(new[n] - values[n]).max() for n in WEIGHTS)
+    assert first_update(names={"global_step": None}) == pytest.approx(
+        expected, rel=1e-4
+    )
+    assert caplog.text == ""
+
+
+def test_what_does_not_count_its_steps_needs_no_note() -> None:
+    """Only a restored step matters, and only where the update depends on it."""
+    assert step_without_slots(OPTIMIZERS.SGD(0.1, momentum=0.9), 7) == []
+    assert step_without_slots(OPTIMIZERS.Adam(0.1), 0) == []
+    assert step_without_slots(None, None) == []
+    assert len(step_without_slots(OPTIMIZERS.Adam(0.1), 7)) == 1

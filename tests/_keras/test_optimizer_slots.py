@@ -114,3 +114,41 @@ def test_the_largest_update_of_rmsprop(flavor: Any) -> None:
         ),
     ):
         assert optimizer_slots.largest_update(unknown) is None
+
+
+def kinds_of(home: Any) -> list[Any]:
+    """Returns the optimizers of a module that can be made of a rate alone."""
+    found = {id(kind): kind for kind in vars(home).values()}
+    return [
+        kind
+        for kind in found.values()
+        if isinstance(kind, type)
+        and hasattr(kind, "apply_gradients")
+        and not kind.__name__.startswith(("Optimizer", "LossScale", "Multi"))
+    ]
+
+
+def first_update(make: Any, at: int, flavor: Any) -> Any:
+    """Returns the first update with new slots, at a step."""
+    optimizer = make(0.1)
+    weight = (flavor if hasattr(flavor, "ops") else tf).Variable(
+        np.full((2, 2), 5.0, "f")
+    )
+    optimizer_compat.build(optimizer, [weight])
+    optimizer.iterations.assign(at)
+    optimizer.apply_gradients([(tf.fill([2, 2], 0.3), weight)])
+    return np.asarray(weight)
+
+
+@flavors
+def test_whose_update_depends_on_the_step(flavor: Any) -> None:
+    """Each optimizer of Keras that does so is known, and no other one."""
+    homes = [flavor.optimizers]
+    homes += [] if hasattr(flavor, "ops") else [flavor.optimizers.legacy]
+    kinds = [kind for home in homes for kind in kinds_of(home)]
+    assert len(kinds) > 7
+    for kind in kinds:
+        updates = [first_update(kind, at, flavor) for at in (0, 1000)]
+        differs = np.abs(updates[1] - updates[0]).max() > 1e-3
+
+        assert optimizer_slots.depends_on_step(kind(0.1)) == differs, kind
