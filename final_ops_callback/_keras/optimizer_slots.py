@@ -93,7 +93,15 @@ KINDS = (
 
 # Whose update depends on the step, at a constant rate: most of them correct
 # moments that began at zero.
-_BY_STEP = ("Adam", "AdamW", "Adamax", "Nadam", "Adafactor", "Muon")
+_BY_STEP = (
+    "Adam",
+    "AdamW",
+    "Adamax",
+    "Nadam",
+    "Adafactor",
+    "Muon",
+    "ScheduleFreeAdamW",
+)
 
 
 def depends_on_step(optimizer: Any) -> bool:

@@ -131,13 +131,17 @@ def kinds_of(home: Any) -> list[Any]:
 def first_update(make: Any, at: int, flavor: Any) -> Any:
     """Returns the first update with new slots, at a step."""
     optimizer = make(0.1)
-    weight = (flavor if hasattr(flavor, "ops") else tf).Variable(
-        np.full((2, 2), 5.0, "f")
-    )
-    optimizer_compat.build(optimizer, [weight])
+    # Muon treats matrices and vectors differently.
+    weights = [
+        (flavor if hasattr(flavor, "ops") else tf).Variable(
+            np.full(shape, 5.0, "f")
+        )
+        for shape in ((2, 2), (2,))
+    ]
+    optimizer_compat.build(optimizer, weights)
     optimizer.iterations.assign(at)
-    optimizer.apply_gradients([(tf.fill([2, 2], 0.3), weight)])
-    return np.asarray(weight)
+    optimizer.apply_gradients([(tf.fill(w.shape, 0.3), w) for w in weights])
+    return np.concatenate([np.ravel(weight) for weight in weights])
 
 
 @flavors
