@@ -27,6 +27,7 @@ from tests._checkpoints.training import read_v1
 from tests._checkpoints.training import snapshot
 from tests._checkpoints.training import write_v1
 from tests.flavors import IS_KERAS_3
+from tests.flavors import LossScaleOptimizer
 from tests.flavors import keras
 from tests.flavors import needs_keras_3
 from tests.flavors import to_numpy
@@ -313,14 +314,15 @@ def test_each_kind_of_model(make: str, tmp_path: Path) -> None:
 
 
 @needs_keras_3
+@pytest.mark.parametrize("is_scaled", [False, True])
 def test_gradient_accumulation(
-    tmp_path: Path, caplog: pytest.LogCaptureFixture
+    is_scaled: bool, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     """The step counts updates, where Keras counts batches."""
 
     def make() -> Any:
         adam = keras.optimizers.Adam(0.1, gradient_accumulation_steps=2)
-        return model_of(adam)
+        return model_of(LossScaleOptimizer(adam) if is_scaled else adam)
 
     model = make()
     for _ in range(3):
