@@ -44,6 +44,7 @@ def evaluate_checkpoints(
     final_ops: Any = None,
     final_ops_feed_dict: Mapping[Any, Any] | None = None,
     hooks: Any = None,
+    step_tensors: Mapping[str, Any] | None = None,
     min_interval_secs: float = 60,
     timeout: float | None = None,
     timeout_fn: Callable[[], bool] | None = None,
@@ -82,6 +83,9 @@ def evaluate_checkpoints(
         hooks: v1 hooks, or a function that returns them, as in
             `SessionRunHookCallback`. Their global step is the step of the
             checkpoint. Defaults to `None`.
+        step_tensors: Mapping from the name of a value of the step to its
+            `tf.TensorSpec`, as in `SessionRunHookCallback`: hooks that fetch
+            `labels:0` need it. Defaults to `None`.
         min_interval_secs: Float. The least time from the beginning of one
             evaluation to the next, in seconds. Defaults to 60.
         timeout: Float. The longest time to wait for a new checkpoint, in
@@ -159,7 +163,15 @@ def evaluate_checkpoints(
     if final_ops is not None:
         final = FinalOpsCallback(final_ops, final_ops_feed_dict)
     if hooks is not None:
-        callbacks.append(SessionRunHookCallback(hooks))
+        callbacks.append(
+            SessionRunHookCallback(hooks, step_tensors=step_tensors)
+        )
+    elif step_tensors is not None:
+        raise ArgumentError(
+            "there are no hooks that fetch them",
+            "step_tensors",
+            "Give hooks=, too; final_ops= needs no step_tensors.",
+        )
     evaluation = _Evaluation(
         model,
         _arguments(model, data, options),

@@ -139,6 +139,39 @@ def test_hooks_run(training_of_v1: Any) -> None:
     )
 
 
+class Labels(v1.train.SessionRunHook):
+    """Notes the labels of each step."""
+
+    def __init__(self) -> None:
+        self.seen: list[Any] = []
+
+    def before_run(self, run_context: Any) -> Any:
+        return v1.train.SessionRunArgs("labels:0")
+
+    def after_run(self, run_context: Any, run_values: Any) -> None:
+        self.seen.append(run_values.results)
+
+
+def test_hooks_see_labels(training_of_v1: Any) -> None:
+    """What step_tensors declares is fetched in the step of the evaluation."""
+    folder, _ = training_of_v1
+    hook = Labels()
+    declared = {"labels": tf.TensorSpec([None, 1], "float32")}
+    list(
+        evaluate_checkpoints(
+            model(),
+            DATA,
+            folder,
+            timeout=0,
+            hooks=[hook],
+            step_tensors=declared,
+        )
+    )
+
+    (labels,) = hook.seen
+    np.testing.assert_array_equal(labels, Y[0])
+
+
 def test_summaries(training_of_v1: Any, tmp_path: Path) -> None:
     """Each value is a summary with the step of the checkpoint."""
     folder, losses = training_of_v1
@@ -350,6 +383,11 @@ ARGUMENTS: dict[str, tuple[dict[str, Any], str]] = {
     "no pair": ({"best": "loss"}, "'loss' does not tell"),
     "a mode": ({"best": ("loss", "min")}, "does not tell what is the best"),
     "a folder alone": ({"best_dir": "best"}, "nothing tells which"),
+    "step tensors": (
+        {"hooks": [], "step_tensors": ["labels"]},
+        "a list is not a mapping of step tensors",
+    ),
+    "step tensors alone": ({"step_tensors": {}}, "there are no hooks"),
     "a map": ({"names": ["a"]}, "a list is not a mapping"),
     "averages": ({"moving_averages": 1}, "neither a boolean nor a name"),
     "an option": ({"epochs": 1}, "'epochs' can't be given.*'steps'"),
