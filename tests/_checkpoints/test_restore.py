@@ -412,6 +412,26 @@ def test_slots_that_do_not_fit(case: str, tmp_path: Path) -> None:
         restore_v1(model, prefix)
 
 
+def test_averages_that_v1_did_not_keep(tmp_path: Path) -> None:
+    """The way out of missing averages is an option, not an optimizer."""
+    program, prefix = trained(tmp_path, "adam")
+
+    def make(use_ema: bool) -> Any:
+        return model_of(OPTIMIZERS.Adam(0.1, epsilon=1e-7, use_ema=use_ema))
+
+    with pytest.raises(CheckpointError) as caught:
+        restore_v1(make(True), prefix)
+    assert "lacks moving averages" in str(caught.value)
+    assert "Compile with use_ema=False, or use slots=False" in str(caught.value)
+    assert "of ['Adam']" not in str(caught.value)
+    model = make(False)
+    restore_v1(model, prefix)
+
+    losses = training.train(model, 3)
+
+    np.testing.assert_allclose(losses, program.train(3), rtol=2e-5)
+
+
 def test_a_frozen_layer(tmp_path: Path) -> None:
     """Slots of a layer that Keras does not train are left, without a note."""
     _, prefix = trained(tmp_path, "momentum")
