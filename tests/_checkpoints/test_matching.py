@@ -160,6 +160,39 @@ CASES: dict[str, tuple[Shapes, Shapes, dict[str, str], set[str]]] = {
         },
         {matching.BY_SHAPE},
     ),
+    "the table of an embedding": (
+        {"net/embedding/embeddings": K, "net/dense/kernel": K},
+        {"embedding/weights": K, "dense/weights": K},
+        {
+            "net/embedding/embeddings": "embedding/weights",
+            "net/dense/kernel": "dense/weights",
+        },
+        {matching.BY_SCOPE},
+    ),
+    "the table of an embedding in another scope": (
+        {"embedding/embeddings": K, "dense/kernel": K},
+        {"net/embedding/weights": K, "net/dense/kernel": K},
+        {
+            "embedding/embeddings": "net/embedding/weights",
+            "dense/kernel": "net/dense/kernel",
+        },
+        {matching.BY_SCOPE},
+    ),
+    "a table without a layer": (
+        {"embedding/embeddings": K, "dense/kernel": K},
+        {"embeddings": K, "dense/kernel": K},
+        {"embedding/embeddings": "embeddings", "dense/kernel": "dense/kernel"},
+        {matching.BY_SCOPE, matching.BY_NAME},
+    ),
+    "tables without layers": (
+        {"net/embedding_4/embeddings": K, "net/embedding_5/embeddings": K},
+        {"embeddings": K, "embeddings_1": K},
+        {
+            "net/embedding_4/embeddings": "embeddings",
+            "net/embedding_5/embeddings": "embeddings_1",
+        },
+        {matching.BY_NUMBER},
+    ),
     "a scalar and nothing": (
         {"scale": (), "empty": (0, 3)},
         {"empty": (0, 3), "scale": ()},
