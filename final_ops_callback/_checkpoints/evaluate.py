@@ -68,7 +68,8 @@ def evaluate_checkpoints(
     A checkpoint of another model is an error.
 
     As in v1, it belongs into a process of its own, beside that of the training.
-    The model holds the weights of the last checkpoint afterwards.
+    The model holds the weights of the last checkpoint afterwards (of one that
+    has changed while it was read and is skipped, perhaps in part).
 
     Args:
         model: A built and compiled Keras model.

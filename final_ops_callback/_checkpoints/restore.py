@@ -36,8 +36,15 @@ def restore_v1(
     Weights, the slots of the optimizer and the step get the values with which
     v1 would have gone on. Slots are converted to what Keras keeps: its SGD
     keeps minus the learning rate times the momentum of v1, and is given that,
-    with the rate of the restored step. All is checked and read before anything
-    is written: after an error, the model is as it was.
+    with the rate that the optimizer has for the restored step. If something
+    else will set the rate before that step, such as a `LearningRateScheduler`,
+    the momentum has the wrong size, and nothing can tell: set that rate before
+    the restore, or let `MonitoredTrainingCallback` restore the checkpoint,
+    which converts at the first step.
+
+    All is checked and read before anything is written: after an error, weights,
+    slots and step have the values they had. An optimizer that had no slots yet
+    may have made them, with the values with which Keras begins.
 
     Weights are found by their names. What has no equal name is found by a
     name in another scope (`sequential/out/kernel` for `out/kernel`) or with

@@ -457,6 +457,34 @@ def test_a_schedule(tmp_path: Path) -> None:
     np.testing.assert_allclose(losses, program.train(3), rtol=2e-5)
 
 
+def test_a_rate_that_is_set_before(tmp_path: Path) -> None:
+    """Momentum is converted by a rate that is set before the restore."""
+    _, prefix = trained(tmp_path, "momentum")
+    program = Original(lambda: TRAIN.MomentumOptimizer(0.02, 0.9))
+    program.restore(prefix)
+    expected = program.train(3)
+    model = model_of(PAIRS["momentum"].ours())
+    model.optimizer.learning_rate = 0.02
+    restore_v1(model, prefix)
+
+    np.testing.assert_allclose(training.train(model, 3), expected, rtol=2e-5)
+
+
+def test_slots_that_are_made_before_an_error(tmp_path: Path) -> None:
+    """With the wrong optimizer, values stay; new slots begin as Keras's."""
+    _, prefix = trained(tmp_path, "momentum")
+    model = training.begin(model_of(PAIRS["adam"].ours()))
+    other = training.begin(model_of(PAIRS["adam"].ours()))
+    with pytest.raises(CheckpointError, match="lacks slots"):
+        restore_v1(model, prefix)
+    for one, two in zip(model.weights, other.weights, strict=True):
+        np.testing.assert_array_equal(to_numpy(one), to_numpy(two))
+
+    losses = training.train(model, 3, 0)
+
+    np.testing.assert_array_equal(losses, training.train(other, 3, 0))
+
+
 def test_a_rate_of_zero_is_said(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
