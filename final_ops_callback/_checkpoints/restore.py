@@ -39,8 +39,9 @@ def restore_v1(
     with the rate that the optimizer has for the restored step. If something
     else will set the rate before that step, such as a `LearningRateScheduler`,
     the momentum has the wrong size, and nothing can tell: set that rate before
-    the restore, or let `MonitoredTrainingCallback` restore the checkpoint,
-    which converts at the first step.
+    the restore, or let a hook restore the checkpoint, which converts at the
+    first step (`MonitoredTrainingCallback`, with the names that v1 gave the
+    slots as `variable_names=`).
 
     All is checked and read before anything is written: after an error, weights,
     slots and step have the values they had. An optimizer that had no slots yet

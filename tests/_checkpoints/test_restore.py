@@ -12,6 +12,7 @@ import tensorflow as tf
 from final_ops_callback import SessionRunHookCallback
 from final_ops_callback import restore_v1
 from final_ops_callback import save_v1
+from final_ops_callback._checkpoints.model_state import ModelState
 from final_ops_callback.errors import ArgumentError
 from final_ops_callback.errors import BackendError
 from final_ops_callback.errors import CheckpointError
@@ -221,6 +222,67 @@ def test_other_names(
     assert report.guessed == ({} if names else by_shape)
     assert len(caplog.records) == bool(report.guessed)
     assert caplog.text.count("by shape and order") == len(report.guessed)
+
+
+def encoder_and_decoder() -> Any:
+    """Returns a model of two models with layers of one name."""
+    inputs = outputs = keras.Input((3,))
+    for name in ("encoder", "decoder"):
+        part = keras.Sequential(
+            [keras.Input((3,)), keras.layers.Dense(3, name="dense")], name=name
+        )
+        outputs = part(outputs)
+    return keras.Model(inputs, outputs, name="net")
+
+
+def counted() -> Any:
+    """Returns a model whose layers have numbers, and no scopes."""
+    inputs = outputs = keras.Input((3,))
+    for name in ("dense", "dense_1"):
+        outputs = keras.layers.Dense(3, name=name)(outputs)
+    return keras.Model(inputs, outputs, name="net")
+
+
+def numbered(path: Path, *layers: str) -> str:
+    """Writes layers of the same shapes that hold their numbers."""
+    values = {
+        f"{layer}/{last}": np.full(shape, number, "f")
+        for number, layer in enumerate(layers)
+        for last, shape in (("kernel", (3, 3)), ("bias", (3,)))
+    }
+    return write_v1(path, values)
+
+
+@pytest.mark.parametrize(
+    ("make", "layers"),
+    [
+        (encoder_and_decoder, ("dense", "dense_1")),
+        (encoder_and_decoder, ("enc/dense", "dec/dense")),
+        (counted, ("enc/dense", "dec/dense")),
+        (counted, ("dense_3", "dense_4")),
+    ],
+)
+def test_layers_of_one_name_are_never_swapped(
+    make: Any, layers: Any, tmp_path: Path
+) -> None:
+    """Scopes don't tell the order of numbers: it is right, or an error."""
+    prefix = numbered(tmp_path / "m", *layers)
+    model = make()
+    paths = list(ModelState(model, False, None).weights)
+    has_scopes = "enc/dense" in layers or "encoder/" in paths[0]
+    if has_scopes:
+        with pytest.raises(CheckpointError, match="shapes do not decide"):
+            restore_v1(model, prefix)
+    lasts = ("kernel", "bias")
+    names = [f"{layer}/{last}" for layer in layers for last in lasts]
+    restore_v1(
+        model,
+        prefix,
+        names=dict(zip(paths, names, strict=True)) if has_scopes else None,
+    )
+
+    means = [float(weight.mean()) for weight in model.get_weights()]
+    assert means == [0, 0, 1, 1]
 
 
 def test_a_name_of_the_optimizer(tmp_path: Path) -> None:
