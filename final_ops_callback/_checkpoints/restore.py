@@ -114,7 +114,8 @@ def restore_v1(
         optimizer_name,
     )
     if not slots:
-        notes = step_without_slots(model.optimizer, report.step)
+        optimizer = getattr(model, "optimizer", None)
+        notes = step_without_slots(optimizer, report.step)
         report = dataclasses.replace(report, notes=(*report.notes, *notes))
     tell(report)
     return report

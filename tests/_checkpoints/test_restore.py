@@ -331,6 +331,7 @@ def test_a_model_that_is_not_compiled(tmp_path: Path) -> None:
     report = restore_v1(model, prefix)
 
     assert report.step is None
+    assert restore_v1(model_of(), prefix, slots=False).notes == ()
     assert report.restored == {name: name for name in WEIGHTS}
     assert {"global_step", "beta1_power"} <= set(report.unused)
 
