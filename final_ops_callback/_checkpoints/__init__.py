@@ -16,6 +16,7 @@ Which file to open:
 
 - `restore`: `restore_v1`.
 - `plan`: the plan of a restore, with its checks; `step`: that of the step.
+- `lost`: what of the optimizer's state a restore can't keep.
 - `save`: `save_v1`, and the way in which files are written.
 - `reader`: opens a checkpoint, and explains what can't be opened.
 - `model_state`: the weights, slots and step of a model, in v1's terms.

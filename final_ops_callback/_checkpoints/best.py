@@ -43,7 +43,8 @@ class Best:
         name: String. The name of the value to compare.
         choose: Function of two values that returns the better one, such as
             `max`.
-        folder: String. The path of the folder, which is made when needed.
+        folder: String. The path of the folder, which is made when needed. It
+            holds nothing else.
 
     Raises:
         ArgumentError: The folder holds the best one by another value, or a
@@ -91,13 +92,16 @@ class Best:
             found: The checkpoint that is about to be evaluated.
 
         Yields:
-            String. The folder of the copy, which is gone afterwards.
+            String. The folder of the copy, which is gone afterwards, and with
+            it the folder of the best one, if that was not there and has none.
 
         Raises:
             DamagedCheckpointError: It is gone.
             WriterError: It can't be copied.
         """
+        # On the file system of the folder, so that it is renamed into it.
         stage = os.path.join(self._folder, f".part-{uuid.uuid4().hex}")
+        was_there = tf.io.gfile.exists(self._folder)
         try:
             with _reported(self._folder):
                 tf.io.gfile.makedirs(stage)
@@ -107,6 +111,8 @@ class Best:
         finally:
             if tf.io.gfile.exists(stage):
                 tf.io.gfile.rmtree(stage)
+            if not was_there:
+                _remove_empty(self._folder)
 
     def keep(
         self, found: Found, stage: str, values: Mapping[str, Any], step: int
@@ -176,6 +182,12 @@ class Best:
             path = os.path.join(self._folder, os.path.basename(name))
             if tf.io.gfile.exists(path):
                 tf.io.gfile.remove(path)
+
+
+def _remove_empty(folder: str) -> None:
+    # It fails if a best one is in it now, or if it is no local folder.
+    with contextlib.suppress(OSError):
+        os.rmdir(folder)
 
 
 def _copy(source: str, target: str) -> None:

@@ -12,6 +12,8 @@ from collections.abc import Iterator
 from collections.abc import Mapping
 from typing import Any
 
+import tensorflow as tf
+
 from final_ops_callback import _structure
 from final_ops_callback._checkpoints import loading
 from final_ops_callback._checkpoints.best import Best
@@ -42,6 +44,7 @@ def evaluate_checkpoints(
     final_ops: Any = None,
     final_ops_feed_dict: Mapping[Any, Any] | None = None,
     hooks: Any = None,
+    step_tensors: Mapping[str, Any] | None = None,
     min_interval_secs: float = 60,
     timeout: float | None = None,
     timeout_fn: Callable[[], bool] | None = None,
@@ -65,19 +68,25 @@ def evaluate_checkpoints(
     A checkpoint of another model is an error.
 
     As in v1, it belongs into a process of its own, beside that of the training.
-    The model holds the weights of the last checkpoint afterwards.
+    The model holds the weights of the last checkpoint afterwards (of one that
+    has changed while it was read and is skipped, perhaps in part).
 
     Args:
         model: A built and compiled Keras model.
         data: What `model.evaluate` takes: a dataset, an array, or a tuple
             `(x, y)` or `(x, y, sample_weight)`. It is used for each
             checkpoint, so it can't be an iterator.
-        checkpoint_dir: String or path. The folder, which may appear later.
+        checkpoint_dir: String or path. The folder, which may appear later. Its
+            file `checkpoint` tells which checkpoints of v1 there are, as in
+            v1; if it names none that is there, a warning says so.
         final_ops: As in `FinalOpsCallback`. Defaults to `None`.
         final_ops_feed_dict: As in `FinalOpsCallback`. Defaults to `None`.
         hooks: v1 hooks, or a function that returns them, as in
             `SessionRunHookCallback`. Their global step is the step of the
             checkpoint. Defaults to `None`.
+        step_tensors: Mapping from the name of a value of the step to its
+            `tf.TensorSpec`, as in `SessionRunHookCallback`: hooks that fetch
+            `labels:0` need it. Defaults to `None`.
         min_interval_secs: Float. The least time from the beginning of one
             evaluation to the next, in seconds. Defaults to 60.
         timeout: Float. The longest time to wait for a new checkpoint, in
@@ -95,8 +104,9 @@ def evaluate_checkpoints(
             function that returns the better one of two values:
             `("accuracy", max)`. A copy of the best checkpoint is kept, which
             a later call compares with, too. Defaults to `None`.
-        best_dir: String or path. The folder of that copy. Defaults to `None`:
-            `best` in `checkpoint_dir`.
+        best_dir: String or path. The folder of that copy, which may not be
+            `checkpoint_dir` itself; it is made when the first one is kept.
+            Defaults to `None`: `best` in `checkpoint_dir`.
         names: As in `restore_v1`, for checkpoints of v1. Defaults to `None`.
         moving_averages: As in `restore_v1`. Defaults to `False`.
         **options: Further arguments of `model.evaluate`: `batch_size`,
@@ -137,6 +147,13 @@ def evaluate_checkpoints(
             "checkpoint_dir",
             "Name the folder of the checkpoints.",
         )
+    if tf.io.gfile.exists(f"{folder}.index"):
+        raise ArgumentError(
+            f"{folder!r} is a checkpoint, not a folder",
+            "checkpoint_dir",
+            f"Name its folder: {os.path.dirname(folder)!r}. One checkpoint is "
+            "evaluated by restore_v1 and model.evaluate.",
+        )
     schedule = _checked_schedule(
         Schedule(min_interval_secs, timeout, timeout_fn, every)
     )
@@ -147,7 +164,15 @@ def evaluate_checkpoints(
     if final_ops is not None:
         final = FinalOpsCallback(final_ops, final_ops_feed_dict)
     if hooks is not None:
-        callbacks.append(SessionRunHookCallback(hooks))
+        callbacks.append(
+            SessionRunHookCallback(hooks, step_tensors=step_tensors)
+        )
+    elif step_tensors is not None:
+        raise ArgumentError(
+            "there are no hooks that fetch them",
+            "step_tensors",
+            "Give hooks=, too; final_ops= needs no step_tensors.",
+        )
     evaluation = _Evaluation(
         model,
         _arguments(model, data, options),
@@ -322,4 +347,21 @@ def _checked_best(best: Any, best_dir: Any, folder: str) -> Best | None:
             'Use a name and a function: best=("accuracy", max).',
         )
     where = os.path.join(folder, "best") if best_dir is None else best_dir
-    return Best(best[0], best[1], _absolute(where))
+    where = _absolute(where)
+    if _is_same(where, folder):
+        raise ArgumentError(
+            f"{where!r} is the folder of the checkpoints itself, whose state "
+            "file and old checkpoints it would replace",
+            "best_dir",
+            "Name another folder.",
+        )
+    return Best(best[0], best[1], where)
+
+
+def _is_same(folder: str, other: str) -> bool:
+    """Returns whether two paths are one folder, also through links."""
+    if os.path.exists(folder) and os.path.exists(other):
+        return os.path.samefile(folder, other)
+    if "://" in folder or "://" in other:
+        return folder.rstrip("/") == other.rstrip("/")
+    return os.path.realpath(folder) == os.path.realpath(other)

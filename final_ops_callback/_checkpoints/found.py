@@ -82,6 +82,42 @@ def all_of(folder: str) -> list[Found]:
     return [*_of_v1(prefixes), *sorted(_of_keras(folder), key=_age)]
 
 
+def why_not(folder: str, every: bool) -> str:
+    """Returns why checkpoints of v1 that seem to be there are not found.
+
+    Args:
+        folder: String. The path of the folder.
+        every: Boolean. Whether each one is of interest, not only the latest.
+
+    Returns:
+        A sentence; empty if nothing is wrong.
+    """
+    state = state_of(folder)
+    if state is not None:
+        latest = state.model_checkpoint_path
+        named = state.all_model_checkpoint_paths if every else [latest]
+        gone = [path for path in named if path and not files_of(path)]
+        if not gone:
+            return ""
+        return (
+            f"The state file of {folder!r} names what is not there: "
+            f"{', '.join(map(repr, gone))}. Was the folder moved? Write the "
+            "paths of now into its file 'checkpoint'."
+        )
+    names = tf.io.gfile.listdir(folder) if tf.io.gfile.isdir(folder) else []
+    prefixes = [n.removesuffix(".index") for n in names if n.endswith(".index")]
+    if not prefixes:
+        return ""
+    has_file = tf.io.gfile.exists(os.path.join(folder, "checkpoint"))
+    return (
+        f"The folder {folder!r} has {', '.join(map(repr, sorted(prefixes)))}, "
+        "but its file 'checkpoint', which names the checkpoints of v1, "
+        f"{'can not be read' if has_file else 'is not there'}. Copy that file, "
+        'too, or write it: model_checkpoint_path: "'
+        f'{max(prefixes, key=_natural)}".'
+    )
+
+
 def _of_v1(prefixes: list[str]) -> list[Found]:
     found = (Found(p, True, _identity(p, True)) for p in prefixes if p)
     return [one for one in found if one.identity]
@@ -100,9 +136,13 @@ def _of_keras(folder: str) -> list[Found]:
 
 
 def _age(found: Found) -> tuple[int, list[tuple[str, int]]]:
-    numbers = re.findall(r"(\D*)(\d*)", os.path.basename(found.path))
-    natural = [(text, int(number or 0)) for text, number in numbers]
+    natural = _natural(os.path.basename(found.path))
     return max(time for _, time, _ in found.identity), natural
+
+
+def _natural(name: str) -> list[tuple[str, int]]:
+    numbers = re.findall(r"(\D*)(\d*)", name)
+    return [(text, int(number or 0)) for text, number in numbers]
 
 
 def _files(path: str, is_v1: bool) -> list[str]:

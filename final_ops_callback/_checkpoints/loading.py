@@ -63,8 +63,9 @@ def load(model: Any, found: Found, names: Names) -> int:
         else 0.
 
     Raises:
-        DamagedCheckpointError: It is damaged, not whole, or gone. The model is
-            as it was.
+        DamagedCheckpointError: It is damaged, not whole, or gone, and the
+            weights are as they were; or it has changed while it was read, and
+            they may be of both: the next one replaces them.
         CheckpointError: It is that of another model.
     """
     step = _load_v1(model, found, names) if found.is_v1 else _load(model, found)

@@ -75,6 +75,7 @@ def match(
         found,
     )
     matching.by_name()
+    matching.check_scopes(where)
     if not matching.has_sure and matching.open:
         matching.by_shape(where)
     matching.check_complete(where)
@@ -130,6 +131,7 @@ class _Matching:
     ) -> None:
         self._wanted, self._there, self._found = wanted, there, found
         self._mapped = {match.name for match in found.values()}
+        self._unordered: list[tuple[list[str], list[str]]] = []
 
     @property
     def open(self) -> list[str]:
@@ -187,7 +189,8 @@ class _Matching:
 
         Keras counts the layers of a process, so `dense` of v1 may be `dense_4`
         here. Then equal names mean nothing, even where there are some, and
-        the families have the same order.
+        the families have the same order. Names that differ by a scope, too,
+        have none: `encoder/dense` may be made before `decoder/dense`, or after.
         """
         open_ = set(self.open)
         paths = _grouped(
@@ -213,6 +216,9 @@ class _Matching:
             }
             if len(members) != len(others) or taken & set(others):
                 continue
+            if not (_is_one_family(members) and _is_one_family(others)):
+                self._unordered.append((members, others))
+                continue
             pairs = list(
                 zip(
                     sorted(members, key=name_parts.natural),
@@ -223,6 +229,17 @@ class _Matching:
             if all(self._fits(path, name) for path, name in pairs):
                 for path, name in pairs:
                     self._take(path, name, BY_NUMBER)
+
+    def check_scopes(self, where: str) -> None:
+        """Checks that no family is left whose scopes are in an unknown order.
+
+        Where shapes decide, no order is needed.
+        """
+        open_ = set(self.open)
+        for paths, names in self._unordered:
+            shapes = {self._wanted[path].shape for path in paths}
+            if open_ >= set(paths) and len(shapes) < len(paths):
+                raise _undecided(paths, names, where)
 
     def by_shape(self, where: str) -> None:
         """Matches by shape, and by order where several have one shape."""
@@ -236,18 +253,12 @@ class _Matching:
     def _by_order(self, paths: list[str], names: list[str], where: str) -> None:
         if not names or not paths:
             return
-        is_one_family = len({name_parts.family(name) for name in names}) == 1
         is_one_kind = len({name_parts.kind(path) for path in paths}) == 1
+        has_order = _is_one_family(names) and is_one_kind
         if len(names) != len(paths) or (
-            len(names) > 1 and not (is_one_family and is_one_kind)
+            len(names) > 1 and (not has_order or _differ_by_scope(paths, names))
         ):
-            raise CheckpointError(
-                "names do not match, and shapes do not decide which of "
-                f"{_listed(sorted(names, key=name_parts.natural))} belong to "
-                f"{_listed(paths)}",
-                where,
-                f"Say it: names={{{paths[0]!r}: {names[0]!r}, ...}}.",
-            )
+            raise _undecided(paths, names, where)
         for path, name in zip(
             paths, sorted(names, key=name_parts.natural), strict=True
         ):
@@ -326,6 +337,32 @@ class _Matching:
             "To keep what the model has for a weight: "
             f"names={{{open_[0]!r}: None}}."
         )
+
+
+def _is_one_family(names: list[str]) -> bool:
+    plain = (name_parts.reduced(name, 0) for name in names)
+    return len(set(map(name_parts.family, plain))) == 1
+
+
+def _differ_by_scope(paths: list[str], names: list[str]) -> bool:
+    """Returns whether layers of one name are in several scopes."""
+    layers = {
+        name_parts.family("/".join(name.split("/")[-2:]))
+        for name in (*paths, *names)
+    }
+    return len(layers) == 1 and not _is_one_family(paths)
+
+
+def _undecided(
+    paths: list[str], names: list[str], where: str
+) -> CheckpointError:
+    names = sorted(names, key=name_parts.natural)
+    return CheckpointError(
+        "names do not match, and shapes do not decide which of "
+        f"{_listed(names)} belong to {_listed(paths)}",
+        where,
+        f"Say it: names={{{paths[0]!r}: {names[0]!r}, ...}}.",
+    )
 
 
 def _other_shape(

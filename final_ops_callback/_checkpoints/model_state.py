@@ -21,6 +21,7 @@ from final_ops_callback._keras import model_info
 from final_ops_callback._keras import optimizer_compat
 from final_ops_callback._keras import optimizer_slots
 from final_ops_callback._keras import optimizers
+from final_ops_callback._keras import weights_files
 from final_ops_callback.errors import ArgumentError
 from final_ops_callback.errors import BackendError
 from final_ops_callback.errors import CheckpointError
@@ -215,7 +216,7 @@ class ModelState:
         """Returns the batches whose gradients wait for the next update."""
         if self.optimizer is None:
             return 0
-        counter = model_info.step_counter_of(self.optimizer)
+        counter = self._counter()
         return int(compat.to_numpy(counter)) % self._batches_per_step()
 
     def check_step(self, step: int, where: str) -> None:
@@ -226,7 +227,7 @@ class ModelState:
         """
         if self.optimizer is None:
             return
-        counter = model_info.step_counter_of(self.optimizer)
+        counter = self._counter()
         dtype = tf.as_dtype(compat.components(counter)[0].dtype)
         largest = dtype.max // self._batches_per_step()
         if not 0 <= step <= largest:
@@ -239,14 +240,17 @@ class ModelState:
 
     def write_step(self, step: int) -> None:
         """Makes the optimizer count on from a step."""
-        counter = model_info.step_counter_of(self.optimizer)
+        counter = self._counter()
         self.write(counter, np.asarray(step * self._batches_per_step()))
+
+    def _counter(self) -> Any:
+        # Of the optimizer inside of a loss scale: the outer one does not count.
+        inner = optimizer_compat.inner_of(self.optimizer)
+        return model_info.step_counter_of(inner)
 
     def _batches_per_step(self) -> int:
         # With gradient accumulation in Keras 3, the variable counts batches.
-        if compat.is_variable(self.optimizer.iterations):
-            return 1
-        return int(self.optimizer.gradient_accumulation_steps)
+        return weights_files.batches_per_step(self.optimizer)
 
     def write(self, variable: Any, value: Any) -> None:
         """Writes a value to a variable, on all replicas."""

@@ -7,6 +7,7 @@ from collections.abc import Collection
 from collections.abc import Mapping
 
 from final_ops_callback._names import GLOBAL_STEP
+from final_ops_callback._names import did_you_mean
 from final_ops_callback._names import nearest
 from final_ops_callback.errors import ArgumentError
 
@@ -116,14 +117,10 @@ class NameMap:
             )
             if is_used:
                 continue
-            is_reversed = name in paths or (key in there and key not in paths)
             raise ArgumentError(
                 f"the model has no variable {key!r}",
                 "names",
-                "The map goes from paths in Keras to names in the checkpoint: "
-                "turn it around."
-                if is_reversed
-                else nearest(key, paths),
+                _way_out(key, name, paths, there),
             )
 
     def _key_of(self, path: str) -> str | None:
@@ -139,3 +136,39 @@ class NameMap:
 
 def _is_scope(name: str) -> bool:
     return not name or name.endswith("/")
+
+
+def _way_out(
+    key: str, name: str | None, paths: Collection[str], there: Collection[str]
+) -> str:
+    """Returns what to do about a key that stands for nothing."""
+    is_reversed = key in there and name in paths
+    if not is_reversed and _is_of_a_slot(key, paths):
+        return (
+            "Slots of the optimizer follow their weight: map the weight, and "
+            "use optimizer_name= if v1's optimizer had a name of its own."
+        )
+    # A name that both sides have does not tell the direction.
+    is_typo = bool(did_you_mean(key, paths)) or bool(there)
+    if key in there or (name in paths and not is_typo):
+        return (
+            "The map goes from paths in Keras to names in the checkpoint: turn "
+            "it around."
+        )
+    return nearest(key, paths)
+
+
+def _is_of_a_slot(key: str, paths: Collection[str]) -> bool:
+    """Returns whether a key seems to be the name of a slot.
+
+    In v1 it is `net/w/Adam`, in Keras 3 `adam/net_w_momentum`, in Keras 2
+    `Adam/m/net/w`.
+    """
+    for path in paths:
+        if path in APART:
+            continue
+        is_flat = path.replace("/", "_") in key.partition("/")[2]
+        is_in = f"/{path}" in key and key.index(f"/{path}") > key.find("/")
+        if is_flat or is_in or key.startswith(f"{path}/"):
+            return True
+    return False

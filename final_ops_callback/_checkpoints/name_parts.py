@@ -15,6 +15,8 @@ _SYNONYMS = {
     "depthwise_weights": "depthwise_kernel",
     "pointwise_weights": "pointwise_kernel",
 }
+# The table of an embedding that belongs to no layer, as v1's programs had it.
+_TABLE = re.compile(r"embeddings(_\d+|)")
 _KINDS = {
     *_SYNONYMS.values(),
     "gamma",
@@ -42,12 +44,20 @@ def reduced(name: str, drop: int) -> str:
     Example:
     >>> reduced("net/conv1/weights", 1), reduced("conv1/weights", 1)
     ('conv1/kernel', '')
+
+    The table of an embedding had several names, and often no layer:
+    >>> reduced("embedding/embeddings", 0), reduced("embeddings_1", 0)
+    ('embedding/kernel', 'embedding_1/kernel')
     """
     parts = name.split("/")
     if drop and len(parts) < drop + 2:
         return ""
     parts = parts[drop:]
     parts[-1] = _SYNONYMS.get(parts[-1].lower(), parts[-1])
+    if len(parts) == 1 and (found := _TABLE.fullmatch(parts[0])):
+        parts = [f"embedding{found[1]}", "embeddings"]
+    if len(parts) > 1 and parts[-1] == "embeddings":
+        parts[-1] = "kernel"
     return "/".join(parts)
 
 
@@ -89,5 +99,6 @@ def kind(name: str) -> str:
     >>> kind("conv1/biases"), kind("Variable_3")
     ('bias', '')
     """
-    last = reduced(name, 0).rpartition("/")[2]
+    last = name.rpartition("/")[2]
+    last = _SYNONYMS.get(last.lower(), last)
     return last if last in _KINDS else ""

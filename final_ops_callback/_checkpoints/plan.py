@@ -8,6 +8,7 @@ from typing import Any
 
 import tensorflow as tf
 
+from final_ops_callback._checkpoints.lost import dropped_momentum
 from final_ops_callback._checkpoints.matching import GUESSES
 from final_ops_callback._checkpoints.matching import match
 from final_ops_callback._checkpoints.model_state import ModelState
@@ -56,6 +57,7 @@ class Plan:
         )
         self._sources = self._weights(specs, average)
         self._slots = self._slot_sources(specs)
+        self._notes += dropped_momentum(state, checkpoint, self._slots)
         self._step = find_step(state, checkpoint, names)
         self._notes += self._step.notes
 
@@ -144,6 +146,13 @@ class Plan:
 
     def _no_slots(self, missing: list[str], has_some: bool) -> CheckpointError:
         others = self._other_slots()
+        if all(name.endswith(f"/{AVERAGE}") for name in missing):
+            return CheckpointError(
+                "the checkpoint lacks moving averages, which the optimizer of "
+                f"the model keeps: {_listed(missing)}",
+                self._where,
+                "Compile with use_ema=False, or use slots=False.",
+            )
         known = sorted(others & {kind.v1 for kind in KINDS})
         if has_some:
             way_out = (
@@ -164,10 +173,8 @@ class Plan:
             )
         else:
             way_out = "Use slots=False to start with new ones."
-        shown = ", ".join(map(repr, missing[:4]))
-        more = f" and {len(missing) - 4} more" if len(missing) > 4 else ""
         return CheckpointError(
-            f"the checkpoint lacks slots of the optimizer: {shown}{more}",
+            "the checkpoint lacks slots of the optimizer: " + _listed(missing),
             self._where,
             way_out,
         )
@@ -297,3 +304,8 @@ def _is_exact(source: tf.DType, target: tf.DType) -> bool:
     if source.is_integer and target.is_integer:
         return source.min >= target.min and source.max <= target.max
     return False
+
+
+def _listed(names: list[str]) -> str:
+    more = f" and {len(names) - 4} more" if len(names) > 4 else ""
+    return ", ".join(map(repr, names[:4])) + more

@@ -19,6 +19,8 @@ from final_ops_callback.errors import DamagedCheckpointError
 _OBJECTS = "_CHECKPOINTABLE_OBJECT_GRAPH"
 _KERAS_FILES = (".h5", ".keras", ".hdf5")
 _PARTS = (".index", ".meta", ".data-")
+# What TensorFlow, as it reads, takes for a pattern.
+PATTERN = re.compile(r"[*?\[\]]")
 # What TensorFlow raises for a file that is broken or can't be opened, on the
 # way from its C++ reader to Python.
 UNREADABLE = (
@@ -97,12 +99,14 @@ class Checkpoint:
                 f"path={self.prefix}",
                 "Change the permissions of its files.",
             )
-        if re.search(r"[*?\[\]]", os.path.dirname(self.prefix)):
+        if PATTERN.search(self.prefix):
+            in_folder = PATTERN.search(os.path.dirname(self.prefix))
+            what = "the folder" if in_folder else "the checkpoint"
             return CheckpointError(
                 f"TensorFlow can't read {self.prefix!r}: it takes the name of "
-                "the folder for a pattern",
+                f"{what} for a pattern",
                 f"path={self.prefix}",
-                "Rename the folder, without the characters '*?[]'.",
+                f"Rename {what}, without the characters '*?[]'.",
             )
         return DamagedCheckpointError(
             f"{self.prefix!r} can't be read{at}: it is damaged, or not a "

@@ -3,11 +3,13 @@
 
 from __future__ import annotations
 
+import dataclasses
 import logging
 import os
 from collections.abc import Mapping
 from typing import Any
 
+from final_ops_callback._checkpoints.lost import step_without_slots
 from final_ops_callback._checkpoints.model_state import ModelState
 from final_ops_callback._checkpoints.name_map import NameMap
 from final_ops_callback._checkpoints.plan import Plan
@@ -34,8 +36,16 @@ def restore_v1(
     Weights, the slots of the optimizer and the step get the values with which
     v1 would have gone on. Slots are converted to what Keras keeps: its SGD
     keeps minus the learning rate times the momentum of v1, and is given that,
-    with the rate of the restored step. All is checked and read before anything
-    is written: after an error, the model is as it was.
+    with the rate that the optimizer has for the restored step. If something
+    else will set the rate before that step, such as a `LearningRateScheduler`,
+    the momentum has the wrong size, and nothing can tell: set that rate before
+    the restore, or let a hook restore the checkpoint, which converts at the
+    first step (`MonitoredTrainingCallback`, with the names that v1 gave the
+    slots as `variable_names=`).
+
+    All is checked and read before anything is written: after an error, weights,
+    slots and step have the values they had. An optimizer that had no slots yet
+    may have made them, with the values with which Keras begins.
 
     Weights are found by their names. What has no equal name is found by a
     name in another scope (`sequential/out/kernel` for `out/kernel`) or with
@@ -59,7 +69,12 @@ def restore_v1(
             The keys `global_step`, `beta1_power` and `beta2_power` stand for
             these variables. Defaults to `None`: equal names.
         slots: Boolean. Whether to restore the slots of the optimizer, which
-            then have to be in the checkpoint. Defaults to `True`.
+            then have to be in the checkpoint. Without them, the step is still
+            restored, and Adam and others take new slots for those of so many
+            steps: their first updates have another size, mostly too large. A
+            note says so. To start with new slots,
+            as v1 does, keep the step of the model, too:
+            `names={"global_step": None}`. Defaults to `True`.
         moving_averages: Boolean or string. Whether weights get the moving
             averages that v1's `ExponentialMovingAverage` kept of them; a
             string is the name of that object. A trained weight without an
@@ -98,6 +113,10 @@ def restore_v1(
         average_name(moving_averages),
         optimizer_name,
     )
+    if not slots:
+        optimizer = getattr(model, "optimizer", None)
+        notes = step_without_slots(optimizer, report.step)
+        report = dataclasses.replace(report, notes=(*report.notes, *notes))
     tell(report)
     return report
 

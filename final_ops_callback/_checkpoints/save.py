@@ -15,6 +15,7 @@ import tensorflow as tf
 from final_ops_callback._checkpoints.model_state import ModelState
 from final_ops_callback._checkpoints.model_state import read
 from final_ops_callback._checkpoints.name_map import NameMap
+from final_ops_callback._checkpoints.reader import PATTERN
 from final_ops_callback._checkpoints.reader import as_text
 from final_ops_callback._checkpoints.state_file import state_of
 from final_ops_callback._checkpoints.state_file import write_state
@@ -52,7 +53,8 @@ def save_v1(
         model: A built Keras model of any flavor. If it is not compiled, its
             weights are written, and the step, if it is given.
         path: String or path. The path of the checkpoint, whose folder has to
-            be there: `folder/model.ckpt`.
+            be there: `folder/model.ckpt`. Its name may not have the characters
+            `*?[]`, which TensorFlow could not restore.
         names: Mapping from the path of a Keras variable to its name in the
             checkpoint, or from a scope to a scope (`{"sequential/": ""}`).
             `None` as a name leaves a variable out. The keys `global_step`,
@@ -159,11 +161,24 @@ def _check_target(prefix: str) -> None:
             f"path={prefix}",
             "Use another name, such as 'model.ckpt'.",
         )
+    if PATTERN.search(name):
+        raise ArgumentError(
+            f"{name!r} has one of '*?[]', and TensorFlow takes the name for a "
+            "pattern when it restores the checkpoint",
+            f"path={prefix}",
+            "Use another name, such as 'model.ckpt'.",
+        )
     if not tf.io.gfile.isdir(folder or "."):
         raise WriterError(
             f"the folder {folder!r} is not there",
             f"path={prefix}",
             "Create it, or name another one.",
+        )
+    if "[" in folder:
+        logger.warning(
+            "The folder %r has a '[' in its name: TensorFlow restores no "
+            "checkpoint from it until it is renamed.",
+            folder,
         )
 
 

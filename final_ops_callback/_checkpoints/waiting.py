@@ -49,7 +49,8 @@ def checkpoints(
 
     Like `tf.train.checkpoints_iterator`, it looks only when it is asked for
     the next one, so that checkpoints may be missed unless `every` is set. If
-    it is to look once, it does not wait at all.
+    it is to look once, it does not wait at all. Checkpoints that it does not
+    find, because the state file is missing or names others, are a warning.
 
     Args:
         folder: String. The path of the folder, which may appear later.
@@ -59,8 +60,9 @@ def checkpoints(
     """
     if not tf.io.gfile.isdir(folder):
         logger.warning("The folder %r is not there yet.", folder)
+    told: set[str] = set()
     while True:
-        new = _wait(folder, done, schedule)
+        new = _wait(folder, done, schedule, told)
         if new is not None:
             start = time.monotonic()
             yield new
@@ -74,16 +76,26 @@ def checkpoints(
             return
 
 
-def _wait(folder: str, done: set[Identity], schedule: Schedule) -> Found | None:
+def _wait(
+    folder: str, done: set[Identity], schedule: Schedule, told: set[str]
+) -> Found | None:
     logger.info("Waiting for a new checkpoint in %r.", folder)
     timeout = schedule.timeout
     stop = None if timeout is None else time.monotonic() + timeout
+    before = ""
     while True:
         new = _next(folder, done, schedule.every)
         if new is not None:
             return new
-        if stop is not None and time.monotonic() + _PAUSE > stop:
+        is_over = stop is not None and time.monotonic() + _PAUSE > stop
+        reason = found.why_not(folder, schedule.every)
+        # v1 writes the state a moment after the files.
+        if reason and (is_over or reason == before) and reason not in told:
+            told.add(reason)
+            logger.warning("%s", reason)
+        if is_over:
             return None
+        before = reason
         _sleep(_PAUSE)
 
 

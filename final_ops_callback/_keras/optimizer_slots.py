@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from typing import Any
 
 from final_ops_callback._keras import compat
@@ -23,8 +24,8 @@ class SlotKind:
         legacy: String. The name of the slot in Keras 2's legacy optimizers.
         option: String. The option of the optimizer without which Keras does
             not keep the slot. Defaults to `""`: it always does.
-        always: Boolean. Whether v1 made the slot in any case. Its values are
-            zero then. Defaults to `True`.
+        always: Boolean. Whether v1 made the slot in any case. Zeros are saved
+            for it then. Defaults to `True`.
     """
 
     attribute: str
@@ -90,6 +91,33 @@ KINDS = (
 )
 
 
+# Whose update depends on the step, at a constant rate: most of them correct
+# moments that began at zero.
+_BY_STEP = (
+    "Adam",
+    "AdamW",
+    "Adamax",
+    "Nadam",
+    "Adafactor",
+    "Muon",
+    "ScheduleFreeAdamW",
+)
+
+
+def depends_on_step(optimizer: Any) -> bool:
+    """Returns whether the same gradient has another effect at a later step.
+
+    Args:
+        optimizer: An optimizer of any flavor.
+    """
+    inner = optimizer_compat.inner_of(optimizer)
+    home = compat.flavor_of(inner).optimizers
+    if optimizer_compat.is_legacy(inner):
+        home = home.legacy
+    kinds = (getattr(home, name, None) for name in _BY_STEP)
+    return any(kind is not None and isinstance(inner, kind) for kind in kinds)
+
+
 def kind_of(optimizer: Any) -> OptimizerKind | None:
     """Returns the kind of an optimizer, with the slots that v1 made for it.
 
@@ -133,6 +161,26 @@ def is_kept(optimizer: Any, slot: SlotKind) -> bool:
     """
     options = optimizer_compat.inner_of(optimizer).get_config()
     return not slot.option or bool(options.get(slot.option))
+
+
+def largest_update(optimizer: Any) -> float | None:
+    """Returns how far one update of an RMSprop without momentum can go.
+
+    The mean of squares that it divides by holds 1 - rho of the square of the
+    gradient itself.
+
+    Args:
+        optimizer: An RMSprop of any flavor, without momentum.
+
+    Returns:
+        The rate divided by the root of 1 - rho; `None` if a schedule gives the
+        rate, or if it is centered, where there is no bound.
+    """
+    options = optimizer_compat.inner_of(optimizer).get_config()
+    rate = options["learning_rate"]
+    if isinstance(rate, dict) or callable(rate) or options["centered"]:
+        return None
+    return float(rate) / math.sqrt(max(1.0 - float(options["rho"]), 1e-12))
 
 
 def slot_of(optimizer: Any, slot: SlotKind, weight: Any) -> Any:

@@ -139,6 +139,39 @@ def test_hooks_run(training_of_v1: Any) -> None:
     )
 
 
+class Labels(v1.train.SessionRunHook):
+    """Notes the labels of each step."""
+
+    def __init__(self) -> None:
+        self.seen: list[Any] = []
+
+    def before_run(self, run_context: Any) -> Any:
+        return v1.train.SessionRunArgs("labels:0")
+
+    def after_run(self, run_context: Any, run_values: Any) -> None:
+        self.seen.append(run_values.results)
+
+
+def test_hooks_see_labels(training_of_v1: Any) -> None:
+    """What step_tensors declares is fetched in the step of the evaluation."""
+    folder, _ = training_of_v1
+    hook = Labels()
+    declared = {"labels": tf.TensorSpec([None, 1], "float32")}
+    list(
+        evaluate_checkpoints(
+            model(),
+            DATA,
+            folder,
+            timeout=0,
+            hooks=[hook],
+            step_tensors=declared,
+        )
+    )
+
+    (labels,) = hook.seen
+    np.testing.assert_array_equal(labels, Y[0])
+
+
 def test_summaries(training_of_v1: Any, tmp_path: Path) -> None:
     """Each value is a summary with the step of the checkpoint."""
     folder, losses = training_of_v1
@@ -193,6 +226,46 @@ def test_the_best(training_of_v1: Any, tmp_path: Path, choose: Any) -> None:
             for end in ("index", "meta", "data-00000-of-00001")
         ),
     }
+
+
+@pytest.mark.parametrize("how", ["itself", "a link", "a link named best"])
+def test_the_best_is_never_kept_in_the_folder_itself(
+    how: str, tmp_path: Path
+) -> None:
+    """A folder that would be written over is refused, also by a link."""
+    folder = tmp_path / "training"
+    folder.mkdir()
+    Original(PAIRS["momentum"].original).save(folder / "m")
+    link = (folder / "best") if how == "a link named best" else tmp_path / "l"
+    link.symlink_to(folder)
+    best_dir = {"itself": f"{folder}/../training/", "a link": link}.get(how)
+    before = sorted(os.listdir(folder))
+    with pytest.raises(ArgumentError, match="folder of the checkpoints itself"):
+        evaluate_checkpoints(
+            model(),
+            DATA,
+            folder,
+            timeout=0,
+            every=True,
+            best=("loss", min),
+            best_dir=best_dir,
+        )
+
+    assert sorted(os.listdir(folder)) == before
+
+
+def test_a_folder_that_is_not_there_yet_is_compared_too(
+    tmp_path: Path,
+) -> None:
+    """The best one can't be kept in a folder that will be that of both."""
+    with pytest.raises(ArgumentError, match="folder of the checkpoints itself"):
+        evaluate_checkpoints(
+            model(),
+            DATA,
+            tmp_path / "later",
+            best=("loss", min),
+            best_dir=tmp_path / "other" / ".." / "later",
+        )
 
 
 def test_files_of_keras_while_they_are_written(
@@ -310,6 +383,11 @@ ARGUMENTS: dict[str, tuple[dict[str, Any], str]] = {
     "no pair": ({"best": "loss"}, "'loss' does not tell"),
     "a mode": ({"best": ("loss", "min")}, "does not tell what is the best"),
     "a folder alone": ({"best_dir": "best"}, "nothing tells which"),
+    "step tensors": (
+        {"hooks": [], "step_tensors": ["labels"]},
+        "a list is not a mapping of step tensors",
+    ),
+    "step tensors alone": ({"step_tensors": {}}, "there are no hooks"),
     "a map": ({"names": ["a"]}, "a list is not a mapping"),
     "averages": ({"moving_averages": 1}, "neither a boolean nor a name"),
     "an option": ({"epochs": 1}, "'epochs' can't be given.*'steps'"),
@@ -327,6 +405,30 @@ def test_arguments_are_checked_at_once(case: str, tmp_path: Path) -> None:
 
     with pytest.raises(ArgumentError, match=text):
         evaluate_checkpoints(**(arguments | changes))
+
+
+def test_a_checkpoint_is_no_folder(training_of_v1: Any) -> None:
+    """The path of one checkpoint is an error that names its folder."""
+    folder, _ = training_of_v1
+    with pytest.raises(ArgumentError, match="is a checkpoint, not a folder"):
+        evaluate_checkpoints(model(), DATA, folder / "model.ckpt-2", timeout=0)
+
+
+def test_a_folder_that_was_moved_is_said(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A state that names the paths of elsewhere is a warning with them."""
+    (tmp_path / "old").mkdir()
+    Original(PAIRS["momentum"].original).save(tmp_path / "old" / "m")
+    (tmp_path / "old").rename(tmp_path / "new")
+    with caplog.at_level(logging.WARNING, "final_ops_callback"):
+        found = evaluate_checkpoints(
+            model(), DATA, tmp_path / "new", timeout=0, every=True
+        )
+        assert list(found) == []
+
+    assert len(caplog.records) == 1
+    assert f"names what is not there: '{tmp_path}/old/m'" in caplog.text
 
 
 def test_a_log_dir_in_a_file(tmp_path: Path) -> None:

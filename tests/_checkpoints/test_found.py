@@ -9,6 +9,7 @@ import pytest
 from final_ops_callback._checkpoints.found import Found
 from final_ops_callback._checkpoints.found import all_of
 from final_ops_callback._checkpoints.found import latest
+from final_ops_callback._checkpoints.found import why_not
 from tests._checkpoints.test_waiting import save
 
 
@@ -120,3 +121,47 @@ def test_all_files_of_a_checkpoint(tmp_path: Path) -> None:
         "m-1.index",
         "m-1.meta",
     ]
+
+
+@pytest.mark.parametrize("every", [True, False])
+def test_nothing_is_wrong(tmp_path: Path, every: bool) -> None:
+    """A whole folder, an empty one and one to come need no explanation."""
+    assert why_not(str(tmp_path / "none"), every) == ""
+    assert why_not(str(tmp_path), every) == ""
+    touch(tmp_path / "w.keras", 1)
+    assert why_not(str(tmp_path), every) == ""
+    save(tmp_path, "m-1")
+
+    assert why_not(str(tmp_path), every) == ""
+
+
+def test_a_folder_that_was_moved(tmp_path: Path) -> None:
+    """Absolute paths in the state of a moved folder are told."""
+    old, new = tmp_path / "old", tmp_path / "new"
+    for name in ("m-1", "m-2"):
+        save(old, name)
+    assert names(all_of(str(old))) == ["m-1", "m-2"]
+    old.rename(new)
+
+    assert all_of(str(new)) == []
+    assert f"'{old}/m-2'. Was" in why_not(str(new), False)
+    assert f"'{old}/m-1', '{old}/m-2'. Was" in why_not(str(new), True)
+
+
+@pytest.mark.parametrize("content", [None, b"", b"\xff\x00"])
+def test_a_state_that_is_not_there(
+    tmp_path: Path, content: bytes | None
+) -> None:
+    """Files of checkpoints without their state are told, and what to write."""
+    for name in ("m-9", "m-10"):
+        save(tmp_path, name)
+    (tmp_path / "checkpoint").unlink()
+    if content is not None:
+        (tmp_path / "checkpoint").write_bytes(content)
+    reason = why_not(str(tmp_path), False)
+
+    assert "'m-10', 'm-9', but its file 'checkpoint'" in reason
+    assert ("is not there" in reason) == (content is None)
+    line = reason.rpartition("write it: ")[2].removesuffix(".")
+    (tmp_path / "checkpoint").write_text(line)
+    assert names([latest(str(tmp_path))]) == ["m-10"]

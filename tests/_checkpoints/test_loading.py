@@ -20,6 +20,7 @@ from tests._checkpoints.training import WEIGHTS
 from tests._checkpoints.training import model_of
 from tests._checkpoints.training import write_v1
 from tests.flavors import keras
+from tests.flavors import needs_keras_3
 
 pytestmark = [
     pytest.mark.slow,
@@ -54,6 +55,24 @@ def test_each_kind(kind: str, tmp_path: Path) -> None:
     assert step == int(model.optimizer.iterations) == 3
     for one, two in zip(saved.get_weights(), model.get_weights(), strict=True):
         np.testing.assert_array_equal(one, two)
+
+
+@needs_keras_3
+@pytest.mark.parametrize("kind", SAVES)
+def test_the_step_is_one_of_updates(kind: str, tmp_path: Path) -> None:
+    """Of accumulated gradients, all kinds of files tell the same step."""
+
+    def make() -> Any:
+        return model_of(OPTIMIZERS.SGD(0.1, gradient_accumulation_steps=2))
+
+    saved = make()
+    for _ in range(4):
+        saved.train_on_batch(training.X[0], training.Y[0])
+    SAVES[kind](saved, tmp_path)
+    model = make()
+
+    assert load(model, latest(str(tmp_path)), Names()) == 2
+    assert int(model.optimizer.iterations) == 2
 
 
 @pytest.mark.parametrize("kind", SAVES)

@@ -89,6 +89,29 @@ CASES: dict[str, tuple[Shapes, Shapes, dict[str, str], set[str]]] = {
         {"dense/kernel": "dense/kernel", "dense/kernel_1": "dense_1/kernel"},
         {matching.BY_NUMBER},
     ),
+    "scopes that shapes tell apart": (
+        {"enc/dense/kernel": K, "dec/dense/kernel": (5, 3)},
+        {"dense/kernel": K, "dense_1/kernel": (5, 3)},
+        {
+            "enc/dense/kernel": "dense/kernel",
+            "dec/dense/kernel": "dense_1/kernel",
+        },
+        {matching.BY_SHAPE},
+    ),
+    "scopes beside numbers that another scope explains": (
+        {"enc/dense/kernel": S, "dec/dense/kernel": S},
+        {
+            "dense/kernel": S,
+            "dense_1/kernel": S,
+            "net/enc/dense/kernel": S,
+            "net/dec/dense/kernel": S,
+        },
+        {
+            "enc/dense/kernel": "net/enc/dense/kernel",
+            "dec/dense/kernel": "net/dec/dense/kernel",
+        },
+        {matching.BY_SCOPE},
+    ),
     "shapes alone": (
         {"hidden/kernel": K, "hidden/bias": B, "out/kernel": (5, 1)},
         {"W2": (5, 1), "b1": B, "W1": K},
@@ -136,6 +159,39 @@ CASES: dict[str, tuple[Shapes, Shapes, dict[str, str], set[str]]] = {
             "last/bias": "fc/biases",
         },
         {matching.BY_SHAPE},
+    ),
+    "the table of an embedding": (
+        {"net/embedding/embeddings": K, "net/dense/kernel": K},
+        {"embedding/weights": K, "dense/weights": K},
+        {
+            "net/embedding/embeddings": "embedding/weights",
+            "net/dense/kernel": "dense/weights",
+        },
+        {matching.BY_SCOPE},
+    ),
+    "the table of an embedding in another scope": (
+        {"embedding/embeddings": K, "dense/kernel": K},
+        {"net/embedding/weights": K, "net/dense/kernel": K},
+        {
+            "embedding/embeddings": "net/embedding/weights",
+            "dense/kernel": "net/dense/kernel",
+        },
+        {matching.BY_SCOPE},
+    ),
+    "a table without a layer": (
+        {"embedding/embeddings": K, "dense/kernel": K},
+        {"embeddings": K, "dense/kernel": K},
+        {"embedding/embeddings": "embeddings", "dense/kernel": "dense/kernel"},
+        {matching.BY_SCOPE, matching.BY_NAME},
+    ),
+    "tables without layers": (
+        {"net/embedding_4/embeddings": K, "net/embedding_5/embeddings": K},
+        {"embeddings": K, "embeddings_1": K},
+        {
+            "net/embedding_4/embeddings": "embeddings",
+            "net/embedding_5/embeddings": "embeddings_1",
+        },
+        {matching.BY_NUMBER},
     ),
     "a scalar and nothing": (
         {"scale": (), "empty": (0, 3)},
@@ -219,6 +275,30 @@ ERRORS: dict[str, tuple[Shapes, Shapes, Any, str]] = {
         {"a/x/kernel": S, "b/x/kernel": S},
         None,
         "not decide which of 'a/x/kernel', 'b/x/kernel' belong to 'x/kernel'",
+    ),
+    "scopes here, numbers there": (
+        {"encoder/dense/kernel": S, "decoder/dense/kernel": S},
+        {"dense/kernel": S, "dense_1/kernel": S},
+        None,
+        "not decide which of 'dense/kernel', 'dense_1/kernel' belong to 'enco",
+    ),
+    "numbers here, scopes there": (
+        {"dense/kernel": S, "dense_1/kernel": S},
+        {"enc/dense/kernel": S, "dec/dense/kernel": S},
+        None,
+        "not decide which of 'dec/dense/kernel', 'enc/dense/kernel' belong to",
+    ),
+    "scopes in a scope": (
+        {"net/enc/dense_3/kernel": S, "net/dec/dense_2/kernel": S},
+        {"v1/dense/kernel": S, "v1/dense_1/kernel": S},
+        None,
+        "not decide which of 'v1/dense/kernel', 'v1/dense_1/kernel' belong to",
+    ),
+    "scopes beside equal names": (
+        {"last/bias": B, "enc/dense/kernel": S, "dec/dense/kernel": S},
+        {"last/bias": B, "dense/kernel": S, "dense_1/kernel": S},
+        None,
+        "not decide which of 'dense/kernel', 'dense_1/kernel' belong to 'enc",
     ),
     "a map to what is not there": (
         {"a/kernel": K},

@@ -70,6 +70,12 @@ def test_what_is_no_map_is_an_error(names: Any, match: str) -> None:
         ({"model/c/": "x/"}, "no variable 'model/c/'"),
         ({"w": "model/a/kernel"}, "turn it around"),
         ({"w": "v"}, "turn it around"),
+        ({"modell/a/kernel": "model/a/kernel"}, "mean 'model/a/kernel'"),
+        ({"layer1/bias": "model/a/kernel"}, r"There is \['global_step', 'mo"),
+        ({"sgd/model_a_kernel_momentum": "s"}, "Slots .* follow their weight"),
+        ({"Adam/m/model/a/kernel": "s"}, "Slots .* follow their weight"),
+        ({"model/a/kernel/Adam_1": None}, "Slots .* follow their weight"),
+        ({"net/model/a/kernel": "w"}, "Did you mean 'model/a/kernel'"),
     ],
 )
 def test_a_key_that_stands_for_nothing_is_an_error(
@@ -78,3 +84,18 @@ def test_a_key_that_stands_for_nothing_is_an_error(
     """The error tells a misspelt key from a map in the wrong direction."""
     with pytest.raises(ArgumentError, match=match):
         NameMap(names).check_keys(PATHS, ("w",))
+
+
+def test_where_nothing_tells_the_direction() -> None:
+    """For a new checkpoint, only a similar path tells a misspelt key."""
+    with pytest.raises(ArgumentError, match="turn it around"):
+        NameMap({"layer1/w": "model/a/kernel"}).check_keys(PATHS, ())
+    with pytest.raises(ArgumentError, match="mean 'model/a/kernel'"):
+        NameMap({"modle/a/kernel": "model/a/kernel"}).check_keys(PATHS, ())
+
+
+def test_a_map_in_the_wrong_direction_is_none_of_slots() -> None:
+    """Scopes of v1 around the path of Keras don't make it a slot."""
+    name = "v1/net/model/a/kernel"
+    with pytest.raises(ArgumentError, match="turn it around"):
+        NameMap({name: "model/a/kernel"}).check_keys(PATHS, (name,))

@@ -70,6 +70,16 @@ def test_a_folder_with_brackets(tmp_path: Path) -> None:
             open_checkpoint(path)
 
 
+def test_a_name_with_brackets(tmp_path: Path) -> None:
+    """A checkpoint that v1 saved under such a name is told to be renamed."""
+    whole = save(tmp_path)
+    for file in tmp_path.glob(f"{Path(whole).name}.*"):
+        file.rename(tmp_path / f"a[1]{file.name.removeprefix('model.ckpt')}")
+
+    with pytest.raises(CheckpointError, match="Rename the checkpoint, without"):
+        open_checkpoint(tmp_path / "a[1]")
+
+
 def test_a_loop_of_links(tmp_path: Path) -> None:
     """Links that lead to each other are no checkpoint."""
     (tmp_path / "a").symlink_to(tmp_path / "b")

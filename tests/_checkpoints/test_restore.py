@@ -12,6 +12,7 @@ import tensorflow as tf
 from final_ops_callback import SessionRunHookCallback
 from final_ops_callback import restore_v1
 from final_ops_callback import save_v1
+from final_ops_callback._checkpoints.model_state import ModelState
 from final_ops_callback.errors import ArgumentError
 from final_ops_callback.errors import BackendError
 from final_ops_callback.errors import CheckpointError
@@ -27,6 +28,7 @@ from tests._checkpoints.training import read_v1
 from tests._checkpoints.training import snapshot
 from tests._checkpoints.training import write_v1
 from tests.flavors import IS_KERAS_3
+from tests.flavors import LossScaleOptimizer
 from tests.flavors import keras
 from tests.flavors import needs_keras_3
 from tests.flavors import to_numpy
@@ -222,6 +224,67 @@ def test_other_names(
     assert caplog.text.count("by shape and order") == len(report.guessed)
 
 
+def encoder_and_decoder() -> Any:
+    """Returns a model of two models with layers of one name."""
+    inputs = outputs = keras.Input((3,))
+    for name in ("encoder", "decoder"):
+        part = keras.Sequential(
+            [keras.Input((3,)), keras.layers.Dense(3, name="dense")], name=name
+        )
+        outputs = part(outputs)
+    return keras.Model(inputs, outputs, name="net")
+
+
+def counted() -> Any:
+    """Returns a model whose layers have numbers, and no scopes."""
+    inputs = outputs = keras.Input((3,))
+    for name in ("dense", "dense_1"):
+        outputs = keras.layers.Dense(3, name=name)(outputs)
+    return keras.Model(inputs, outputs, name="net")
+
+
+def numbered(path: Path, *layers: str) -> str:
+    """Writes layers of the same shapes that hold their numbers."""
+    values = {
+        f"{layer}/{last}": np.full(shape, number, "f")
+        for number, layer in enumerate(layers)
+        for last, shape in (("kernel", (3, 3)), ("bias", (3,)))
+    }
+    return write_v1(path, values)
+
+
+@pytest.mark.parametrize(
+    ("make", "layers"),
+    [
+        (encoder_and_decoder, ("dense", "dense_1")),
+        (encoder_and_decoder, ("enc/dense", "dec/dense")),
+        (counted, ("enc/dense", "dec/dense")),
+        (counted, ("dense_3", "dense_4")),
+    ],
+)
+def test_layers_of_one_name_are_never_swapped(
+    make: Any, layers: Any, tmp_path: Path
+) -> None:
+    """Scopes don't tell the order of numbers: it is right, or an error."""
+    prefix = numbered(tmp_path / "m", *layers)
+    model = make()
+    paths = list(ModelState(model, False, None).weights)
+    has_scopes = "enc/dense" in layers or "encoder/" in paths[0]
+    if has_scopes:
+        with pytest.raises(CheckpointError, match="shapes do not decide"):
+            restore_v1(model, prefix)
+    lasts = ("kernel", "bias")
+    names = [f"{layer}/{last}" for layer in layers for last in lasts]
+    restore_v1(
+        model,
+        prefix,
+        names=dict(zip(paths, names, strict=True)) if has_scopes else None,
+    )
+
+    means = [float(weight.mean()) for weight in model.get_weights()]
+    assert means == [0, 0, 1, 1]
+
+
 def test_a_name_of_the_optimizer(tmp_path: Path) -> None:
     """Slots that v1 named after its optimizer are found by that name."""
     original = Original(lambda: TRAIN.AdamOptimizer(0.1, name="mine"))
@@ -268,6 +331,7 @@ def test_a_model_that_is_not_compiled(tmp_path: Path) -> None:
     report = restore_v1(model, prefix)
 
     assert report.step is None
+    assert restore_v1(model_of(), prefix, slots=False).notes == ()
     assert report.restored == {name: name for name in WEIGHTS}
     assert {"global_step", "beta1_power"} <= set(report.unused)
 
@@ -313,14 +377,15 @@ def test_each_kind_of_model(make: str, tmp_path: Path) -> None:
 
 
 @needs_keras_3
+@pytest.mark.parametrize("is_scaled", [False, True])
 def test_gradient_accumulation(
-    tmp_path: Path, caplog: pytest.LogCaptureFixture
+    is_scaled: bool, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     """The step counts updates, where Keras counts batches."""
 
     def make() -> Any:
         adam = keras.optimizers.Adam(0.1, gradient_accumulation_steps=2)
-        return model_of(adam)
+        return model_of(LossScaleOptimizer(adam) if is_scaled else adam)
 
     model = make()
     for _ in range(3):
@@ -410,6 +475,26 @@ def test_slots_that_do_not_fit(case: str, tmp_path: Path) -> None:
         restore_v1(model, prefix)
 
 
+def test_averages_that_v1_did_not_keep(tmp_path: Path) -> None:
+    """The way out of missing averages is an option, not an optimizer."""
+    program, prefix = trained(tmp_path, "adam")
+
+    def make(use_ema: bool) -> Any:
+        return model_of(OPTIMIZERS.Adam(0.1, epsilon=1e-7, use_ema=use_ema))
+
+    with pytest.raises(CheckpointError) as caught:
+        restore_v1(make(True), prefix)
+    assert "lacks moving averages" in str(caught.value)
+    assert "Compile with use_ema=False, or use slots=False" in str(caught.value)
+    assert "of ['Adam']" not in str(caught.value)
+    model = make(False)
+    restore_v1(model, prefix)
+
+    losses = training.train(model, 3)
+
+    np.testing.assert_allclose(losses, program.train(3), rtol=2e-5)
+
+
 def test_a_frozen_layer(tmp_path: Path) -> None:
     """Slots of a layer that Keras does not train are left, without a note."""
     _, prefix = trained(tmp_path, "momentum")
@@ -433,6 +518,34 @@ def test_a_schedule(tmp_path: Path) -> None:
     losses = training.train(model, 3)
 
     np.testing.assert_allclose(losses, program.train(3), rtol=2e-5)
+
+
+def test_a_rate_that_is_set_before(tmp_path: Path) -> None:
+    """Momentum is converted by a rate that is set before the restore."""
+    _, prefix = trained(tmp_path, "momentum")
+    program = Original(lambda: TRAIN.MomentumOptimizer(0.02, 0.9))
+    program.restore(prefix)
+    expected = program.train(3)
+    model = model_of(PAIRS["momentum"].ours())
+    model.optimizer.learning_rate = 0.02
+    restore_v1(model, prefix)
+
+    np.testing.assert_allclose(training.train(model, 3), expected, rtol=2e-5)
+
+
+def test_slots_that_are_made_before_an_error(tmp_path: Path) -> None:
+    """With the wrong optimizer, values stay; new slots begin as Keras's."""
+    _, prefix = trained(tmp_path, "momentum")
+    model = training.begin(model_of(PAIRS["adam"].ours()))
+    other = training.begin(model_of(PAIRS["adam"].ours()))
+    with pytest.raises(CheckpointError, match="lacks slots"):
+        restore_v1(model, prefix)
+    for one, two in zip(model.weights, other.weights, strict=True):
+        np.testing.assert_array_equal(to_numpy(one), to_numpy(two))
+
+    losses = training.train(model, 3, 0)
+
+    np.testing.assert_array_equal(losses, training.train(other, 3, 0))
 
 
 def test_a_rate_of_zero_is_said(

@@ -166,6 +166,9 @@ ARGUMENTS = {
     "no path": (None, {}, ArgumentError, "None is not a path"),
     "a folder": (".", {}, ArgumentError, "is a folder.*model.ckpt"),
     "the state": ("checkpoint", {}, ArgumentError, "Use another name"),
+    "a class": ("a[1].ckpt", {}, ArgumentError, "takes the name for a pattern"),
+    "a star": ("a*.ckpt", {}, ArgumentError, "'a.*' has one of '.*', and Tens"),
+    "a mark": ("a?", {"global_step": 1}, ArgumentError, "'model.ckpt'"),
     "no folder": ("none/m", {}, WriterError, "'.*none' is not there"),
     "a text": ("m", {"global_step": "7"}, ArgumentError, "'7' is not a step"),
     "half": ("m", {"global_step": 7.5}, ArgumentError, "7.5 is not a step"),
@@ -195,6 +198,22 @@ def test_arguments_are_checked(case: str, tmp_path: Path) -> None:
     with pytest.raises(kind, match=text):
         save_v1(model, path and tmp_path / path, **options)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_folder_with_brackets_is_said(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A warning tells that v1 restores from the folder only when renamed."""
+    (tmp_path / "run[1]").mkdir()
+    model = training.begin(model_of(PAIRS["momentum"].ours()))
+    prefix = save_v1(model, tmp_path / "run[1]" / "m")
+    assert "until it is renamed" in caplog.text
+    program = Original(PAIRS["momentum"].original)
+    with pytest.raises(ValueError, match="not a valid checkpoint"):
+        program.restore(prefix)
+    (tmp_path / "run[1]").rename(tmp_path / "run")
+
+    program.restore(tmp_path / "run" / "m")
 
 
 @pytest.mark.parametrize("operation", ["SaveV2", "MergeV2Checkpoints"])

@@ -203,3 +203,56 @@ def test_a_folder_may_appear_later(
 
     assert seen[0] == ("a", 7.0)
     assert "is not there yet" in caplog.text
+
+
+@pytest.mark.parametrize("timeout", [0, 30])
+@pytest.mark.parametrize("every", [True, False])
+def test_what_is_not_found_is_said_once(
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+    caplog: pytest.LogCaptureFixture,
+    timeout: float,
+    every: bool,
+) -> None:
+    """Checkpoints without a state are a warning, and not one each second."""
+    world = World(tmp_path / "m", {0.0: "a"})
+    (tmp_path / "m" / "checkpoint").unlink()
+    schedule = Schedule(0, timeout, None, every)
+    with caplog.at_level(logging.WARNING, "final_ops_callback"):
+        seen = watched(
+            monkeypatch,
+            world,
+            lambda: (
+                one.path
+                for one in checkpoints(str(tmp_path / "m"), schedule, set())
+            ),
+            0.0,
+        )
+
+    assert [name for name, _ in seen] == ["end"]
+    assert len(caplog.records) == 1
+    assert "has 'a', but its file 'checkpoint'" in caplog.text
+
+
+def test_a_state_that_comes_late_is_no_warning(
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """v1 writes its state last: a moment without it means nothing."""
+    folder = tmp_path / "m"
+    world = World(folder, {0.0: "a", 0.5: "b"})
+    (folder / "checkpoint").unlink()
+    with caplog.at_level(logging.WARNING, "final_ops_callback"):
+        seen = watched(
+            monkeypatch,
+            world,
+            lambda: (
+                one.path
+                for one in checkpoints(str(folder), Schedule(0, 5), set())
+            ),
+            0.0,
+        )
+
+    assert [name for name, _ in seen] == ["b", "end"]
+    assert caplog.text == ""

@@ -6,7 +6,9 @@
 
 from typing import Any
 
+import numpy as np
 import pytest
+import tensorflow as tf
 
 from final_ops_callback._keras import optimizer_compat
 from final_ops_callback._keras import optimizer_slots
@@ -92,3 +94,65 @@ def test_a_slot_belongs_to_its_weight(flavor: Any) -> None:
     assert tuple(found.shape) == (4, 3)
     with pytest.raises(LookupError):
         optimizer_slots.slot_of(optimizer, slot, layers[0].bias)
+
+
+@flavors
+def test_the_largest_update_of_rmsprop(flavor: Any) -> None:
+    """The first step, from zeros, goes exactly as far as any may go."""
+    optimizer = flavor.optimizers.RMSprop(0.01, rho=0.75, epsilon=1e-20)
+    weight = (flavor if hasattr(flavor, "ops") else tf).Variable([5.0])
+    optimizer.apply_gradients([(tf.constant([3.0]), weight)])
+    update = 5.0 - float(np.asarray(weight)[0])
+
+    assert optimizer_slots.largest_update(optimizer) == pytest.approx(
+        update, rel=1e-4
+    )
+    for unknown in (
+        flavor.optimizers.RMSprop(0.01, centered=True),
+        flavor.optimizers.RMSprop(
+            flavor.optimizers.schedules.ExponentialDecay(0.1, 10, 0.9)
+        ),
+    ):
+        assert optimizer_slots.largest_update(unknown) is None
+
+
+def kinds_of(home: Any) -> list[Any]:
+    """Returns the optimizers of a module that can be made of a rate alone."""
+    found = {id(kind): kind for kind in vars(home).values()}
+    return [
+        kind
+        for kind in found.values()
+        if isinstance(kind, type)
+        and hasattr(kind, "apply_gradients")
+        and not kind.__name__.startswith(("Optimizer", "LossScale", "Multi"))
+    ]
+
+
+def first_update(make: Any, at: int, flavor: Any) -> Any:
+    """Returns the first update with new slots, at a step."""
+    optimizer = make(0.1)
+    # Muon treats matrices and vectors differently.
+    weights = [
+        (flavor if hasattr(flavor, "ops") else tf).Variable(
+            np.full(shape, 5.0, "f")
+        )
+        for shape in ((2, 2), (2,))
+    ]
+    optimizer_compat.build(optimizer, weights)
+    optimizer.iterations.assign(at)
+    optimizer.apply_gradients([(tf.fill(w.shape, 0.3), w) for w in weights])
+    return np.concatenate([np.ravel(weight) for weight in weights])
+
+
+@flavors
+def test_whose_update_depends_on_the_step(flavor: Any) -> None:
+    """Each optimizer of Keras that does so is known, and no other one."""
+    homes = [flavor.optimizers]
+    homes += [] if hasattr(flavor, "ops") else [flavor.optimizers.legacy]
+    kinds = [kind for home in homes for kind in kinds_of(home)]
+    assert len(kinds) > 7
+    for kind in kinds:
+        updates = [first_update(kind, at, flavor) for at in (0, 1000)]
+        differs = np.abs(updates[1] - updates[0]).max() > 1e-3
+
+        assert optimizer_slots.depends_on_step(kind(0.1)) == differs, kind

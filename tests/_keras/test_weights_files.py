@@ -14,6 +14,7 @@ from tests import models
 from tests.flavors import FLAVORS
 from tests.flavors import LossScaleOptimizer
 from tests.flavors import keras
+from tests.flavors import needs_keras_3
 
 suffixes = pytest.mark.parametrize("suffix", weights_files.SUFFIXES)
 pytestmark = pytest.mark.filterwarnings("ignore:__array__:DeprecationWarning")
@@ -54,6 +55,33 @@ def test_the_step_inside_a_loss_scale(suffix: str, tmp_path: Path) -> None:
     path = saved(model, tmp_path / f"m{suffix}")
 
     assert weights_files.load(models.tiny_model(), path) == 2
+
+
+def accumulating(is_scaled: bool) -> Any:
+    """Returns a model that updates its weights after each second batch."""
+    model = models.tiny_model()
+    optimizer = keras.optimizers.SGD(0.1, gradient_accumulation_steps=2)
+    if is_scaled:
+        optimizer = LossScaleOptimizer(optimizer)
+    model.compile(optimizer, "mse", jit_compile=False)
+    return model
+
+
+@needs_keras_3
+@suffixes
+@pytest.mark.parametrize("is_scaled", [False, True])
+def test_the_step_counts_updates(
+    suffix: str, is_scaled: bool, tmp_path: Path
+) -> None:
+    """Where gradients of two batches are accumulated, both are one step."""
+    model = accumulating(is_scaled)
+    models.fit(model, epochs=2)
+    path = saved(model, tmp_path / f"m{suffix}")
+    assert int(model.optimizer.iterations) == 2
+
+    assert weights_files.load(accumulating(is_scaled), path) == 2
+    if suffix == ".keras":
+        assert weights_files.load(models.tiny_model(), path) == 2
 
 
 @suffixes
