@@ -46,9 +46,22 @@ def may_ask_after_a_step(hooks: list[Any]) -> bool:
         hooks: List of hooks.
     """
     return any(_may_ask(hook) for _, hook in overriding(hooks, "end")) or any(
-        not type(hook).__module__.startswith("tensorflow.")
-        for _, hook in overriding(hooks, "after_run")
+        _mentions_a_session(hook) for _, hook in overriding(hooks, "after_run")
     )
+
+
+def _mentions_a_session(hook: Any) -> bool:
+    """Returns whether the code of a hook may run a session.
+
+    Stock hooks don't run one for the value of a step.
+    """
+    stack = list(_code(hook, of_tensorflow=False))
+    while stack:
+        code = stack.pop()
+        if not {"run", "session"}.isdisjoint(code.co_names):
+            return True
+        stack += [c for c in code.co_consts if isinstance(c, CodeType)]
+    return False
 
 
 def _may_ask(hook: Any) -> bool:
@@ -80,9 +93,11 @@ def names_written(hooks: Iterable[Any], known: Collection[str]) -> list[str]:
     return [name for name in found if name in known]
 
 
-def _code(hook: Any) -> Iterator[Any]:
+def _code(hook: Any, of_tensorflow: bool = True) -> Iterator[CodeType]:
     """Yields the code objects of the methods of a hook and its bases."""
     for kind in type(hook).__mro__:
+        if kind.__module__.startswith("tensorflow.") and not of_tensorflow:
+            continue
         for value in vars(kind).values():
             if isinstance(code := getattr(value, "__code__", None), CodeType):
                 yield code

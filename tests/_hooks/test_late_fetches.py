@@ -36,6 +36,25 @@ class After(Base):
         run_context.session.run("loss:0")
 
 
+class AfterInside(Base):
+    """A hook of the user's that asks in a function inside of a method."""
+
+    def after_run(self, run_context: Any, run_values: Any) -> None:
+        def value() -> Any:
+            return run_context.session.run("loss:0")
+
+        value()
+
+
+class NothingAfter(Base):
+    """A hook of the user's that only counts."""
+
+    runs = 0
+
+    def after_run(self, run_context: Any, run_values: Any) -> None:
+        self.runs += 1
+
+
 @pytest.mark.parametrize(
     ("hook", "late"),
     [
@@ -55,6 +74,8 @@ def test_hooks_of_the_user_may_ask_late(hook: Any, late: bool) -> None:
     [
         (Ending, True),
         (After, True),
+        (AfterInside, True),
+        (NothingAfter, False),
         (Asking, False),
         (lambda: v1.train.FinalOpsHook("a"), True),
         (lambda: v1.train.LoggingTensorHook(["a"], at_end=True), True),
