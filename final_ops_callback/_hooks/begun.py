@@ -143,12 +143,13 @@ def warn_of_silent_logs(hooks: list[Any]) -> None:
     """
     global _warned_of_silent_logs
     v1 = tf.compat.v1
-    logs = any(
+    is_shown = v1.logging.get_verbosity() <= v1.logging.INFO
+    if is_shown or _warned_of_silent_logs:
+        return
+    if any(
         isinstance(hook, v1.train.LoggingTensorHook)
         for hook in hooks_within(hooks)
-    )
-    is_shown = v1.logging.get_verbosity() <= v1.logging.INFO
-    if logs and not is_shown and not _warned_of_silent_logs:
+    ):
         _warned_of_silent_logs = True
         logger.warning(
             "LoggingTensorHook logs at the level INFO, which TensorFlow 2 does "

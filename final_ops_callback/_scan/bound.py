@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from final_ops_callback._scan.facts import Scope
+from final_ops_callback._scan.syntax import assignments
 from final_ops_callback._scan.syntax import dotted
 from final_ops_callback._scan.syntax import parts_of
 from final_ops_callback._scan.syntax import walk
@@ -28,15 +29,9 @@ def values_of(scope: Scope, node: Any) -> Iterator[Any]:
 
 
 def _bound(scope: Scope, name: str) -> Iterator[Any]:
-    for node in walk(scope.node):
-        if node.type != "expr_stmt" or len(node.children) < 3:
-            continue
-        if getattr(node.children[1], "value", "") != "=":
-            continue
-        value = node.children[-1]
-        for target in node.children[:-1:2]:
-            targets, values = parts_of(target), parts_of(value)
-            for i, part in enumerate(targets):
-                if "".join(part.get_code().split()) == name:
-                    is_same = len(values) == len(targets)
-                    yield values[i] if is_same else value
+    for target, value in assignments(walk(scope.node)):
+        targets, values = parts_of(target), parts_of(value)
+        for i, part in enumerate(targets):
+            if "".join(part.get_code().split()) == name:
+                is_same = len(values) == len(targets)
+                yield values[i] if is_same else value

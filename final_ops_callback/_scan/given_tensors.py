@@ -10,6 +10,7 @@ from typing import Any
 from final_ops_callback._scan.body import Body
 from final_ops_callback._scan.body import is_read
 from final_ops_callback._scan.body import self_attribute
+from final_ops_callback._scan.syntax import assignments
 from final_ops_callback._scan.syntax import calls_of
 from final_ops_callback._scan.syntax import chain
 from final_ops_callback._scan.syntax import dotted
@@ -125,18 +126,12 @@ def _parameters(body: Body) -> set[str]:
 
 def _assigned(body: Body) -> Iterator[tuple[Any, Any]]:
     """Yields the targets of the assignments in a class, with their values."""
-    for node in body.nodes:
-        if node.type != "expr_stmt" or len(node.children) < 3:
-            continue
-        if getattr(node.children[1], "value", "") != "=":
-            continue
-        value = node.children[-1]
-        for target in node.children[:-1:2]:
-            targets, values = parts_of(target), parts_of(value)
-            if len(targets) == len(values):
-                yield from zip(targets, values, strict=True)
-            else:
-                yield target, value
+    for target, value in assignments(body.nodes):
+        targets, values = parts_of(target), parts_of(value)
+        if len(targets) == len(values):
+            yield from zip(targets, values, strict=True)
+        else:
+            yield target, value
 
 
 def _makes(node: Any) -> bool:

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import ast
 import warnings
+from collections.abc import Iterable
 from collections.abc import Iterator
 from collections.abc import Mapping
 from typing import Any
@@ -225,6 +226,19 @@ def elements(node: Any) -> list[Any] | None:
 
 
 _TUPLES = ("testlist_star_expr", "testlist", "testlist_comp", "exprlist")
+
+
+def assignments(nodes: Iterable[Any]) -> Iterator[tuple[Any, Any]]:
+    """Yields each target of the assignments among nodes, with its value.
+
+    Of `a = b = c`, both; an assignment with another operator is left out.
+    """
+    for node in nodes:
+        if node.type != "expr_stmt" or len(node.children) < 3:
+            continue
+        if getattr(node.children[1], "value", "") == "=":
+            for target in node.children[:-1:2]:
+                yield target, node.children[-1]
 
 
 def parts_of(node: Any) -> list[Any]:

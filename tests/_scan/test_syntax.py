@@ -153,3 +153,15 @@ def test_the_statement_around_a_node() -> None:
     assert statement.start_pos == (2, 4)
     assert syntax.is_inside(name, statement)
     assert not syntax.is_inside(statement, name)
+
+
+def test_each_target_of_an_assignment_has_its_value() -> None:
+    """Both of `a = b = c`; another operator and an annotation assign not so."""
+    tree = parse("a = b = c\nd, e = f, g\nh += i\nj: k = l\n").tree
+
+    found = [
+        (target.get_code().strip(), value.get_code().strip())
+        for target, value in syntax.assignments(syntax.walk(tree))
+    ]
+
+    assert found == [("a", "c"), ("b", "c"), ("d, e", "f, g")]
