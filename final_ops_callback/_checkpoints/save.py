@@ -232,9 +232,11 @@ def _warn_of_a_part(state: ModelState) -> None:
 
 
 def _write(prefix: str, tensors: Mapping[str, Any]) -> None:
-    # In a folder, as `Saver` does, so that a part never looks like a whole.
+    # In a folder, so that a part never looks like a whole. The index, which
+    # makes a checkpoint of the data, is moved last; `MergeV2Checkpoints` would
+    # cut off one that is there before it writes it anew.
     folder = f"{prefix}_temp_{uuid.uuid4().hex}"
-    part = os.path.join(folder, "part-00000-of-00001")
+    part = os.path.join(folder, "part")
     names = sorted(tensors)
     try:
         try:
@@ -244,11 +246,10 @@ def _write(prefix: str, tensors: Mapping[str, Any]) -> None:
                 shape_and_slices=[""] * len(names),
                 tensors=[tf.convert_to_tensor(tensors[n]) for n in names],
             )
-            tf.raw_ops.MergeV2Checkpoints(
-                checkpoint_prefixes=[part],
-                destination_prefix=prefix,
-                delete_old_dirs=False,
-            )
+            for suffix in (".data-00000-of-00001", ".index"):
+                tf.io.gfile.rename(
+                    f"{part}{suffix}", f"{prefix}{suffix}", overwrite=True
+                )
         finally:
             if tf.io.gfile.exists(folder):
                 tf.io.gfile.rmtree(folder)

@@ -105,10 +105,11 @@ def _build_saver(scaffold: Any) -> None:
     if saver is None:
         savers = tf.compat.v1.get_collection_ref(_KEYS.SAVERS)
         if not savers:
-            # The same saver that a scaffold makes.
-            savers.append(
-                tf.compat.v1.train.Saver(sharded=True, allow_empty=True)
-            )
+            # The saver that a scaffold makes, and the same files, but not
+            # sharded: a sharded one truncates the index of a checkpoint that
+            # it saves again, as CheckpointSaverHook does after a restore. A
+            # training that was killed there could not go on.
+            savers.append(tf.compat.v1.train.Saver(allow_empty=True))
         saver = savers[0]
     if isinstance(saver, tf.compat.v1.train.Saver):
         saver.build()  # does nothing the second time

@@ -216,9 +216,16 @@ def test_a_folder_with_brackets_is_said(
     program.restore(tmp_path / "run" / "m")
 
 
-@pytest.mark.parametrize("operation", ["SaveV2", "MergeV2Checkpoints"])
+@pytest.mark.parametrize(
+    ("module", "function"),
+    [(tf.raw_ops, "SaveV2"), (tf.io.gfile, "rename")],
+    ids=["write", "rename"],
+)
 def test_what_can_not_be_written(
-    operation: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    module: Any,
+    function: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """A full disk is one error; the old checkpoint stays, and no parts."""
     model = training.begin(model_of(OPTIMIZERS.SGD(0.1)))
@@ -226,10 +233,10 @@ def test_what_can_not_be_written(
     before = read_v1(prefix), sorted(os.listdir(tmp_path))
     training.train(model, 1)
 
-    def fail(**_: Any) -> None:
+    def fail(*_: Any, **__: Any) -> None:
         raise tf.errors.ResourceExhaustedError(None, None, "no space left")
 
-    monkeypatch.setattr(tf.raw_ops, operation, fail)
+    monkeypatch.setattr(module, function, fail)
     with pytest.raises(WriterError, match="could not be written: no space"):
         save_v1(model, tmp_path / "m")
 
@@ -237,6 +244,23 @@ def test_what_can_not_be_written(
     assert before[1] == after[1]
     for name, value in before[0].items():
         np.testing.assert_array_equal(value, after[0][name])
+
+
+def test_an_old_checkpoint_is_never_cut_off(tmp_path: Path) -> None:
+    """Its files stay whole until others take their places."""
+    model = training.begin(model_of(OPTIMIZERS.SGD(0.1)))
+    inodes = []
+    for _ in range(2):
+        prefix = save_v1(model, tmp_path / "m")
+        files = sorted(tmp_path.iterdir())
+        inodes.append([file.stat().st_ino for file in files])
+        training.train(model, 1)
+
+    names = ["checkpoint", "m.data-00000-of-00001", "m.index"]
+    assert [file.name for file in files] == names
+    for before, after in zip(*inodes, strict=True):
+        assert before != after  # cut off and written anew, it would be one
+    assert read_v1(prefix)
 
 
 def test_only_the_chief_writes(

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The scaffold of a run: finalized last, run first."""
 
+import pathlib
 from typing import Any
 
 import pytest
@@ -96,3 +97,47 @@ def test_a_saver_is_about_all_variables() -> None:
     assert before == after
     assert graph.finalized
     assert {v.op.name for v in saver._var_list} == {"w", "global_step"}
+
+
+def replaced_when_saved_again(saver: Any, folder: pathlib.Path) -> set[str]:
+    """Returns the files of a checkpoint that a second save replaces whole.
+
+    The others keep their inode: they are cut off and written anew.
+    """
+    before, after = (
+        {
+            path.name: path.stat().st_ino
+            for saved in [saver()]
+            for path in folder.glob(f"{pathlib.Path(saved).name}.*")
+        }
+        for _ in range(2)
+    )
+    assert before.keys() == after.keys()
+    return {name for name in before if before[name] != after[name]}
+
+
+def test_a_checkpoint_that_is_saved_again_is_never_cut_off(
+    tmp_path: pathlib.Path,
+) -> None:
+    """So a training that is killed there goes on; v1's saver cut the index."""
+    graph = HookGraph([LiveVariable("w", tf.Variable(3.0))])
+    with graph.as_default(), scaffolds.scaffold_of(None) as scaffold:
+        scaffolds.finalize(scaffold, graph)
+        with EagerSession() as session:
+            scaffolds.initialize(scaffold, session)
+            ours = replaced_when_saved_again(
+                lambda: scaffold.saver.save(session, str(tmp_path / "m"), 2),
+                tmp_path,
+            )
+    with tf.Graph().as_default(), v1.Session() as real:
+        v1.get_variable("w", initializer=3.0)
+        original = v1.train.Scaffold().finalize()
+        real.run(original.init_op)
+        of_v1 = replaced_when_saved_again(
+            lambda: original.saver.save(real, str(tmp_path / "v1"), 2),
+            tmp_path,
+        )
+
+    data, index, meta = ".data-00000-of-00001", ".index", ".meta"
+    assert ours == {f"m-2{suffix}" for suffix in (data, index, meta)}
+    assert of_v1 == {f"v1-2{suffix}" for suffix in (data, meta)}
