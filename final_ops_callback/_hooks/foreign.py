@@ -115,9 +115,9 @@ def _of_another_graph(
     name = _name_of(value)
     if is_linked(_graph_of(value)):
         return (
-            f"{name!r} belongs to the graph of an earlier run",
-            "Each run of hooks has a graph of its own: build in begin, each "
-            f"time, or {maker}",
+            f"{name!r} belongs to the graph of another run",
+            "Each run of hooks has a graph of its own: give a hook to one "
+            f"callback alone, and build in begin, each time, or {maker}",
         )
     base = _base_of(value)
     if base in links_of(graph).step_specs.known():

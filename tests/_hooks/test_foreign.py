@@ -72,12 +72,12 @@ def test_the_advice_fits_the_tensor() -> None:
     assert "function that is passed as scaffold" in scaffold
 
 
-def test_the_graph_of_an_earlier_run_is_told() -> None:
+def test_the_graph_of_another_run_is_told() -> None:
     """A hook that built once, in its first run, has it."""
     with HookGraph().as_default():
         tensor = tf.constant(1.0)
 
-    assert "an earlier run" in message(ANOTHER, tensor)
+    assert "another run" in message(ANOTHER, tensor)
 
 
 def test_what_is_of_no_graph_is_told_by_its_kind() -> None:

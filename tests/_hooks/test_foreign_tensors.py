@@ -21,7 +21,7 @@ Args = train.SessionRunArgs
 BY_NAME = r"'loss:0' belongs to a graph.*Use 'loss:0' \(the name\).*function"
 FUNCTION = r"belongs to a graph that is not.*in a function that is passed as"
 TWIN = r"belongs to a graph that is not.*twin of the variable.*in a function"
-STALE = r"belongs to the graph of an earlier run.*build in begin.*in a function"
+STALE = r"belongs to the graph of another run.*build in begin.*in a function"
 
 
 class Hook(train.SessionRunHook):
@@ -165,6 +165,17 @@ def test_a_tensor_of_an_earlier_run(use: str) -> None:
 
     with pytest.raises(errors.HookUsageError, match=STALE):
         models.fit(model, callback)
+
+
+def test_a_hook_in_two_callbacks_is_explained() -> None:
+    """The second of them began it anew, in a graph of its own."""
+    hook = train.LoggingTensorHook(["loss:0"], every_n_iter=1)
+    callbacks = [SessionRunHookCallback(hook) for _ in range(2)]
+
+    with pytest.raises(
+        errors.HookUsageError, match=r"another run.*to one callback alone"
+    ):
+        models.fit(models.tiny_model(), *callbacks)
 
 
 def test_an_operation_added_too_late_is_no_stale_one() -> None:
