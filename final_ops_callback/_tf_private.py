@@ -24,6 +24,7 @@ from tensorflow.python.training import evaluation as _evaluation
 from tensorflow.python.training.basic_session_run_hooks import (
     get_or_create_steps_per_run_variable,
 )
+from tensorflow.python.training.saving import saveable_object_util as _saveables
 from tensorflow.python.training.training_util import GLOBAL_STEP_READ_KEY
 
 try:
@@ -59,6 +60,7 @@ __all__ = [
     "interpolate_graph",
     "is_iterator",
     "latest_eval_step",
+    "saved_by_name",
     "unfinalize",
 ]
 
@@ -135,6 +137,24 @@ def unfinalize(graph: tf.Graph) -> None:
 def get_or_create_eval_step() -> Any:
     """Returns the variable with which v1 counted the runs of an evaluation."""
     return _evaluation._get_or_create_eval_step()
+
+
+def saved_by_name(saved: list[Any]) -> dict[str, Any]:
+    """Returns what a saver saves by the names that it gives in a checkpoint.
+
+    No public function tells these names: the parts of a divided variable have
+    one in common.
+
+    Args:
+        saved: List of variables and saveable objects of a graph.
+
+    Returns:
+        Dict that a saver takes, as it takes the list.
+    """
+    names: dict[str, Any] = _saveables.op_list_to_dict(
+        saved, convert_variable_to_tensor=False
+    )
+    return names
 
 
 def latest_eval_step(updates: list[Any]) -> Any:

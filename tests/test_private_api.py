@@ -41,6 +41,19 @@ pytestmark = pytest.mark.slow
 v1 = tf.compat.v1
 
 
+def test_the_names_that_a_saver_gives() -> None:
+    """They are those of the variables; the parts of one have one in common."""
+    with tf.Graph().as_default():
+        whole = v1.get_variable("whole", [])
+        divided = v1.get_variable(
+            "divided", [4], partitioner=v1.fixed_size_partitioner(2)
+        )
+        names = _tf_private.saved_by_name(v1.global_variables())
+
+        assert names == {"whole": whole, "divided": list(divided)}
+        assert v1.train.Saver(names).saver_def
+
+
 def test_the_mapper_of_fetches() -> None:
     """The mapper tells tensors and operations, and rebuilds a structure."""
     with tf.Graph().as_default() as graph:

@@ -104,6 +104,8 @@ class SessionRunHookCallback(callback_base.Callback):
     the rate of that moment, whenever a graph reads or writes it. A checkpoint
     without slots is restored by a saver that leaves them out:
     `Scaffold(saver=Saver([...]))`; the error lists the missing variables.
+    Keras numbers the states of random layers (`seed_generator_2/...`); the
+    default saver saves them under their layers (`drop/seed_generator`).
 
     In `end` (and in `after_run`), `session.run` returns the result of a metric
     (in `fit`, that of training) and the values that the last step delivered.

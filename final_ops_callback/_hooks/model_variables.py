@@ -45,9 +45,11 @@ class _Found(NamedTuple):
         variable: The variable, or a tensor for a step that is computed.
         role: String. One of `ROLES`.
         path: String. The default name of its twin in a graph.
-        alias: String. Its path in Keras, where that differs.
+        alias: String. Another path of it: in Keras, or in a checkpoint.
         meaning: As in `LiveVariable`.
         compute: As in `LiveVariable`.
+        is_numbered: Boolean. Whether `path` has a number of Keras that nobody
+            can choose, so that checkpoints know the variable by `alias`.
     """
 
     variable: Any
@@ -56,6 +58,7 @@ class _Found(NamedTuple):
     alias: str = ""
     meaning: Meaning | None = None
     compute: Callable[[], Any] | None = None
+    is_numbered: bool = False
 
 
 def live_variables(
@@ -107,9 +110,16 @@ def live_variables(
             item.compute,
             item.meaning,
             id(compat.backing(item.variable)) in trained,
+            _saved_as(item, name, names),
         )
         for name, item in zip(names, ordered, strict=True)
     ]
+
+
+def _saved_as(item: _Found, name: str, names: list[str]) -> str:
+    """Returns the name in checkpoints, if it is not that of the twin."""
+    has_other = item.is_numbered and name == item.path
+    return item.alias if has_other and item.alias not in names else ""
 
 
 def _variables(
@@ -138,8 +148,10 @@ def _variables(
     seeds = model_info.seed_paths(model)
     for variable in model.variables:
         path = model_info.path_of(variable)
-        named = seeds.get(id(compat.backing(variable)), path)
-        yield _Found(variable, "weight", named, path)
+        of_layer = seeds.get(id(compat.backing(variable)), "")
+        yield _Found(
+            variable, "weight", path, of_layer, is_numbered=bool(of_layer)
+        )
     for owner, optimizer in by_name.items():
         meanings = optimizers.meanings_of(optimizer, written)
         for variable in optimizers.variables_of(optimizer):

@@ -9,6 +9,7 @@ from typing import Any
 
 import tensorflow as tf
 
+from final_ops_callback import _tf_private
 from final_ops_callback._hooks import foreign
 from final_ops_callback._hooks import restore
 from final_ops_callback._session.hook_graph import HookGraph
@@ -54,7 +55,7 @@ def finalize(scaffold: Any, graph: HookGraph) -> None:
         scaffold: A `tf.compat.v1.train.Scaffold`.
         graph: The graph, which is the default graph.
     """
-    _build_saver(scaffold)
+    _build_saver(scaffold, graph)
     with _without_twins(graph):
         scaffold.finalize()
 
@@ -100,7 +101,7 @@ def initialize(
         )
 
 
-def _build_saver(scaffold: Any) -> None:
+def _build_saver(scaffold: Any, graph: HookGraph) -> None:
     saver = scaffold.saver
     if saver is None:
         savers = tf.compat.v1.get_collection_ref(_KEYS.SAVERS)
@@ -109,10 +110,33 @@ def _build_saver(scaffold: Any) -> None:
             # sharded: a sharded one truncates the index of a checkpoint that
             # it saves again, as CheckpointSaverHook does after a restore. A
             # training that was killed there could not go on.
-            savers.append(tf.compat.v1.train.Saver(allow_empty=True))
+            savers.append(
+                tf.compat.v1.train.Saver(_saved(graph), allow_empty=True)
+            )
         saver = savers[0]
     if isinstance(saver, tf.compat.v1.train.Saver):
         saver.build()  # does nothing the second time
+
+
+def _saved(graph: HookGraph) -> dict[str, Any] | None:
+    """Returns what to save by its name in a checkpoint; `None` if it is all.
+
+    Without a mapping, a saver knows each variable by its name in the graph.
+    """
+    other_names = {
+        handle: live.saved_as
+        for handle, live in graph.links.twins.items()
+        if live.saved_as
+    }
+    if not other_names:
+        return None
+    found = _tf_private.saved_by_name(
+        tf.compat.v1.global_variables()
+        + tf.compat.v1.get_collection(_KEYS.SAVEABLE_OBJECTS)
+    )
+    # A variable of a hook may have the name: then nothing may take it.
+    free = {h: name for h, name in other_names.items() if name not in found}
+    return {free.get(name, name): saved for name, saved in found.items()}
 
 
 @contextlib.contextmanager

@@ -40,7 +40,7 @@ class LiveVariable:
     gets the value before it is read.
 
     Attributes:
-        name: String. The name of the twin, as a checkpoint will know it.
+        name: String. The name of the twin, and in checkpoints.
         variable: The `tf.Variable` that holds the value.
         role: String. What the variable is to the model: `"weight"`, `"slot"`,
             `"metric"`, `"learning_rate"` or `"global_step"`.
@@ -55,6 +55,8 @@ class LiveVariable:
             `None` otherwise.
         is_trained: Boolean. Whether the model trains the variable, if it is a
             weight. The variables of a frozen layer don't tell.
+        saved_as: String. The name in the checkpoints of the default saver, if
+            that is not `name`; `""` otherwise.
     """
 
     name: str
@@ -66,6 +68,7 @@ class LiveVariable:
     compute: Callable[[], Any] | None = None
     meaning: Meaning | None = None
     is_trained: bool = True
+    saved_as: str = ""
     _stage: Any = dataclasses.field(init=False, default=None, repr=False)
 
     def __post_init__(self) -> None:

@@ -13,6 +13,9 @@ from final_ops_callback._keras import optimizers
 from final_ops_callback.errors import ArgumentError
 from tests import models
 from tests.flavors import FLAVORS
+from tests.flavors import keras
+from tests.flavors import needs_keras_3
+from tests.flavors import path_of
 
 flavors = pytest.mark.parametrize("flavor", FLAVORS.values(), ids=FLAVORS)
 
@@ -114,3 +117,36 @@ def test_all_may_be_read_only(flavor: Any) -> None:
     live = live_variables(built(flavor), {}, reason)
 
     assert {one.why_read_only for one in live} == {reason}
+
+
+@needs_keras_3
+def test_a_state_that_keras_numbers_is_saved_under_its_layer() -> None:
+    """The graph has it under its path; a name that is given is for both."""
+    layers = [keras.Input((3,)), keras.layers.Dropout(0.5, name="drop")]
+    model = keras.Sequential(layers, name="net")
+    (state,) = model.variables
+    path, saved_as = path_of(state), "drop/seed_generator"
+
+    def found(given: dict[str, str]) -> list[tuple[str, str]]:
+        live = live_variables(model, given)
+        return [(v.name, v.saved_as) for v in live if v.path == path]
+
+    assert path != saved_as
+    assert found({}) == [(path, saved_as)]
+    assert found({path: "mine"}) == [("mine", "")]
+    assert found({saved_as: "mine"}) == [("mine", "")]
+
+
+@needs_keras_3
+def test_no_two_variables_are_saved_under_one_name() -> None:
+    """Another variable may have the name of the layer's state."""
+    layers = [
+        keras.Input((3,)),
+        keras.layers.Dense(2, name="out"),
+        keras.layers.Dropout(0.5, name="drop"),
+    ]
+    model = keras.Sequential(layers, name="net")
+    live = live_variables(model, {"net/out/bias": "drop/seed_generator"})
+    saved = [one.saved_as or one.name for one in live]
+
+    assert len(set(saved)) == len(saved)

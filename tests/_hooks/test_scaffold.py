@@ -99,6 +99,43 @@ def test_a_saver_is_about_all_variables() -> None:
     assert {v.op.name for v in saver._var_list} == {"w", "global_step"}
 
 
+def test_a_variable_may_have_another_name_in_checkpoints(
+    tmp_path: pathlib.Path,
+) -> None:
+    """The saver writes and reads that name; hooks know the one in the graph."""
+    seed = LiveVariable("seed_3", tf.Variable(3), saved_as="drop/seed")
+    own = LiveVariable("w", tf.Variable([1.0, 2.0]))
+    graph = HookGraph([own, seed])
+    with graph.as_default(), scaffolds.scaffold_of(None) as scaffold:
+        v1.get_variable("d", [4], partitioner=v1.fixed_size_partitioner(2))
+        (twin,) = (v for v in v1.global_variables() if v.op.name == "seed_3")
+        change = twin.assign(4)
+        scaffolds.finalize(scaffold, graph)
+        with EagerSession() as session:
+            scaffolds.initialize(scaffold, session)
+            path = scaffold.saver.save(session, str(tmp_path / "m"))
+            session.run(change)
+            scaffold.saver.restore(session, path)
+            after = session.run("seed_3:0")
+
+    shapes = {"d": [4], "drop/seed": [], "global_step": [], "w": [2]}
+    assert dict(tf.train.list_variables(path)) == shapes
+    assert after == seed.variable.numpy() == 3
+
+
+def test_a_name_in_checkpoints_may_be_taken_by_a_hook() -> None:
+    """Then both variables are saved under their names in the graph."""
+    seed = LiveVariable("seed_3", tf.Variable(3), saved_as="drop/seed")
+    graph = HookGraph([seed])
+    with graph.as_default(), scaffolds.scaffold_of(None) as scaffold:
+        v1.get_variable("drop/seed", [])
+        scaffolds.finalize(scaffold, graph)
+
+        names = scaffold.saver._var_list.keys()
+
+    assert names == {"drop/seed", "global_step", "seed_3"}
+
+
 def replaced_when_saved_again(saver: Any, folder: pathlib.Path) -> set[str]:
     """Returns the files of a checkpoint that a second save replaces whole.
 
