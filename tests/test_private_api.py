@@ -667,6 +667,18 @@ def test_an_optimizer_lists_its_slots(flavor: Any, kind: Any) -> None:
         assert len({id(slot) for slot in found}) == len(found)
 
 
+@pytest.mark.parametrize("flavor", FLAVORS.values(), ids=FLAVORS)
+def test_nadam_of_keras_2_does_not_list_a_variable(flavor: Any) -> None:
+    """Its product is `_u_product`; Keras 3 lists it."""
+    optimizer = flavor.optimizers.Nadam()
+    optimizer_compat.build(optimizer, [keras_variable(flavor, (2,))])
+    listed = {id(v) for v in optimizers.variables_of(optimizer)}
+    unlisted = optimizer_compat.unlisted(optimizer)
+
+    assert id(optimizer._u_product) in listed
+    assert len(unlisted) == (0 if hasattr(flavor, "ops") else 1)
+
+
 def keras_variable(flavor: Any, shape: tuple[int, ...]) -> Any:
     """Returns a variable that the optimizers of a flavor train."""
     zeros = np.zeros(shape, "f")
@@ -734,6 +746,7 @@ OF_KERAS: dict[str, Callable[..., None]] = {
     "_symbolic_build": test_metrics_can_be_built_without_a_step,
     "_tf_function": test_a_new_step_function_is_kept_in_known_places,
     "_trainable_variables": test_an_optimizer_knows_its_variables,
+    "_u_product": test_nadam_of_keras_2_does_not_list_a_variable,
     "_user_metrics": test_what_a_model_was_compiled_with,
     "_user_weighted_metrics": test_what_a_model_was_compiled_with,
     "_var_key": test_an_optimizer_lists_its_slots,

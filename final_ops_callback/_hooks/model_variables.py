@@ -136,8 +136,8 @@ def _variables(
         elif step_counter is None:
             step = optimizer.iterations
             yield _of_optimizer(step, GLOBAL_STEP, optimizer, owner)
-        rate = getattr(optimizer, "learning_rate", None)
-        if is_variable(rate) and not optimizer_compat.schedule_of(optimizer):
+        rate = optimizer_compat.rate_variable_of(optimizer)
+        if rate is not None:
             role = LEARNING_RATE if is_own else "other_learning_rate"
             yield _of_optimizer(rate, role, optimizer, owner)
     for metric in compat.metrics_of(model):

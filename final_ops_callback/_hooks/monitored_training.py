@@ -13,11 +13,13 @@ from typing import Final
 
 import tensorflow as tf
 
+from final_ops_callback._eager_mode import eager_mode
 from final_ops_callback._hooks.callback import SessionRunHookCallback
 from final_ops_callback._hooks.calls import Hooks
 from final_ops_callback._hooks.calls import checked_hooks
 from final_ops_callback._keras import callback_base
 from final_ops_callback._keras import compat
+from final_ops_callback._keras import optimizer_compat
 from final_ops_callback.errors import ArgumentError
 from final_ops_callback.errors import HookUsageError
 
@@ -65,6 +67,13 @@ class MonitoredTrainingCallback(SessionRunHookCallback):
     of epochs starts over in each process, the step does not. (Keras 2 wants
     `steps_per_epoch` with it.) Give the model and its layers names: Keras
     numbers those without, and checkpoints have names.
+
+    Checkpoints hold the weights, the slots and the step, as in v1. They don't
+    hold a learning rate that has changed (a warning says so), nor what Keras
+    does not list among the variables of a model (the state of a stateful
+    layer). A momentum of SGD is kept as v1 kept it, without the rate: if the
+    rate is another one when the training goes on, it goes on as in v1, where a
+    change of the rate took effect on the momentum at once.
 
     Arguments, defaults and rules are those of v1. In place of `is_chief`, the
     distribution strategy of the model tells which worker is the chief: it
@@ -272,11 +281,46 @@ class MonitoredTrainingCallback(SessionRunHookCallback):
                 train.CheckpointSaverHook(
                     self._checkpoint_dir,
                     **self._save_checkpoints,
+                    listeners=[_RateOfCheckpoints(self.model)],
                     scaffold=scaffold,
                     save_graph_def=self._save_graph_def,
                 )
             )
         return found
+
+
+class _RateOfCheckpoints(tf.compat.v1.train.CheckpointSaverListener):
+    """Warns once of a learning rate that has changed, which is not saved.
+
+    Args:
+        model: The Keras model, whose learning rate is that of the beginning.
+    """
+
+    def __init__(self, model: Any) -> None:
+        optimizer = getattr(model, "optimizer", None)
+        self._variable = optimizer_compat.rate_variable_of(optimizer)
+        self._first = self._rate()
+
+    def after_save(self, session: Any, global_step_value: int) -> None:
+        """Compares the rate with that of the beginning."""
+        rate = self._rate()
+        if rate == self._first:
+            return
+        logger.warning(
+            "The learning rate has changed from %g to %g, and checkpoints do "
+            "not hold it: a training that goes on from them begins with the "
+            "rate of compile. Set it again then, as LearningRateScheduler "
+            "does, or compile with a schedule of the step.",
+            self._first,
+            rate,
+        )
+        self._variable = self._first = None
+
+    def _rate(self) -> float | None:
+        if self._variable is None:
+            return None
+        with eager_mode():
+            return float(compat.to_numpy(compat.components(self._variable)[0]))
 
 
 def _refuse(others: Mapping[str, Any]) -> None:

@@ -124,6 +124,18 @@ def slot_scope(optimizer: Any) -> contextlib.AbstractContextManager[Any]:
     return tf.name_scope(name_of(optimizer))
 
 
+def unlisted(optimizer: Any) -> list[Any]:
+    """Returns the variables of an optimizer that it does not list.
+
+    Nadam of Keras 2 keeps a product of its momentums without which it does not
+    go on where it was (tests/test_private_api.py notices a change).
+    """
+    inner = inner_of(optimizer)
+    product = getattr(inner, "_u_product", None)
+    is_keras_2 = not hasattr(inner, "apply")
+    return [product] if is_keras_2 and isinstance(product, tf.Variable) else []
+
+
 def schedule_of(optimizer: Any) -> Any:
     """Returns the learning rate schedule, if the rate can't be read without it.
 
@@ -146,6 +158,19 @@ def schedule_of(optimizer: Any) -> Any:
     is_keras_2 = not hasattr(inner, "apply")
     is_variable = compat.is_variable(rate)
     return rate if is_keras_2 and callable(rate) and not is_variable else None
+
+
+def rate_variable_of(optimizer: Any) -> Any:
+    """Returns the variable that holds a learning rate, or `None`.
+
+    There is none if a schedule computes the rate.
+
+    Args:
+        optimizer: An optimizer of any flavor, or `None`.
+    """
+    rate = getattr(optimizer, "learning_rate", None)
+    has_variable = compat.is_variable(rate) and not schedule_of(optimizer)
+    return rate if has_variable else None
 
 
 def rate_of_next(optimizer: Any) -> Any:

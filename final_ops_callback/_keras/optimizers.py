@@ -106,17 +106,21 @@ def graph_path(path: str, optimizer: Any, name: str) -> str:
         head, _, rest = path.partition("/")
         # Keras 2 numbers the scopes of its slots, if a step makes them.
         if rest and _is_counted(head, given):
-            return f"{name if one is inner else graph_name(one, '')}/{rest}"
-    if "/" in path:
-        return path
-    # One variable of Nadam is unnamed in Keras 3, which numbers such variables.
-    return f"{name}/{re.sub(r'^variable_[0-9]+$', 'variable', path)}"
+            scope = name if one is inner else graph_name(one, "")
+            return f"{scope}/{_unnumbered(rest)}"
+    return path if "/" in path else f"{name}/{_unnumbered(path)}"
+
+
+def _unnumbered(name: str) -> str:
+    # One variable of Nadam is unnamed; Keras 3 numbers such variables.
+    return re.sub(r"^[Vv]ariable(_[0-9]+)?$", "variable", name)
 
 
 def variables_of(optimizer: Any) -> list[Any]:
     """Returns the variables of an optimizer of any flavor."""
     variables = optimizer.variables
-    return list(variables() if callable(variables) else variables)
+    listed = list(variables() if callable(variables) else variables)
+    return [*listed, *optimizer_compat.unlisted(optimizer)]
 
 
 def build(model: Any) -> bool:
@@ -264,6 +268,6 @@ class Momentum:
                 "The learning rate of %r is 0, and Keras keeps the momentum "
                 "multiplied by it: the momentum %s. Save and restore while "
                 "the rate is not 0.",
-                self._optimizer.name,
+                optimizer_compat.name_of(self._optimizer),
                 what_happens,
             )

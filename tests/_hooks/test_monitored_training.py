@@ -17,7 +17,9 @@ from final_ops_callback import HookRunner
 from final_ops_callback import MonitoredTrainingCallback
 from final_ops_callback import errors
 from final_ops_callback._hooks.monitored_training import UseDefault
+from tests import models
 from tests.contract import drivers
+from tests.flavors import FLAVORS
 from tests.flavors import keras
 from tests.flavors import needs_keras_3
 
@@ -271,6 +273,57 @@ def test_random_layers_go_on_where_they_were(tmp_path: pathlib.Path) -> None:
         weights.append(model.get_weights())
 
     np.testing.assert_equal(weights[2], weights[0])
+
+
+@pytest.mark.parametrize("flavor", FLAVORS.values(), ids=FLAVORS)
+def test_nadam_goes_on_where_it_was(
+    flavor: Any, tmp_path: pathlib.Path
+) -> None:
+    """The one of Keras 2 keeps a product that it does not list."""
+    weights = {}
+    batch = models.tiny_data().x[:4], models.tiny_data().y[:4]
+    data = tf.data.Dataset.from_tensors(batch).repeat()
+    for folder, last_step in (("whole", 7), ("parts", 3), ("parts", 7)):
+        model = models.tiny_model(flavor)
+        model.compile(flavor.optimizers.Nadam(0.1), "mse", jit_compile=False)
+        monitored = MonitoredTrainingCallback(
+            tmp_path / folder, train.StopAtStepHook(last_step=last_step)
+        )
+        model.fit(
+            data,
+            steps_per_epoch=20,
+            shuffle=False,
+            verbose=0,
+            callbacks=[monitored],
+        )
+        weights[folder] = model.get_weights()
+
+    np.testing.assert_equal(weights["parts"], weights["whole"])
+
+
+@pytest.mark.parametrize("flavor", FLAVORS.values(), ids=FLAVORS)
+@pytest.mark.parametrize("changes", [True, False])
+def test_a_rate_that_has_changed_is_told(
+    flavor: Any,
+    changes: bool,
+    tmp_path: pathlib.Path,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """Checkpoints don't hold it; the warning comes once, with both rates."""
+    model = models.tiny_model(flavor)
+    monitored = MonitoredTrainingCallback(tmp_path, save_checkpoint_steps=1)
+
+    def set_rate(epoch: int, logs: Any) -> None:
+        if changes and epoch == 1:
+            model.optimizer.learning_rate = 0.05
+
+    rates = flavor.callbacks.LambdaCallback(on_epoch_begin=set_rate)
+
+    models.fit(model, monitored, rates, epochs=3)
+
+    told = [r for r in caplog.messages if "rate has changed" in r]
+    assert len(told) == changes
+    assert all("from 0.1 to 0.05" in message for message in told)
 
 
 def test_a_model_that_is_not_built_is_restored_before_its_first_step(

@@ -11,6 +11,7 @@ from final_ops_callback._keras import optimizer_compat
 from final_ops_callback._keras import optimizers
 from tests import models
 from tests.flavors import FLAVORS
+from tests.flavors import KERAS_2
 from tests.flavors import path_of
 from tests.flavors import to_numpy
 
@@ -164,6 +165,21 @@ def test_a_momentum_without_a_rate_is_told(
 
     assert (float(zero[0]), float(lost[0])) == (0.0, 0.0)
     assert "is given as 0" in caplog.text
+
+
+def test_a_legacy_momentum_without_a_rate_is_told(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """A legacy optimizer has no public name, and is named all the same."""
+    model = models.tiny_model(KERAS_2)
+    legacy = KERAS_2.optimizers.legacy.SGD(0.0, momentum=0.9)
+    model.compile(legacy, "mse")
+    optimizers.build(model)
+    meaning = next(iter(optimizers.meanings_of(legacy, []).values()))
+
+    meaning.to_v1(tf.ones([1]))
+
+    assert "The learning rate of 'SGD' is 0" in caplog.text
 
 
 @flavors
