@@ -48,8 +48,8 @@ class _Found(NamedTuple):
         alias: String. Another path of it: in Keras, or in a checkpoint.
         meaning: As in `LiveVariable`.
         compute: As in `LiveVariable`.
-        is_numbered: Boolean. Whether `path` has a number of Keras that nobody
-            can choose, so that checkpoints know the variable by `alias`.
+        saved_as: String. The name in checkpoints, if no name is given and
+            `path` has a number of Keras that nobody can choose.
     """
 
     variable: Any
@@ -58,7 +58,7 @@ class _Found(NamedTuple):
     alias: str = ""
     meaning: Meaning | None = None
     compute: Callable[[], Any] | None = None
-    is_numbered: bool = False
+    saved_as: str = ""
 
 
 def live_variables(
@@ -110,16 +110,10 @@ def live_variables(
             item.compute,
             item.meaning,
             id(compat.backing(item.variable)) in trained,
-            _saved_as(item, name, names),
+            item.saved_as if name == item.path else "",
         )
         for name, item in zip(names, ordered, strict=True)
     ]
-
-
-def _saved_as(item: _Found, name: str, names: list[str]) -> str:
-    """Returns the name in checkpoints, if it is not that of the twin."""
-    has_other = item.is_numbered and name == item.path
-    return item.alias if has_other and item.alias not in names else ""
 
 
 def _variables(
@@ -149,9 +143,7 @@ def _variables(
     for variable in model.variables:
         path = model_info.path_of(variable)
         of_layer = seeds.get(id(compat.backing(variable)), "")
-        yield _Found(
-            variable, "weight", path, of_layer, is_numbered=bool(of_layer)
-        )
+        yield _Found(variable, "weight", path, of_layer, saved_as=of_layer)
     for owner, optimizer in by_name.items():
         meanings = optimizers.meanings_of(optimizer, written)
         for variable in optimizers.variables_of(optimizer):

@@ -134,7 +134,7 @@ def _saved(graph: HookGraph) -> dict[str, Any] | None:
         tf.compat.v1.global_variables()
         + tf.compat.v1.get_collection(_KEYS.SAVEABLE_OBJECTS)
     )
-    # A variable of a hook may have the name: then nothing may take it.
+    # Another variable may have the name: then nothing may take it.
     free = {h: name for h, name in other_names.items() if name not in found}
     return {free.get(name, name): saved for name, saved in found.items()}
 

@@ -6,10 +6,12 @@ from typing import Any
 import pytest
 import tensorflow as tf
 
+from final_ops_callback._hooks import scaffold as scaffolds
 from final_ops_callback._hooks.model_variables import ROLES
 from final_ops_callback._hooks.model_variables import live_variables
 from final_ops_callback._keras import compat
 from final_ops_callback._keras import optimizers
+from final_ops_callback._session.hook_graph import HookGraph
 from final_ops_callback.errors import ArgumentError
 from tests import models
 from tests.flavors import FLAVORS
@@ -147,6 +149,12 @@ def test_no_two_variables_are_saved_under_one_name() -> None:
     ]
     model = keras.Sequential(layers, name="net")
     live = live_variables(model, {"net/out/bias": "drop/seed_generator"})
-    saved = [one.saved_as or one.name for one in live]
+    graph = HookGraph(live)
+    with graph.as_default(), scaffolds.scaffold_of(None) as scaffold:
+        scaffolds.finalize(scaffold, graph)
+        variables = tf.compat.v1.global_variables()
+        saved = scaffold.saver._var_list
 
-    assert len(set(saved)) == len(saved)
+    assert "drop/seed_generator" in saved
+    assert len(saved) == len(variables)
+    assert len({id(variable) for variable in saved.values()}) == len(saved)

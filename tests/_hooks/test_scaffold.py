@@ -2,6 +2,7 @@
 """The scaffold of a run: finalized last, run first."""
 
 import pathlib
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -136,19 +137,18 @@ def test_a_name_in_checkpoints_may_be_taken_by_a_hook() -> None:
     assert names == {"drop/seed", "global_step", "seed_3"}
 
 
-def replaced_when_saved_again(saver: Any, folder: pathlib.Path) -> set[str]:
+def replaced_when_saved_again(
+    save: Callable[[], str], folder: pathlib.Path
+) -> set[str]:
     """Returns the files of a checkpoint that a second save replaces whole.
 
     The others keep their inode: they are cut off and written anew.
     """
-    before, after = (
-        {
-            path.name: path.stat().st_ino
-            for saved in [saver()]
-            for path in folder.glob(f"{pathlib.Path(saved).name}.*")
-        }
-        for _ in range(2)
-    )
+    inodes = []
+    for _ in range(2):
+        files = folder.glob(f"{pathlib.Path(save()).name}.*")
+        inodes.append({path.name: path.stat().st_ino for path in files})
+    before, after = inodes
     assert before.keys() == after.keys()
     return {name for name in before if before[name] != after[name]}
 
