@@ -9,6 +9,7 @@ import json
 import os
 import signal
 import sys
+import time
 import traceback
 
 import numpy as np
@@ -206,6 +207,43 @@ def go_on_apart(worker):
     return go_on(worker, os.path.join(worker.folder, "own"))
 
 
+def slow_to_hear(worker, scenario):
+    """Runs a scenario that fails, whose chief hears of it 1 s late.
+
+    Returns:
+        The name of the error, and whether this worker waited for the chief.
+    """
+    heard = os.path.join(worker.folder, "..", "heard")
+    part = workers.Workers._part
+
+    def late(self):
+        if worker.index == 0:
+            time.sleep(1.0)
+            open(heard, "w").close()
+        part(self)
+
+    workers.Workers._part = late
+    try:
+        return [scenario(worker), os.path.exists(heard)]
+    except (FinalOpsCallbackError, ValueError, ZeroDivisionError) as error:
+        return [type(error).__name__, os.path.exists(heard)]
+
+
+def leave_apart(worker):
+    """Leaves after a restore of another step."""
+    return slow_to_hear(worker, go_on_apart)
+
+
+def leave_failed(worker):
+    """Leaves because a hook failed in a step."""
+    return slow_to_hear(worker, fail)
+
+
+def leave_at_begin(worker):
+    """Leaves because a hook failed when it began."""
+    return slow_to_hear(worker, fail_at_begin)
+
+
 def bare(worker):
     """Trains with Keras alone."""
     return worker.fit(worker.model())
@@ -223,6 +261,9 @@ SCENARIOS = {
         go_on_together,
         inside_the_step,
         killed,
+        leave_apart,
+        leave_at_begin,
+        leave_failed,
         only_one,
         write_alone,
     )

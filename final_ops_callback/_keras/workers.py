@@ -7,6 +7,7 @@ one of its hooks failed, the others would wait forever.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterable
 from typing import Any
 
@@ -16,9 +17,13 @@ from final_ops_callback.errors import StepTensorError
 from final_ops_callback.errors import StrategyError
 from final_ops_callback.errors import WorkerError
 
+logger = logging.getLogger("final_ops_callback")
+
 # How long the first agreement may take, in seconds: a worker may restore a
 # large checkpoint first. Later ones end when the strategy finds a dead worker.
 FIRST_AGREEMENT_SECONDS = 600.0
+# How long a worker that is about to leave waits for the others, in seconds.
+PARTING_SECONDS = 30.0
 
 _GO, _STOP, _FAILED = 0, 1, 1_000_000
 _KEPT = "_final_ops_callback_sum"
@@ -96,12 +101,9 @@ class Workers:
         Raises:
             WorkerError: The others don't arrive, do something else, or failed.
         """
-        options = tf.distribute.experimental.CommunicationOptions(
-            timeout_seconds=FIRST_AGREEMENT_SECONDS
-        )
         try:
-            vote = tf.constant(_FAILED if failed else _GO)
-            found = int(_sum(self._strategy, vote, options))
+            vote = _FAILED if failed else _GO
+            found = self._sum_within(FIRST_AGREEMENT_SECONDS, vote)
         except tf.errors.OpError as error:
             raise WorkerError(
                 "the other workers don't begin their hooks",
@@ -109,7 +111,9 @@ class Workers:
                 "Pass the same callbacks, in the same order, on all workers; "
                 "chief_only=True lets the hooks run on one of them.",
             ) from error
-        if not failed:
+        if failed:
+            self._part()
+        else:
             self._check(found)
 
     def anyone_stops(self, this_one: bool) -> bool:
@@ -137,6 +141,7 @@ class Workers:
         """
         of_chief = int(self._all(tf.constant(step if is_chief else 0)))
         if int(self._all(tf.constant(int(step != of_chief)))):
+            self._part()
             raise WorkerError(
                 f"the training goes on from step {of_chief} on the chief, and "
                 "from another step on another worker"
@@ -151,10 +156,31 @@ class Workers:
     def tell_of_failure(self) -> None:
         """Tells the waiting workers that a hook of this worker failed."""
         self._all(tf.constant(_FAILED))
+        self._part()
 
-    @staticmethod
-    def _check(found: int) -> None:
+    def _part(self) -> None:
+        """Waits until all workers know that one leaves, before any does.
+
+        The process of a worker may end before all that it sent in the last
+        agreement has arrived. The others would then get the error of a closed
+        socket in place of what was agreed.
+        """
+        try:
+            self._sum_within(PARTING_SECONDS, _GO)
+        except tf.errors.OpError as error:
+            # Whoever has left, did so after this agreement or was killed. What
+            # ends the training is known already, and is what has to be said.
+            logger.debug("a worker left before the others: %r", error)
+
+    def _sum_within(self, seconds: float, vote: int) -> int:
+        options = tf.distribute.experimental.CommunicationOptions(
+            timeout_seconds=seconds
+        )
+        return int(_sum(self._strategy, tf.constant(vote), options))
+
+    def _check(self, found: int) -> None:
         if found >= _FAILED:
+            self._part()
             raise WorkerError(
                 "a hook of another worker failed",
                 "the agreement on whether to go on",

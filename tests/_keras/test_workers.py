@@ -15,6 +15,7 @@ import tensorflow as tf
 from final_ops_callback._keras import workers
 from final_ops_callback.errors import StepTensorError
 from final_ops_callback.errors import StrategyError
+from final_ops_callback.errors import WorkerError
 from tests import models
 from tests.flavors import IS_KERAS_3
 from tests.flavors import KERAS_2
@@ -143,6 +144,23 @@ def test_workers_that_share_no_checkpoints_are_refused(tmp_path: Path) -> None:
     assert "Give all workers a checkpoint_dir" in found[1]["text"]
 
 
+@pytest.mark.parametrize(
+    ("scenario", "errors"),
+    [
+        ("leave_apart", ["WorkerError", "WorkerError"]),
+        ("leave_failed", ["WorkerError", "ValueError"]),
+        ("leave_at_begin", ["WorkerError", "ZeroDivisionError"]),
+    ],
+)
+def test_nobody_leaves_before_the_others_know_why(
+    scenario: str, errors: list[str], tmp_path: Path
+) -> None:
+    """A process that ends early would leave them a closed socket alone."""
+    found = run(scenario, tmp_path)
+
+    assert found == [[error, True] for error in errors]
+
+
 def test_a_callback_on_one_worker_alone(tmp_path: Path) -> None:
     """Both workers fail in the end, and our error says what to do."""
     _, alone = run("only_one", tmp_path)
@@ -226,3 +244,24 @@ def test_workers_agree_in_one_process_too() -> None:
 
     assert not agreement.anyone_stops(False)
     assert agreement.anyone_stops(True)
+
+
+def test_a_worker_that_has_left_hides_no_error(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """What was agreed is said, even if nobody is there to wait for."""
+
+    class Model:
+        distribute_strategy = tf.distribute.OneDeviceStrategy("cpu:0")
+
+    agreement = workers.Workers(Model())
+
+    def nobody(*args: Any) -> None:
+        raise tf.errors.UnavailableError(None, None, "Socket closed")
+
+    monkeypatch.setattr(agreement, "_sum_within", nobody)
+    monkeypatch.setattr(agreement, "_all", lambda vote: 1_000_000)
+
+    with pytest.raises(WorkerError, match="of another worker failed"):
+        agreement.anyone_stops(False)
+    agreement.tell_of_failure()
