@@ -1,7 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """Two workers in two processes, with real collectives on loopback."""
 
+import contextlib
 import json
+import random
 import socket
 import subprocess
 import sys
@@ -27,14 +29,18 @@ SECONDS = 150  # whoever takes longer hangs, and is killed
 
 
 def free_ports(count: int) -> list[int]:
-    """Returns free ports."""
-    sockets = [socket.socket() for _ in range(count)]
-    for one in sockets:
-        one.bind(("127.0.0.1", 0))
-    ports = [one.getsockname()[1] for one in sockets]
-    for one in sockets:
-        one.close()
-    return ports
+    """Returns free ports, which no connection is given by the system.
+
+    Seconds pass until a worker listens, and other tests run beside.
+    """
+    found: list[int] = []
+    drawn = random.SystemRandom()  # `random` has the seed of all tests
+    while len(found) < count:
+        port = drawn.randrange(20_000, 32_000)
+        with socket.socket() as one, contextlib.suppress(OSError):
+            one.bind(("127.0.0.1", port))
+            found += [] if port in found else [port]
+    return found
 
 
 def run(
