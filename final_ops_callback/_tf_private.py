@@ -10,6 +10,7 @@ test for each, which fails first when TensorFlow changes it.
 
 from __future__ import annotations
 
+import weakref
 from typing import Any
 
 import tensorflow as tf
@@ -181,12 +182,24 @@ class FlatFunction:
         function: A concrete function.
         opens: Boolean. Whether its output is an optional, to be opened.
             Defaults to `False`.
+        traced: A `FlatFunction` whose `trace` the function has called, or
+            `None`. Defaults to `None`.
     """
 
-    def __init__(self, function: Any, opens: bool = False) -> None:
+    def __init__(
+        self,
+        function: Any,
+        opens: bool = False,
+        traced: FlatFunction | None = None,
+    ) -> None:
         # The function has to stay, or its graph is freed.
         self._function = function
         self._name = function.function_def.signature.name
+        if traced is not None:
+            self._name = _without_waiting(function.function_def, traced.name)
+            known = _context.context()
+            gone = weakref.finalize(self, known.remove_function, self._name)
+            gone.atexit = False
         self._count = len(function.outputs)
         self._captured = list(function.captured_inputs)
         self._attributes = call_attributes()
@@ -236,14 +249,10 @@ class FlatFunction:
         Raises:
             StopIteration: The optional is empty.
         """
-        if isinstance(data, list | tuple | dict):
-            tensors = tf.nest.flatten(data)
-        else:
-            tensors = [data._iterator_resource]
         values = execute(
             self._name,
             self._count,
-            [*tensors, *self._captured],
+            [*_tensors_of(data), *self._captured],
             self._attributes,
         )
         if self._opens:
@@ -259,3 +268,65 @@ class FlatFunction:
         if self._is_dense:
             return tf.nest.pack_sequence_as(self._structure, values)
         return self._pack(values)
+
+    def trace(self, data: Any) -> Any:
+        """Adds a call that runs after all that the graph has so far.
+
+        A control dependency of the call would become one of each constant in
+        the function. TensorFlow would then fuse its operations in another way,
+        and compute other last bits. So what waits are the handles of the
+        iterator and the variables, without which no state can be changed.
+        `FlatFunction(..., traced=self)` removes the control dependencies that
+        TensorFlow adds.
+
+        Args:
+            data: A symbolic iterator, or a structure of symbolic tensors.
+
+        Returns:
+            The outputs in their structure, in symbolic form.
+        """
+        graph = tf.compat.v1.get_default_graph()
+        with tf.control_dependencies(graph.get_operations()):
+            so_far = tf.no_op()
+        inputs = [*_tensors_of(data), *self._captured]
+        with tf.control_dependencies([so_far]):
+            inputs = [
+                tf.raw_ops.Identity(input=one)
+                if one.dtype == tf.resource
+                else one
+                for one in inputs
+            ]
+        values = tf.raw_ops.StatefulPartitionedCall(
+            args=inputs,
+            Tout=[output.dtype for output in self._function.outputs],
+            f=self._name,
+        )
+        outputs = self._pack(list(values))
+        return outputs.get_value() if self._opens else outputs
+
+
+def _tensors_of(data: Any) -> list[Any]:
+    if isinstance(data, list | tuple | dict):
+        return tf.nest.flatten(data)
+    return [data._iterator_resource]
+
+
+def _without_waiting(definition: Any, called: str) -> str:
+    """Adds a function to the runtime whose calls of another one don't wait.
+
+    Args:
+        definition: A `FunctionDef`.
+        called: String. The name of the other function.
+
+    Returns:
+        The name of the added function.
+    """
+    changed = FunctionDef()
+    changed.CopyFrom(definition)
+    changed.signature.name += "_without_waiting"
+    for node in changed.node_def:
+        if "f" in node.attr and node.attr["f"].func.name == called:
+            inputs = [name for name in node.input if not name.startswith("^")]
+            node.input[:] = inputs
+    _context.context().add_function_def(changed)
+    return changed.signature.name

@@ -603,6 +603,44 @@ def test_a_concrete_function_is_called_flat(is_dense: bool) -> None:
     assert isinstance(found["z"][1], tf.SparseTensor) is not is_dense
 
 
+def test_a_traced_call_waits_by_its_handles_alone() -> None:
+    """`f` names the called function; the copy is in the runtime for a time."""
+    counter = tf.Variable(0)
+
+    @tf.function
+    def step(batch: list[tf.Tensor]) -> tf.Tensor:
+        return counter.assign_add(1) + batch[0]
+
+    one = [tf.constant(1)]
+    flat = _tf_private.FlatFunction(step.get_concrete_function(one))
+
+    @tf.function(autograph=False)
+    def joined(batch: list[tf.Tensor]) -> Any:
+        before = counter.read_value()
+        tf.debugging.assert_less(before, 2)
+        return before, flat.trace(batch)
+
+    concrete = joined.get_concrete_function(one)
+    call = _tf_private.FlatFunction(concrete, traced=flat)
+    known = _tf_private.eager_context()
+    nodes = known.get_function_def(call.name).node_def
+    (called,) = (
+        n for n in nodes if "f" in n.attr and n.attr["f"].func.name == flat.name
+    )
+
+    assert not [name for name in called.input if name.startswith("^")]
+    for before in (0, 1):
+        assert [int(value) for value in call(one)] == [before, before + 2]
+    # What comes first has failed, so the step does not run.
+    with pytest.raises(tf.errors.InvalidArgumentError):
+        call(one)
+    assert int(counter) == 2
+    name = call.name
+    assert known.has_function(name)
+    del call
+    assert not known.has_function(name)
+
+
 def test_an_error_of_a_flat_call_is_explained() -> None:
     """`InterpolateRuntimeError` adds where the operation was made."""
 

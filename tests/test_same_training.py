@@ -114,7 +114,7 @@ class Draws(v1.train.SessionRunHook):
 
 
 HOOKS: dict[str, Callable[[], Any]] = {
-    "stop": lambda: v1.train.StopAtStepHook(last_step=100),
+    "stop": lambda: v1.train.StopAtStepHook(last_step=10_000),
     "log": lambda: v1.train.LoggingTensorHook(["loss:0"], every_n_iter=3),
     "nan": lambda: v1.train.NanTensorHook("loss:0"),
     "final ops": lambda: v1.train.FinalOpsHook({"loss": "loss:0"}),
@@ -390,6 +390,41 @@ def test_the_guard_of_the_first_trace_can_fail(
     with_hooks = weights_after("dropout with a seed", "sgd", HOOKS["stop"]())
 
     assert not is_same(with_hooks, without_hooks("dropout with a seed", "sgd"))
+
+
+class Norm(v1.train.SessionRunHook):
+    """Fetches a value that is computed from the weights."""
+
+    def begin(self) -> None:
+        self.norm = tf.linalg.global_norm(v1.trainable_variables())
+
+    def before_run(self, run_context: Any) -> Any:
+        return v1.train.SessionRunArgs(self.norm)
+
+
+@pytest.mark.parametrize("activation", ["swish", "gelu", "tanh"])
+@pytest.mark.parametrize("hook", [HOOKS["stop"], Norm], ids=["stop", "norm"])
+def test_a_fetch_from_beside_the_step_changes_no_bit(
+    hook: Callable[[], Any], activation: str
+) -> None:
+    """TensorFlow fuses the operations of the step as it does without hooks.
+
+    It takes some hundred steps until another last bit reaches a weight.
+    """
+
+    def weights(*callbacks: Any) -> list[np.ndarray]:
+        keras.utils.set_random_seed(1)
+        hidden = LAYERS.Dense(32, activation)
+        model = keras.Sequential([keras.Input((4,)), hidden, LAYERS.Dense(1)])
+        model.compile("sgd", "mse")
+        random = np.random.default_rng(0)
+        x = random.normal(size=(200, 4)).astype("float32")
+        y = random.normal(size=(200, 1)).astype("float32")
+        options = {"epochs": 16, "shuffle": False, "verbose": 0}
+        model.fit(x, y, 4, callbacks=[*callbacks], **options)
+        return model.get_weights()
+
+    assert is_same(weights(), weights(SessionRunHookCallback(hook())))
 
 
 @pytest.fixture

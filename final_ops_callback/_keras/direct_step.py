@@ -119,14 +119,15 @@ class DirectStep:
     def trace(self, data: Any) -> Any:
         """Adds the step to the graph that is being traced.
 
+        It runs after all that the graph has so far.
+
         Args:
             data: The symbolic form of what Keras gives to its step function.
 
         Returns:
             What the step function of Keras returns, in symbolic form.
         """
-        outputs = self.function(data)
-        return outputs.get_value() if self._opens else outputs
+        return self._known_call.trace(data)
 
     @property
     def inputs(self) -> int:
@@ -138,9 +139,12 @@ class DirectStep:
         """Whether the step does the same in another function.
 
         A random operation of TensorFlow keeps its state in its kernel, and
-        another function has another kernel.
+        another function has another kernel. Nor is a function that XLA compiles
+        as a whole called by its name alone.
         """
-        return not draws(self.function.graph.as_graph_def())
+        marks = self.function.function_def.attr
+        by_xla = "_XlaMustCompile" in marks and marks["_XlaMustCompile"].b
+        return not by_xla and not draws(self.function.graph.as_graph_def())
 
     def joined(self, function: Callable[[Any], Any], data: Any) -> JoinedStep:
         """Compiles a function that traces this step together with more.
@@ -154,7 +158,9 @@ class DirectStep:
             A function that is called with such data.
         """
         made = tf.function(function, autograph=False)
-        call = _tf_private.FlatFunction(made.get_concrete_function(data))
+        call = _tf_private.FlatFunction(
+            made.get_concrete_function(data), traced=self._known_call
+        )
         return JoinedStep(call, self._known_call)
 
     @property
