@@ -131,15 +131,18 @@ class StepRequests:
     def again(self, may_join: bool = False) -> None:
         """Runs these fetches again, if the step comes later than expected.
 
-        Nothing is written twice: fetches that write keep their values.
+        Nothing has its effect twice: what has effects keeps its value.
 
         Args:
             may_join: As in `prepare`.
         """
         plan = self._plan
-        if plan is None or not (plan.is_pure or self.is_pending):
+        if plan is None:
             return
-        self._run_or_wait(plan, may_join)
+        if plan.is_pure or self.is_pending:
+            self._run_or_wait(plan, may_join)
+        else:
+            self._known = self._noted(plan.again, self._known, self._fed)
 
     def _run_or_wait(self, plan: Plan, may_join: bool) -> None:
         self.is_pending = True

@@ -15,6 +15,7 @@ from final_ops_callback._eager_mode import NO_CONTEXT
 from final_ops_callback._eager_mode import eager_mode
 from final_ops_callback._eager_mode import value_now
 from final_ops_callback._session.control_flow import ControlFlow
+from final_ops_callback._session.live_variable import LiveVariable
 from final_ops_callback._session.model_links import ModelLinks
 from final_ops_callback._session.program import Program
 from final_ops_callback._session.reads import plain_read
@@ -23,6 +24,7 @@ from final_ops_callback._session.reads import shadows
 from final_ops_callback._session.resources import Resources
 from final_ops_callback._session.split import dependent_on
 from final_ops_callback._session.split import frontier_of
+from final_ops_callback._session.split import touched_by_effects
 from final_ops_callback._session.subgraph import needed_operations
 from final_ops_callback._tf_private import FetchMapper
 from final_ops_callback._to_host import to_host
@@ -77,6 +79,8 @@ class Plan:
         targets = [
             op for op in self._handler.targets() if op.name not in links.twins
         ]
+        # What `again` runs, once it has been called.
+        self._unaffected: _Unaffected | None = None
         self._split(targets)
 
     def before(self, fed: Sequence[np.ndarray]) -> dict[str, Any]:
@@ -98,6 +102,59 @@ class Plan:
             for live, shadow in self._shadows.values():
                 shadow.assign(live.read())
             return self._run(self._before, known)
+
+    def again(
+        self, known: dict[str, Any], fed: Sequence[np.ndarray]
+    ) -> dict[str, Any]:
+        """Runs what `before` ran and what has no effects, a second time.
+
+        Args:
+            known: What `before` returned.
+            fed: As in `before`.
+
+        Returns:
+            What `before` returned, with new values. A value that comes from an
+            effect, or from a variable that was written, is the one from then.
+        """
+        if self.is_pure:
+            return self.before(fed)
+        if self._unaffected is None:
+            self._unaffected = self._without_effects()
+        reads, shadows, part = self._unaffected
+        with eager_mode():
+            known = known | {name: live.read() for name, live in reads.items()}
+            for live, shadow in shadows:
+                shadow.assign(live.read())
+            return self._run(part, known)
+
+    def _without_effects(self) -> _Unaffected:
+        independent, tensors = self._early
+        touched, written = touched_by_effects(self._graph, independent)
+        untouched = [tensor for tensor in tensors if tensor.op not in touched]
+        part = _part(
+            self._graph,
+            untouched,
+            [],
+            self._feeds,
+            (),
+            self._resources,
+            self._links,
+        )
+        twins = self._links.twins
+        names = {id(live): name for name, live in twins.items()}
+        return (
+            {
+                name: live
+                for name, live in self._reads.items()
+                if names[id(live)] not in written
+            },
+            [
+                pair
+                for name, pair in self._shadows.items()
+                if name not in written
+            ],
+            part,
+        )
 
     def trace_before(self) -> dict[str, tf.Tensor]:
         """Adds what `before` runs to the graph that is being traced.
@@ -233,10 +290,13 @@ class Plan:
         self._reads = {name: r for name, r in reads.items() if r is not None}
         early = [t for t in early if t.name not in self._reads]
         known = {t.ref(): t for t in (*early, *frontier)}
+        early_tensors = list(known.values())
         self._shadows = shadows(self._graph, self._links, dependent | remade)
+        # For `again`, which is seldom called.
+        self._early = [op for op in needed if op in independent], early_tensors
         self._before = _part(
             self._graph,
-            list(known.values()),
+            early_tensors,
             [op for op in targets if op not in dependent]
             + [
                 before
@@ -263,7 +323,7 @@ class Plan:
             },
         )
         before = self._before
-        self.is_pure = before is None or before.is_pure
+        self.is_pure: bool = before is None or before.is_pure
         after = self._after
         self.can_join = (
             self.is_pure
@@ -315,6 +375,14 @@ class _Part:
     def trace(self, known: Mapping[str, tf.Tensor]) -> dict[str, tf.Tensor]:
         values = self._program.trace([known[name] for name in self._inputs])
         return dict(zip(self.outputs, values, strict=True))
+
+
+# Reads of variables, copies to refresh, and the rest, of what has no effects.
+_Unaffected = tuple[
+    dict[str, LiveVariable],
+    list[tuple[LiveVariable, tf.Variable]],
+    _Part | None,
+]
 
 
 def _part(

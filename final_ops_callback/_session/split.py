@@ -4,11 +4,14 @@
 from __future__ import annotations
 
 from collections.abc import Collection
+from collections.abc import Iterable
 from typing import Any
 
 import tensorflow as tf
 
 from final_ops_callback._session.control_flow import ControlFlow
+from final_ops_callback._session.writes import source
+from final_ops_callback._session.writes import written_handles
 from final_ops_callback.errors import UnsupportedOpError
 
 # Stateful operations that only read, so that they can run again.
@@ -90,6 +93,35 @@ def frontier_of(
                 remade.add(before)
                 stack.append(before)
     return list(frontier.values()), remade
+
+
+def touched_by_effects(
+    graph: tf.Graph, operations: Iterable[tf.Operation]
+) -> tuple[set[tf.Operation], set[str]]:
+    """Finds what would be computed in another way a second time.
+
+    Args:
+        graph: The graph.
+        operations: Iterable of operations, inputs before their consumers.
+
+    Returns:
+        Pair of the operations that have effects, need such an operation or
+        read a variable that one has written; and the names of the handles of
+        these variables.
+    """
+    operations = list(operations)
+    flow = ControlFlow(operations)
+    written = written_handles(graph, filter(has_effects, operations))
+    touched = {
+        op
+        for op in operations
+        if has_effects(op)
+        or any(
+            tensor.dtype == tf.resource and source(tensor).name in written
+            for tensor in op.inputs
+        )
+    }
+    return touched | dependent_on(flow, touched), written
 
 
 def _check_again(op: tf.Operation, flow: ControlFlow) -> None:

@@ -146,6 +146,12 @@ def test_a_step_that_comes_later_is_fetched_for_again() -> None:
     writing.again()
 
     assert float(world.weight) == 5.0
+    with world.graph.as_default():
+        both = [v1.random_uniform([]), "w:0"]
+    mixed = world.requests(Args(both))
+    world.weight.assign(7.0)
+    mixed.again()
+    assert mixed.results({})[0][1] == 7.0
 
 
 def test_options_are_merged_as_by_the_original() -> None:

@@ -82,6 +82,47 @@ def test_a_plan_knows_whether_it_may_run_again() -> None:
     assert float(weight) == 4.0
 
 
+def test_a_second_run_has_no_effect_and_new_values() -> None:
+    """What depends on an effect keeps the value that it had."""
+    graph, weight = graph_of()
+    with graph.as_default():
+        count = v1.get_variable("n", initializer=0.0)
+        loss = graph.get_tensor_by_name("loss:0")
+        twin = graph.get_tensor_by_name("w/Read/ReadVariableOp:0")
+        fetches = [
+            twin,
+            twin * 2.0,
+            twin * loss,
+            count.assign_add(1.0),
+            count.assign_add(twin) * 1.0,
+        ]
+    resources = Resources(graph, graph.links)
+    with graph.as_default():
+        Plan(graph, count.initializer, (), resources, graph.links).before([])
+        plan = Plan(graph, fetches, (), resources, graph.links)
+    known = plan.before([])
+    weight.assign(10.0)
+    first = plan.results(known, {"loss": 1.0})
+    second = plan.results(plan.again(known, []), {"loss": 1.0})
+
+    assert first[:3] == [3.0, 6.0, 3.0]
+    assert second == [10.0, 20.0, 10.0, *first[3:]]
+    assert plan.results(plan.again(known, []), {"loss": 2.0})[2] == 20.0
+
+
+def test_a_variable_that_is_written_is_not_read_again() -> None:
+    """Its value is the one from before the write, which is over."""
+    graph, weight = graph_of()
+    with graph.as_default():
+        twin = v1.global_variables()[0]
+        plan = plan_of(graph, ["w:0", twin.assign_add(1.0)])
+    known = plan.before([])
+    again = plan.again(known, [])
+
+    assert plan.results(again) == plan.results(known) == [3.0, 4.0]
+    assert float(weight) == 4.0
+
+
 @pytest.mark.parametrize(
     ("declared", "given"),
     [

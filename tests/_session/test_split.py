@@ -10,6 +10,7 @@ from final_ops_callback._session.control_flow import ControlFlow
 from final_ops_callback._session.split import dependent_on
 from final_ops_callback._session.split import frontier_of
 from final_ops_callback._session.split import has_effects
+from final_ops_callback._session.split import touched_by_effects
 from final_ops_callback._session.subgraph import needed_operations
 from final_ops_callback.errors import UnsupportedOpError
 
@@ -111,3 +112,24 @@ def test_effects_are_those_of_a_second_run() -> None:
     assert has_effects(drawn)
     assert not has_effects(read.op)
     assert not has_effects(variable.handle.op)
+
+
+def test_what_an_effect_touches_would_differ() -> None:
+    """What needs it, what waits for it, and the variable that it writes."""
+    with tf.Graph().as_default() as graph:
+        one, other = (
+            v1.get_variable(name, [], use_resource=True) for name in "ab"
+        )
+        added = one.assign_add(1.0)
+        with tf.control_dependencies([added]):
+            later = tf.constant(1.0) + 1.0
+        reads = one.read_value(), other.read_value()
+    roots = [added, later, *reads]
+    touched, written = touched_by_effects(
+        graph, needed_operations(roots, [], ())
+    )
+
+    assert written == {one.handle.op.name}
+    assert {root.op in touched for root in roots[:3]} == {True}
+    assert other.handle.op not in touched
+    assert reads[1].op not in touched
