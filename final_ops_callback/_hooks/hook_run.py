@@ -177,9 +177,11 @@ class HookRun:
             self._told(self._guarded, self._refuse_other_optimizer)
 
     def _live_variables(self) -> list[LiveVariable]:
-        if optimizers.build(self._model):
-            FirstTrace.note_early_slots(self._model)
         if self._phase == "train":
+            # Elsewhere they have none, as in v1: other weights may be trained
+            # by the time that Keras makes them.
+            if optimizers.build(self._model):
+                FirstTrace.note_early_slots(self._model)
             self._first_trace = FirstTrace.needed(self._model)
         return live_variables(
             self._model,
@@ -337,7 +339,7 @@ class HookRun:
         if not self._selection.all_inside:
             values = {**self._beside_the_step(), **taken}
         self._values_now.has_run = True
-        if self._values_now.kept:
+        if self._selection.is_asked_later:
             self._values_now.note_step(taken)
         self._count()
         self._runner.after_run(values)
@@ -487,7 +489,7 @@ class HookRun:
             return
         if not self._counts_too_many:
             self._is_idle = self._runner.is_idle
-        self._values_now.kept = self._selection.begin(
+        self._selection.begin(
             self._runner.hooks,
             self._runner.looked_up,
             self._is_idle,

@@ -42,6 +42,8 @@ class StepSelection:
         may_lack: Collection of those names that the step may not deliver.
         fetched: List of the names that the hooks fetch of the next step.
         all_inside: Boolean. Whether the step itself delivers all of these.
+        is_asked_later: Boolean. Whether hooks may fetch the values of a step
+            after it, in `after_run` or `end`.
     """
 
     def __init__(
@@ -59,6 +61,7 @@ class StepSelection:
         self.may_lack: Collection[str] = ()
         self.fetched: list[str] = []
         self.all_inside = True
+        self.is_asked_later = False
 
     def begin(
         self,
@@ -67,7 +70,7 @@ class StepSelection:
         is_idle: bool,
         instrumented: InstrumentedStep,
         function: Any,
-    ) -> dict[str, TakenTensor]:
+    ) -> None:
         """Decides what is taken out of every step of the run that begins.
 
         Args:
@@ -77,13 +80,10 @@ class StepSelection:
             instrumented: The `InstrumentedStep` of the model.
             function: The step function that Keras has made, or `None`.
 
-        Returns:
-            Dict from names to the tensors whose last values are kept for
-            `after_run` and `end`.
-
         Raises:
             StepTensorError: There are several workers.
         """
+        self.is_asked_later = may_ask_after_a_step(hooks)
         written = names_written(hooks, self._names.known())
         may_ask = [*looked_up, *self._declared, *written]
         is_random = may_be_random(self._model)
@@ -91,8 +91,9 @@ class StepSelection:
         asked = list(may_ask) if self._is_pinned else []
         if self._is_pinned and may_ask_late(hooks):
             asked += ALWAYS_THERE
-        kept = self._names.taken(may_ask if may_ask_after_a_step(hooks) else ())
-        watched = {**kept, **self._names.taken(asked)}
+        if self.is_asked_later:
+            asked += may_ask
+        watched = self._names.taken(asked)
         refuse_inside(self._model, watched)
         self._watched = watched
         self._combine()
@@ -109,7 +110,6 @@ class StepSelection:
                 self._model.name,
                 sorted(watched),
             )
-        return kept
 
     def note_fetches(self, names: list[str], has_run: bool) -> None:
         """Notes the fetches of the next step, if they are not the last ones.

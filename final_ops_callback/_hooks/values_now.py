@@ -12,7 +12,6 @@ from final_ops_callback._keras import compat
 from final_ops_callback._keras import model_info
 from final_ops_callback._names import LEARNING_RATE
 from final_ops_callback._names import nearest
-from final_ops_callback._step.kind import TakenTensor
 from final_ops_callback._step.kinds import LOGS
 from final_ops_callback._step.lookup import StepNames
 from final_ops_callback.errors import StepTensorError
@@ -27,8 +26,6 @@ class ValuesNow:
         names: The `StepNames` of the model.
 
     Attributes:
-        kept: Mapping from names to the step tensors whose values are kept of
-            each step.
         outputs: Dict. The logs of the last step, as the step returned them.
         has_run: Boolean. Whether a step has run.
     """
@@ -37,7 +34,6 @@ class ValuesNow:
         self._model = model
         self._phase = phase
         self._names = names
-        self.kept: Mapping[str, TakenTensor] = {}
         self.outputs: dict[str, Any] = {}
         self.has_run = False
         self._last: dict[str, Any] = {}
@@ -52,8 +48,8 @@ class ValuesNow:
         return compat.logs_of(self.outputs)
 
     def note_step(self, values: Mapping[str, Any]) -> None:
-        """Keeps those values of a step whose names are in `kept`."""
-        self._last = {n: values[n] for n in self.kept if n in values}
+        """Keeps the values that were taken out of a step, until the next."""
+        self._last = dict(values)
 
     def forget(self) -> None:
         """Releases all values."""

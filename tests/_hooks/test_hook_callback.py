@@ -217,6 +217,138 @@ def test_data_of_unknown_length(model: keras.Model, epochs: int) -> None:
     assert int(model.optimizer.iterations.numpy()) == 4 * epochs
 
 
+class Sees(v1.train.SessionRunHook):
+    """Notes the weights, the rate and a number that changes by itself."""
+
+    def __init__(self, make: Any) -> None:
+        self.make, self.seen = make, list[Any]()
+
+    def begin(self) -> None:
+        weights = v1.trainable_variables()
+        self.fetches = [weights, "learning_rate:0", self.make(weights[0])]
+
+    def before_run(self, context: Any) -> Any:
+        return v1.train.SessionRunArgs(self.fetches)
+
+    def after_run(self, context: Any, values: Any) -> None:
+        self.seen.append(values.results)
+
+
+class Changes(keras.callbacks.Callback):
+    """Sets weights and rate after each epoch; notes them before each step."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.seen: list[Any] = []
+
+    def on_train_batch_begin(self, batch: int, logs: Any = None) -> None:
+        rate = float(to_numpy(self.model.optimizer.learning_rate))
+        self.before = self.model.get_weights(), rate
+
+    def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
+        # Not for a step that found no data, which may begin, too.
+        self.seen.append(self.before)
+
+    def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
+        weights = self.model.get_weights()
+        self.model.set_weights([w * 0 + epoch + 1 for w in weights])
+        self.model.optimizer.learning_rate = 0.1 / (epoch + 2)
+
+
+@pytest.mark.filterwarnings("ignore:Your input ran out of data")
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda weight: tf.constant(0.0),
+        lambda weight: v1.get_variable("n", initializer=0).assign_add(1),
+        lambda weight: v1.random_uniform([]),
+        lambda weight: v1.Print(1.0, [1.0]),
+        lambda weight: v1.py_func(lambda: np.float32(1.0), [], tf.float32),
+        lambda weight: v1.metrics.mean(weight)[1],
+    ],
+    ids=["nothing", "count", "random", "print", "python", "metric"],
+)
+def test_what_changes_between_epochs_is_seen(
+    model: keras.Model, make: Any
+) -> None:
+    """Also if something was fetched that must not run twice for one step."""
+    unknown = tf.data.Dataset.from_tensor_slices(data()).batch(2)
+    hook, changes = Sees(make), Changes()
+    callbacks = [SessionRunHookCallback(hook), changes]
+    unknown = unknown.filter(lambda x, y: True)
+    model.fit(unknown, epochs=3, shuffle=False, verbose=0, callbacks=callbacks)
+
+    assert len(hook.seen) == 12
+    for (weights, rate, _), (expected, of_keras) in zip(
+        hook.seen, changes.seen, strict=True
+    ):
+        for value, other in zip(weights, expected, strict=True):
+            np.testing.assert_array_equal(value, other)
+        assert rate == pytest.approx(of_keras)
+
+
+@pytest.mark.parametrize("method", ["evaluate", "predict"])
+@pytest.mark.parametrize("options", [{}, {"use_ema": True}], ids=["", "ema"])
+def test_hooks_of_an_evaluate_make_no_slots(method: str, options: Any) -> None:
+    """Keras makes them for what is trained by the time of the first fit."""
+
+    def weights(*hooks: Any) -> list[np.ndarray]:
+        keras.utils.set_random_seed(1)
+        layers = [keras.layers.Dense(2, name=name) for name in "abc"]
+        model = keras.Sequential([keras.Input((2,)), *layers])
+        average = {"ema_momentum": 0.5, "ema_overwrite_frequency": 2}
+        optimizer = keras.optimizers.SGD(
+            0.1, 0.9, **options, **average if options else {}
+        )
+        model.get_layer("b").trainable = False
+        model.compile(optimizer, "mse")
+        x = np.random.default_rng(0).normal(size=(8, 2)).astype("float32")
+        inputs = (x,) if method == "predict" else (x, x)
+        callbacks = [SessionRunHookCallback(hook) for hook in hooks]
+        getattr(model, method)(*inputs, verbose=0, callbacks=callbacks)
+        model.get_layer("a").trainable = False
+        model.get_layer("b").trainable = True
+        model.compile(optimizer, "mse")
+        model.fit(x, x, epochs=4, shuffle=False, verbose=0)
+        return model.get_weights()
+
+    expected = weights()
+
+    for value, other in zip(weights(Steps()), expected, strict=True):
+        np.testing.assert_array_equal(value, other)
+
+
+class AsksTwice(v1.train.SessionRunHook):
+    """Fetches a value by a name that stands nowhere, and asks for it again."""
+
+    def __init__(self) -> None:
+        self.seen: list[Any] = []
+
+    def before_run(self, context: Any) -> Any:
+        return v1.train.SessionRunArgs(self.name())
+
+    def after_run(self, context: Any, values: Any) -> None:
+        self.seen.append((values.results, context.session.run(self.name())))
+
+    def end(self, session: Any) -> None:
+        self.last = session.run(self.name())
+
+    def name(self) -> str:
+        return ":".join(["loss", str(0)])
+
+
+def test_what_a_step_was_asked_for_is_there_after_it(
+    model: keras.Model,
+) -> None:
+    """However the hook came by the name."""
+    hook = AsksTwice()
+    call(model, "fit", SessionRunHookCallback(hook))
+
+    assert len(hook.seen) == 4
+    assert all(first == again for first, again in hook.seen)
+    assert hook.last == hook.seen[-1][0]
+
+
 @pytest.mark.parametrize("loss", [False, True])
 def test_a_model_that_nobody_asks_is_not_touched(
     model: keras.Model, loss: bool

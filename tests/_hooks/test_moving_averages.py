@@ -99,7 +99,7 @@ def test_averages_begin_with_the_weights_that_train(
 
 
 def test_weights_that_are_set_after_an_evaluation() -> None:
-    """An evaluation with hooks makes slots: they follow, too."""
+    """An evaluation with hooks leaves the averages to the fit."""
     model = model_of(False)
     set_weights(model)
     expected = fit(model)

@@ -31,19 +31,20 @@ class AsksInSteps(v1.train.SessionRunHook):
 
 def begun(
     *hooks: Any, looked_up: tuple[str, ...] = (), is_idle: bool = False
-) -> tuple[StepSelection, Any]:
-    """Returns the tensors of a run that began, and those kept for `end`."""
+) -> StepSelection:
+    """Returns the tensors of a run that began."""
     model = models.tiny_model()
     tensors = StepSelection(model, StepNames(model, "train"), ["features"])
     instrumented = InstrumentedStep(model, "train")
-    kept = tensors.begin(list(hooks), looked_up, is_idle, instrumented, None)
-    return tensors, kept
+    tensors.begin(list(hooks), looked_up, is_idle, instrumented, None)
+    return tensors
 
 
 def test_a_plain_step_delivers_what_is_fetched() -> None:
     """Without randomness, and without `end`, nothing else is taken."""
-    tensors, kept = begun(AsksInSteps(), looked_up=("loss",))
-    assert (kept, dict(tensors.to_take)) == ({}, {})
+    tensors = begun(AsksInSteps(), looked_up=("loss",))
+    assert not tensors.is_asked_later
+    assert dict(tensors.to_take) == {}
     tensors.note_fetches(["loss", "mae"], has_run=False)
 
     assert set(tensors.to_take) == {"loss"}
@@ -56,10 +57,11 @@ def test_a_plain_step_delivers_what_is_fetched() -> None:
 
 def test_what_end_may_ask_for_is_kept_of_each_step() -> None:
     """Looked up, declared, or written in the code of the hook."""
-    tensors, kept = begun(AsksAtTheEnd(), looked_up=("loss",))
+    tensors = begun(AsksAtTheEnd(), looked_up=("loss",))
 
-    assert set(kept) == {"loss", "features", "out"}
-    assert set(tensors.to_take) == set(tensors.may_lack) == set(kept)
+    assert tensors.is_asked_later
+    assert set(tensors.to_take) == {"loss", "features", "out"}
+    assert set(tensors.may_lack) == set(tensors.to_take)
     tensors.note_fetches(["loss"], has_run=False)
     assert set(tensors.may_lack) == {"features", "out"}
 
@@ -69,8 +71,7 @@ def test_a_random_step_keeps_one_function(
 ) -> None:
     """It delivers from the start what may be asked for; more is warned of."""
     monkeypatch.setattr(selection, "may_be_random", lambda model: True)
-    tensors, kept = begun(AsksInSteps())
-    assert kept == {}
+    tensors = begun(AsksInSteps())
     assert set(tensors.to_take) >= {"loss", "features", "predictions"}
     tensors.note_fetches(["loss"], has_run=True)
     assert caplog.text == ""
@@ -84,6 +85,6 @@ def test_a_random_step_keeps_one_function(
 def test_an_idle_run_is_not_pinned(monkeypatch: pytest.MonkeyPatch) -> None:
     """Hooks that have nothing to do in a step ask for nothing in it."""
     monkeypatch.setattr(selection, "may_be_random", lambda model: True)
-    tensors, _ = begun(is_idle=True)
+    tensors = begun(is_idle=True)
 
     assert dict(tensors.to_take) == {}
