@@ -69,7 +69,9 @@ class SessionRunHookCallback(callback_base.Callback):
     - a slot of an unnamed optimizer is named after its class, however many were
       made before: `adam/...`, not `adam_4/...`; a slot of another optimizer on
       the model is named after its attribute: `d_optimizer/...`
-    - `optimizer.iterations`: `global_step:0`
+    - `optimizer.iterations`: `global_step:0`; what computes with a variable
+      takes it from `get_global_step()` or `global_variables()`, because the
+      tensor of that name is a handle, as in v1, which only a fetch reads
     - `optimizer.learning_rate`: `learning_rate:0`; it can be fed unless it is
       a schedule
     - the loss of this step: `loss:0`
@@ -135,7 +137,7 @@ class SessionRunHookCallback(callback_base.Callback):
       an error. The gradients of the step are `gradients/<path>:0`. Values that
       are computed from the variables alone have gradients.
     - Under `predict` there is no loss, no label and no metric; gradients exist
-      only in `fit`.
+      only in `fit`, and slots from the first `fit` on.
     - Keras sets the initial values: the initializers of the model's variables
       do nothing. The initializers of variables that a hook makes work.
     - A training step can't be fed. Feeds reach only a hook's own fetches and
@@ -149,24 +151,29 @@ class SessionRunHookCallback(callback_base.Callback):
       asks for a new name later, the step is recompiled, which starts the
       random operations over: a warning says so. The same holds for a step that
       an earlier `fit` without hooks has compiled; and a `fit` without hooks,
-      after one with hooks, compiles a separate function (in Keras 2, also
-      after an `evaluate` or `predict` with hooks, which makes the slots of the
-      optimizer).
+      after one with hooks, compiles a separate function.
     - A fetch inside the step may change the last bit of a weight, as it could
       in v1: TensorFlow's graph optimizer does not fuse a value that is fetched
       with what is computed from it. If
       `tf.config.optimizer.set_experimental_options` turns off
       `arithmetic_optimization` and `remapping`, all bits are the same.
-    - With data of unknown length, Keras 2 counts a step that found no data.
-      Hooks undo this, so that the step is that of v1; Adam, which computes
-      with it, then differs from a fit without hooks from the second epoch on.
+    - With data of unknown length, Keras counts a step that found no data: in
+      each epoch, in Keras 2 in the first. Hooks undo this, so that the step is
+      that of v1; what computes with it (Adam, a schedule, the accumulation of
+      gradients) then differs from a fit without hooks from the second epoch on.
+    - For that step hooks are asked, too, as in v1, and what they fetched is
+      for the first step of the next epoch. Values are read anew then, but a
+      fetch with an effect (a write, a random number) had it before, so a write
+      to the model comes before the validation.
     - Calling `compile` on a model in the middle of a `fit` is an error. A
       model whose step is made again (`make_train_function(force=True)`) keeps
       its hooks.
     - Keras reads Python values (`layer.trainable`, the momentum of an
-      optimizer) when it compiles a step. A hook that asks for a new name makes
-      it compile one, too: after a change in the middle of a `fit`, call
-      `make_train_function(force=True)`.
+      optimizer) when it compiles a step. A hook that fetches from inside the
+      step, or asks for a new name, makes it compile one, too, and a change
+      takes effect that Keras alone would ignore. So call `compile` after a
+      change between two fits, as Keras asks for, and
+      `make_train_function(force=True)` in the middle of a `fit`.
     - Hooks run around the step itself: after `on_train_batch_begin` and before
       `on_train_batch_end` of every callback, regardless of its place in the
       list.

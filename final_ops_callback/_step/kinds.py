@@ -144,7 +144,8 @@ class _Structure(TakenTensor):
             raise collected.error(
                 name,
                 f"{name!r} is a {type(value).__name__}",
-                "Only dense tensors are taken out of a step.",
+                "Only dense tensors are taken out of a step: let the data set "
+                "give a dense one, or fetch what the model computes from it.",
             )
         return collected.share(name, value, BATCH)
 

@@ -10,6 +10,7 @@ import tensorflow as tf
 
 from final_ops_callback import SessionRunHookCallback
 from tests import models
+from tests.flavors import IS_KERAS_3
 from tests.flavors import KERAS_2
 from tests.flavors import LossScaleOptimizer
 from tests.flavors import ends_in_the_step
@@ -199,22 +200,25 @@ def test_steps_per_execution_is_steps_per_run(jit_compile: bool) -> None:
 
 @pytest.mark.parametrize("epochs", [1, 2])
 def test_data_of_unknown_length(model: keras.Model, epochs: int) -> None:
-    """The step that finds the end of the data does not count."""
+    """The step that finds the end of the data counts for Keras alone."""
     x, y = data()
     dataset = tf.data.Dataset.from_tensor_slices((x, y)).batch(2)
     dataset = dataset.filter(lambda *_: True)
-    hook = Steps()
-    with ends_in_the_step():
-        model.fit(
-            dataset,
-            epochs=epochs,
-            shuffle=False,
-            verbose=0,
-            callbacks=[SessionRunHookCallback(hook)],
-        )
+    hook, bare = Steps(), models.tiny_model()
+    for one, callbacks in ((model, [SessionRunHookCallback(hook)]), (bare, [])):
+        with ends_in_the_step():
+            one.fit(
+                dataset,
+                epochs=epochs,
+                shuffle=False,
+                verbose=0,
+                callbacks=callbacks,
+            )
 
     assert hook.events == steps(0, 4 * epochs)
     assert int(model.optimizer.iterations.numpy()) == 4 * epochs
+    too_many = epochs if IS_KERAS_3 else 1
+    assert int(bare.optimizer.iterations.numpy()) == 4 * epochs + too_many
 
 
 class Sees(v1.train.SessionRunHook):
