@@ -182,8 +182,9 @@ class FlatFunction:
         function: A concrete function.
         opens: Boolean. Whether its output is an optional, to be opened.
             Defaults to `False`.
-        traced: A `FlatFunction` whose `trace` the function has called, or
-            `None`. Defaults to `None`.
+        traced: The `FlatFunction` that the function calls by `trace`, or
+            `None`. The control dependencies of that call are removed. Defaults
+            to `None`.
     """
 
     def __init__(
@@ -270,12 +271,12 @@ class FlatFunction:
         return self._pack(values)
 
     def trace(self, data: Any) -> Any:
-        """Adds a call that runs after all that the graph has so far.
+        """Adds a call that touches no state before all that is in the graph.
 
         A control dependency of the call would become one of each constant in
         the function. TensorFlow would then fuse its operations in another way,
         and compute other last bits. So what waits are the handles of the
-        iterator and the variables, without which no state can be changed.
+        iterator and of the variables. What needs no handle does not wait.
         `FlatFunction(..., traced=self)` removes the control dependencies that
         TensorFlow adds.
 
@@ -296,12 +297,16 @@ class FlatFunction:
                 else one
                 for one in inputs
             ]
-        values = tf.raw_ops.StatefulPartitionedCall(
+        called = tf.raw_ops.StatefulPartitionedCall(
             args=inputs,
             Tout=[output.dtype for output in self._function.outputs],
             f=self._name,
         )
-        outputs = self._pack(list(values))
+        # A call without outputs is the operation itself.
+        values = list(called) if self._function.outputs else []
+        for value, output in zip(values, self._function.outputs, strict=True):
+            value.set_shape(output.shape)
+        outputs = self._pack(values)
         return outputs.get_value() if self._opens else outputs
 
 
@@ -312,14 +317,14 @@ def _tensors_of(data: Any) -> list[Any]:
 
 
 def _without_waiting(definition: Any, called: str) -> str:
-    """Adds a function to the runtime whose calls of another one don't wait.
+    """Adds a copy of a function whose calls of another one don't wait.
 
     Args:
         definition: A `FunctionDef`.
         called: String. The name of the other function.
 
     Returns:
-        The name of the added function.
+        The name of the copy.
     """
     changed = FunctionDef()
     changed.CopyFrom(definition)

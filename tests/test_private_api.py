@@ -641,6 +641,36 @@ def test_a_traced_call_waits_by_its_handles_alone() -> None:
     assert not known.has_function(name)
 
 
+@pytest.mark.parametrize("count", [0, 1, 2])
+def test_a_traced_call_has_the_outputs_of_the_function(count: int) -> None:
+    """`StatefulPartitionedCall` itself infers no shapes."""
+    counter = tf.Variable(0.0)
+
+    @tf.function
+    def step(batch: list[tf.Tensor]) -> list[tf.Tensor]:
+        counter.assign_add(1.0)
+        return [batch[0] * n for n in range(count)]
+
+    one = [tf.constant([1.0, 2.0])]
+    flat = _tf_private.FlatFunction(step.get_concrete_function(one))
+    shapes = []
+
+    @tf.function(autograph=False)
+    def joined(batch: list[tf.Tensor]) -> Any:
+        found = flat.trace(batch)
+        shapes.extend(value.shape for value in found)
+        return found
+
+    concrete = joined.get_concrete_function(one)
+    found = _tf_private.FlatFunction(concrete, traced=flat)(one)
+
+    assert shapes == [[2]] * count
+    assert [value.numpy().tolist() for value in found] == [
+        [1.0 * n, 2.0 * n] for n in range(count)
+    ]
+    assert float(counter) == 1.0
+
+
 def test_an_error_of_a_flat_call_is_explained() -> None:
     """`InterpolateRuntimeError` adds where the operation was made."""
 

@@ -114,6 +114,7 @@ class Draws(v1.train.SessionRunHook):
 
 
 HOOKS: dict[str, Callable[[], Any]] = {
+    # More steps than any of these tests takes.
     "stop": lambda: v1.train.StopAtStepHook(last_step=10_000),
     "log": lambda: v1.train.LoggingTensorHook(["loss:0"], every_n_iter=3),
     "nan": lambda: v1.train.NanTensorHook("loss:0"),

@@ -214,15 +214,15 @@ def slow_to_hear(worker, scenario):
         The name of the error, and whether this worker waited for the chief.
     """
     heard = os.path.join(worker.folder, "..", "heard")
-    part = workers.Workers._part
+    together = workers.Workers._leave_together
 
     def late(self):
         if worker.index == 0:
             time.sleep(1.0)
             open(heard, "w").close()
-        part(self)
+        together(self)
 
-    workers.Workers._part = late
+    workers.Workers._leave_together = late
     try:
         return [scenario(worker), os.path.exists(heard)]
     except (FinalOpsCallbackError, ValueError, ZeroDivisionError) as error:

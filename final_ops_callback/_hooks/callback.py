@@ -69,9 +69,9 @@ class SessionRunHookCallback(callback_base.Callback):
     - a slot of an unnamed optimizer is named after its class, however many were
       made before: `adam/...`, not `adam_4/...`; a slot of another optimizer on
       the model is named after its attribute: `d_optimizer/...`
-    - `optimizer.iterations`: `global_step:0`; what computes with a variable
-      takes it from `get_global_step()` or `global_variables()`, because the
-      tensor of that name is a handle, as in v1, which only a fetch reads
+    - `optimizer.iterations`: `global_step:0`. To compute with it, take the
+      variable from `get_global_step()`: the tensor of a variable's name is its
+      handle, which can only be fetched
     - `optimizer.learning_rate`: `learning_rate:0`; it can be fed unless it is
       a schedule
     - the loss of this step: `loss:0`
@@ -137,7 +137,9 @@ class SessionRunHookCallback(callback_base.Callback):
       an error. The gradients of the step are `gradients/<path>:0`. Values that
       are computed from the variables alone have gradients.
     - Under `predict` there is no loss, no label and no metric; gradients exist
-      only in `fit`, and slots from the first `fit` on.
+      only in `fit`.
+    - Slots exist from the first `fit` on: an `evaluate` or `predict` before it
+      has none.
     - Keras sets the initial values: the initializers of the model's variables
       do nothing. The initializers of variables that a hook makes work.
     - A training step can't be fed. Feeds reach only a hook's own fetches and
@@ -157,22 +159,23 @@ class SessionRunHookCallback(callback_base.Callback):
       with what is computed from it. If
       `tf.config.optimizer.set_experimental_options` turns off
       `arithmetic_optimization` and `remapping`, all bits are the same.
-    - With data of unknown length, Keras counts a step that found no data: in
-      each epoch, in Keras 2 in the first. Hooks undo this, so that the step is
-      that of v1; what computes with it (Adam, a schedule, the accumulation of
-      gradients) then differs from a fit without hooks from the second epoch on.
-    - For that step hooks are asked, too, as in v1, and what they fetched is
-      for the first step of the next epoch. Values are read anew then, but a
-      fetch with an effect (a write, a random number) had it before, so a write
-      to the model comes before the validation.
+    - With data of unknown length, Keras 3 counts one step too many in each
+      epoch, and Keras 2 in the first: the step that found no data. Hooks undo
+      this, so that the step is that of v1; what computes with it (Adam, a
+      schedule, the accumulation of gradients) then differs from a fit without
+      hooks from the second epoch on.
+    - `before_run` is called for that step, too, as in v1; what it asked for is
+      used for the first step of the next epoch. Values are then read again, but
+      an effect (a write, a random number) is not repeated, so that a write to
+      the model comes before the validation.
     - Calling `compile` on a model in the middle of a `fit` is an error. A
       model whose step is made again (`make_train_function(force=True)`) keeps
       its hooks.
     - Keras reads Python values (`layer.trainable`, the momentum of an
       optimizer) when it compiles a step. A hook that fetches from inside the
-      step, or asks for a new name, makes it compile one, too, and a change
-      takes effect that Keras alone would ignore. So call `compile` after a
-      change between two fits, as Keras asks for, and
+      step, or asks for a new name, makes Keras compile the step again. A change
+      of such a value then takes effect, which Keras alone would ignore. So call
+      `compile` after a change between two fits, as Keras demands, and
       `make_train_function(force=True)` in the middle of a `fit`.
     - Hooks run around the step itself: after `on_train_batch_begin` and before
       `on_train_batch_end` of every callback, regardless of its place in the

@@ -178,8 +178,8 @@ class HookRun:
 
     def _live_variables(self) -> list[LiveVariable]:
         if self._phase == "train":
-            # Elsewhere they have none, as in v1: other weights may be trained
-            # by the time that Keras makes them.
+            # An evaluation makes no slots, as in v1: until Keras makes them in
+            # the first fit, the user may freeze other layers.
             if optimizers.build(self._model):
                 FirstTrace.note_early_slots(self._model)
             self._first_trace = FirstTrace.needed(self._model)

@@ -181,8 +181,9 @@ def _of_optimizer(
 def _scopes_to_come(model: Any) -> tuple[str, ...]:
     """Returns the name prefixes of the slots that a later step will make.
 
-    If a model has several optimizers, only its train step makes their slots.
-    A callback that renames these slots may also run in an evaluation before.
+    The first training makes the slots; if a model has several optimizers, its
+    train step does. A callback that renames slots may also run in an evaluation
+    before.
     """
     return tuple(
         f"{scope}/"

@@ -142,7 +142,7 @@ class StepRequests:
         if plan.is_pure or self.is_pending:
             self._run_or_wait(plan, may_join)
         else:
-            self._known = self._noted(plan.again, self._known, self._fed)
+            self._known = self._noted(plan.again, self._known)
 
     def _run_or_wait(self, plan: Plan, may_join: bool) -> None:
         self.is_pending = True

@@ -119,7 +119,8 @@ class DirectStep:
     def trace(self, data: Any) -> Any:
         """Adds the step to the graph that is being traced.
 
-        It runs after all that the graph has so far.
+        It reads and writes variables, and takes data, after all that the graph
+        has so far.
 
         Args:
             data: The symbolic form of what Keras gives to its step function.
@@ -139,12 +140,15 @@ class DirectStep:
         """Whether the step does the same in another function.
 
         A random operation of TensorFlow keeps its state in its kernel, and
-        another function has another kernel. Nor is a function that XLA compiles
-        as a whole called by its name alone.
+        another function has another kernel. Calls of Python, and printing,
+        would not wait for what comes before the step. And a call by name does
+        not tell TensorFlow to compile a function by XLA.
         """
-        marks = self.function.function_def.attr
-        by_xla = "_XlaMustCompile" in marks and marks["_XlaMustCompile"].b
-        return not by_xla and not draws(self.function.graph.as_graph_def())
+        attributes = self.function.function_def.attr
+        if "_XlaMustCompile" in attributes and attributes["_XlaMustCompile"].b:
+            return False
+        graph = self.function.graph.as_graph_def()
+        return not (draws(graph) or _leaves_the_graph(graph))
 
     def joined(self, function: Callable[[Any], Any], data: Any) -> JoinedStep:
         """Compiles a function that traces this step together with more.
@@ -191,6 +195,16 @@ class JoinedStep:
     def explain(self, error: tf.errors.OpError) -> None:
         """Makes an error of the step what it is when the step runs alone."""
         self._step.explain(error, self._call.name)
+
+
+def _leaves_the_graph(definition: Any) -> bool:
+    """Returns whether a graph calls Python or prints, in functions, too."""
+    called = (function.node_def for function in definition.library.function)
+    return any(
+        "PyFunc" in node.op or node.op.startswith("Print")
+        for body in (definition.node, *called)
+        for node in body
+    )
 
 
 @functools.cache

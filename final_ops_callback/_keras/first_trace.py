@@ -18,8 +18,8 @@ from final_ops_callback._keras.wrapping import Wrappers
 from final_ops_callback._keras.wrapping import take_off
 from final_ops_callback._keras.wrapping import unconverted
 
-# The attribute of a model that remembers, from an evaluation with hooks to the
-# first training, that slots were made early.
+# The attribute of a model that remembers, until its first step of training,
+# that slots were made early.
 _EARLY = "_final_ops_callback_early_slots"
 
 

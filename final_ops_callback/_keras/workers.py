@@ -112,7 +112,7 @@ class Workers:
                 "chief_only=True lets the hooks run on one of them.",
             ) from error
         if failed:
-            self._part()
+            self._leave_together()
         else:
             self._check(found)
 
@@ -141,7 +141,7 @@ class Workers:
         """
         of_chief = int(self._all(tf.constant(step if is_chief else 0)))
         if int(self._all(tf.constant(int(step != of_chief)))):
-            self._part()
+            self._leave_together()
             raise WorkerError(
                 f"the training goes on from step {of_chief} on the chief, and "
                 "from another step on another worker"
@@ -156,9 +156,9 @@ class Workers:
     def tell_of_failure(self) -> None:
         """Tells the waiting workers that a hook of this worker failed."""
         self._all(tf.constant(_FAILED))
-        self._part()
+        self._leave_together()
 
-    def _part(self) -> None:
+    def _leave_together(self) -> None:
         """Waits until all workers know that one leaves, before any does.
 
         The process of a worker may end before all that it sent in the last
@@ -168,8 +168,8 @@ class Workers:
         try:
             self._sum_within(PARTING_SECONDS, _GO)
         except tf.errors.OpError as error:
-            # Whoever has left, did so after this agreement or was killed. What
-            # ends the training is known already, and is what has to be said.
+            # A worker that is gone has left after the agreement, or was killed.
+            # What ends the training is known, and is what has to be said.
             logger.debug("a worker left before the others: %r", error)
 
     def _sum_within(self, seconds: float, vote: int) -> int:
@@ -180,7 +180,7 @@ class Workers:
 
     def _check(self, found: int) -> None:
         if found >= _FAILED:
-            self._part()
+            self._leave_together()
             raise WorkerError(
                 "a hook of another worker failed",
                 "the agreement on whether to go on",

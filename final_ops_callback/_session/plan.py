@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from collections.abc import Sequence
 from types import MappingProxyType
 from typing import Any
+from typing import NamedTuple
 
 import numpy as np
 import tensorflow as tf
@@ -103,21 +104,16 @@ class Plan:
                 shadow.assign(live.read())
             return self._run(self._before, known)
 
-    def again(
-        self, known: dict[str, Any], fed: Sequence[np.ndarray]
-    ) -> dict[str, Any]:
-        """Runs what `before` ran and what has no effects, a second time.
+    def again(self, known: dict[str, Any]) -> dict[str, Any]:
+        """Runs that part of `before` a second time which has no effects.
 
         Args:
-            known: What `before` returned.
-            fed: As in `before`.
+            known: What `before` returned, with the same feeds.
 
         Returns:
             What `before` returned, with new values. A value that comes from an
             effect, or from a variable that was written, is the one from then.
         """
-        if self.is_pure:
-            return self.before(fed)
         if self._unaffected is None:
             self._unaffected = self._without_effects()
         reads, shadows, part = self._unaffected
@@ -128,31 +124,25 @@ class Plan:
             return self._run(part, known)
 
     def _without_effects(self) -> _Unaffected:
-        independent, tensors = self._early
-        touched, written = touched_by_effects(self._graph, independent)
-        untouched = [tensor for tensor in tensors if tensor.op not in touched]
+        touched, written = touched_by_effects(
+            self._graph, self._early_operations
+        )
+        twins = self._links.twins
+        kept = {id(twins[name]) for name in written & twins.keys()}
         part = _part(
             self._graph,
-            untouched,
+            [t for t in self._early_tensors if t.op not in touched],
             [],
             self._feeds,
             (),
             self._resources,
             self._links,
         )
-        twins = self._links.twins
-        names = {id(live): name for name, live in twins.items()}
-        return (
-            {
-                name: live
-                for name, live in self._reads.items()
-                if names[id(live)] not in written
-            },
-            [
-                pair
-                for name, pair in self._shadows.items()
-                if name not in written
-            ],
+        reads = self._reads.items()
+        shadows = self._shadows.values()
+        return _Unaffected(
+            {name: live for name, live in reads if id(live) not in kept},
+            [pair for pair in shadows if id(pair[0]) not in kept],
             part,
         )
 
@@ -293,7 +283,8 @@ class Plan:
         early_tensors = list(known.values())
         self._shadows = shadows(self._graph, self._links, dependent | remade)
         # For `again`, which is seldom called.
-        self._early = [op for op in needed if op in independent], early_tensors
+        self._early_operations = [op for op in needed if op in independent]
+        self._early_tensors = early_tensors
         self._before = _part(
             self._graph,
             early_tensors,
@@ -323,7 +314,7 @@ class Plan:
             },
         )
         before = self._before
-        self.is_pure: bool = before is None or before.is_pure
+        self.is_pure = before is None or before.is_pure
         after = self._after
         self.can_join = (
             self.is_pure
@@ -377,12 +368,18 @@ class _Part:
         return dict(zip(self.outputs, values, strict=True))
 
 
-# Reads of variables, copies to refresh, and the rest, of what has no effects.
-_Unaffected = tuple[
-    dict[str, LiveVariable],
-    list[tuple[LiveVariable, tf.Variable]],
-    _Part | None,
-]
+class _Unaffected(NamedTuple):
+    """That part of what runs before a step which has no effects.
+
+    Attributes:
+        reads: Dict from the name of a tensor to the variable whose value it is.
+        shadows: List of pairs of a variable and its copy for the later part.
+        part: The rest; `None` if there is none.
+    """
+
+    reads: dict[str, LiveVariable]
+    shadows: list[tuple[LiveVariable, tf.Variable]]
+    part: _Part | None
 
 
 def _part(

@@ -10,6 +10,8 @@ from typing import Any
 import tensorflow as tf
 
 from final_ops_callback._session.control_flow import ControlFlow
+from final_ops_callback._session.library import library_of
+from final_ops_callback._session.writes import CALLS
 from final_ops_callback._session.writes import source
 from final_ops_callback._session.writes import written_handles
 from final_ops_callback.errors import UnsupportedOpError
@@ -23,6 +25,8 @@ _PURE = (
     "VarHandleOp",
     "VarIsInitialized",
 )
+# The state of these is gone when the run is over.
+_OF_ONE_RUN = ("Stack", "TensorArray")
 
 
 def dependent_on(
@@ -98,7 +102,7 @@ def frontier_of(
 def touched_by_effects(
     graph: tf.Graph, operations: Iterable[tf.Operation]
 ) -> tuple[set[tf.Operation], set[str]]:
-    """Finds what would be computed in another way a second time.
+    """Finds what has to keep its value when the rest is computed again.
 
     Args:
         graph: The graph.
@@ -106,22 +110,39 @@ def touched_by_effects(
 
     Returns:
         Pair of the operations that have effects, need such an operation or
-        read a variable that one has written; and the names of the handles of
-        these variables.
+        take the handle of a variable that one has written; and the names of
+        these handles.
     """
     operations = list(operations)
-    flow = ControlFlow(operations)
-    written = written_handles(graph, filter(has_effects, operations))
+    acting = [op for op in operations if _acts(graph, op)]
+    written = written_handles(graph, acting)
     touched = {
         op
         for op in operations
-        if has_effects(op)
-        or any(
+        if any(
             tensor.dtype == tf.resource and source(tensor).name in written
             for tensor in op.inputs
         )
-    }
-    return touched | dependent_on(flow, touched), written
+    }.union(acting)
+    return touched | dependent_on(ControlFlow(operations), touched), written
+
+
+def _acts(graph: tf.Graph, op: tf.Operation) -> bool:
+    """Returns whether an operation, or what it calls, has effects.
+
+    A conditional, a loop or a call is stateful if it only reads a variable.
+    """
+    if not has_effects(op) or op.type.startswith(_OF_ONE_RUN):
+        return False
+    library, node = library_of(graph), op.node_def
+    is_call = op.type in CALLS or op.type in library.functions
+    return not is_call or any(
+        not one.startswith((*_PURE, *_OF_ONE_RUN))
+        and graph.op_def_for_type(one).is_stateful
+        for name in library.needed([node])
+        for inner in library.functions[name].node_def
+        if (one := inner.op) not in CALLS and one not in library.functions
+    )
 
 
 def _check_again(op: tf.Operation, flow: ControlFlow) -> None:

@@ -28,6 +28,8 @@ _FIRST_ARGUMENT = {
     "StatelessWhile": 0,
     "While": 0,
 }
+# The operations that do nothing but call functions.
+CALLS = frozenset(_FIRST_ARGUMENT)
 
 
 class Accesses:

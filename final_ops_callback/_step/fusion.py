@@ -240,7 +240,7 @@ def _fused(
     # Errors of fetches lose this name (`_session.op_errors`).
     def final_ops_callback_function_step(data: Any) -> tuple[Any, Any, Any]:
         before = part.trace_before()
-        outputs = direct.trace(data)
+        outputs = direct.trace(data)  # its handles wait for what is before
         with _after_all_of_it():
             after = part.trace_after(before, taken(outputs))
         return before, outputs, after or {}

@@ -222,14 +222,21 @@ def test_data_of_unknown_length(model: keras.Model, epochs: int) -> None:
 
 
 class Sees(v1.train.SessionRunHook):
-    """Notes the weights, the rate and a number that changes by itself."""
+    """Notes weights, the rate, and what was computed beside an effect."""
 
     def __init__(self, make: Any) -> None:
         self.make, self.seen = make, list[Any]()
 
     def begin(self) -> None:
         weights = v1.trainable_variables()
-        self.fetches = [weights, "learning_rate:0", self.make(weights[0])]
+        (kernel, *_) = weights
+        computed = [
+            tf.cond(kernel[0, 0] > 0, lambda: kernel * 1, lambda: kernel + 0),
+            tf.function(lambda: kernel * 1)(),
+            tf.map_fn(lambda row: row * 1, kernel),
+        ]
+        made = self.make(kernel)
+        self.fetches = [weights, "learning_rate:0", computed, made]
 
     def before_run(self, context: Any) -> Any:
         return v1.train.SessionRunArgs(self.fetches)
@@ -283,9 +290,11 @@ def test_what_changes_between_epochs_is_seen(
     model.fit(unknown, epochs=3, shuffle=False, verbose=0, callbacks=callbacks)
 
     assert len(hook.seen) == 12
-    for (weights, rate, _), (expected, of_keras) in zip(
+    for (weights, rate, computed, _), (expected, of_keras) in zip(
         hook.seen, changes.seen, strict=True
     ):
+        for value in computed:
+            np.testing.assert_array_equal(value, expected[0])
         for value, other in zip(weights, expected, strict=True):
             np.testing.assert_array_equal(value, other)
         assert rate == pytest.approx(of_keras)

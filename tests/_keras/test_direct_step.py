@@ -117,6 +117,39 @@ def test_a_step_that_runs_eagerly_has_none(flavor: Any) -> None:
     assert DirectStep.of(lambda iterator: {}) is None
 
 
+@pytest.mark.parametrize(
+    ("act", "jit_compile", "can_be"),
+    [
+        (lambda: None, False, True),
+        (lambda: None, True, False),
+        (lambda: tf.random.uniform([]), False, False),
+        (lambda: tf.print("a"), False, False),
+        (lambda: tf.py_function(lambda: 1.0, [], "float32"), False, False),
+        (lambda: tf.numpy_function(lambda: 1.0, [], "float64"), False, False),
+    ],
+    ids=["plain", "xla", "random", "print", "python", "numpy"],
+)
+def test_what_can_be_joined(act: Any, jit_compile: bool, can_be: bool) -> None:
+    """Not what keeps a state of its own, or acts without a variable."""
+
+    @tf.function
+    def inner() -> tf.Tensor:
+        act()
+        return tf.constant(1.0)
+
+    @tf.function(jit_compile=jit_compile)
+    def step(batch: list[tf.Tensor]) -> tf.Tensor:
+        return batch[0] + inner()
+
+    direct = DirectStep(step, opens=False)
+    batch = [tf.constant(1.0)]
+    step(batch)
+    direct.learn(batch)
+
+    assert direct.is_ready(batch)
+    assert direct.can_be_joined is can_be
+
+
 @flavors
 def test_it_keeps_no_data_alive(flavor: Any) -> None:
     """The iterator of a run is freed after it."""

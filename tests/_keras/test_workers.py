@@ -29,9 +29,10 @@ SECONDS = 150  # whoever takes longer hangs, and is killed
 
 
 def free_ports(count: int) -> list[int]:
-    """Returns free ports, which no connection is given by the system.
+    """Returns free ports that no connection is given by chance.
 
-    Seconds pass until a worker listens, and other tests run beside.
+    Seconds pass until a worker listens, and other tests run beside. Linux
+    gives connections ports from 32,768 on.
     """
     found: list[int] = []
     drawn = random.SystemRandom()  # `random` has the seed of all tests

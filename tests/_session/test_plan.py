@@ -103,11 +103,30 @@ def test_a_second_run_has_no_effect_and_new_values() -> None:
     known = plan.before([])
     weight.assign(10.0)
     first = plan.results(known, {"loss": 1.0})
-    second = plan.results(plan.again(known, []), {"loss": 1.0})
+    second = plan.results(plan.again(known), {"loss": 1.0})
 
     assert first[:3] == [3.0, 6.0, 3.0]
     assert second == [10.0, 20.0, 10.0, *first[3:]]
-    assert plan.results(plan.again(known, []), {"loss": 2.0})[2] == 20.0
+    assert plan.results(plan.again(known), {"loss": 2.0})[2] == 20.0
+
+
+@pytest.mark.parametrize("writes", [False, True])
+def test_a_later_part_reads_anew_what_was_not_written(writes: bool) -> None:
+    """A branch that needs the step reads the weight by its handle."""
+    graph, weight = graph_of()
+    with graph.as_default():
+        twin = v1.global_variables()[0]
+        loss = graph.get_tensor_by_name("loss:0")
+        branch = tf.cond(loss > 0.0, lambda: twin * 2.0, lambda: twin * 3.0)
+        act = twin.assign_add(1.0) if writes else v1.random_uniform([])
+    plan = plan_of(graph, [branch, act])
+    known = plan.before([])
+    first = plan.results(known, {"loss": 1.0})
+    weight.assign(10.0)
+    second = plan.results(plan.again(known), {"loss": 1.0})
+
+    assert first[0] == 6.0
+    assert second == [6.0 if writes else 20.0, first[1]]
 
 
 def test_a_variable_that_is_written_is_not_read_again() -> None:
@@ -117,7 +136,7 @@ def test_a_variable_that_is_written_is_not_read_again() -> None:
         twin = v1.global_variables()[0]
         plan = plan_of(graph, ["w:0", twin.assign_add(1.0)])
     known = plan.before([])
-    again = plan.again(known, [])
+    again = plan.again(known)
 
     assert plan.results(again) == plan.results(known) == [3.0, 4.0]
     assert float(weight) == 4.0

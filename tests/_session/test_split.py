@@ -133,3 +133,53 @@ def test_what_an_effect_touches_would_differ() -> None:
     assert {root.op in touched for root in roots[:3]} == {True}
     assert other.handle.op not in touched
     assert reads[1].op not in touched
+
+
+@pytest.mark.parametrize(
+    ("act", "expected"),
+    [
+        (lambda v: None, False),
+        (lambda v: v.assign_add(1.0), True),
+        (lambda v: tf.random.uniform([]), True),
+        (lambda v: tf.function(lambda: tf.random.uniform([]))(), True),
+        (lambda v: tf.debugging.assert_positive(v), False),
+    ],
+    ids=["nothing", "write", "random", "inner random", "assert"],
+)
+@pytest.mark.parametrize("control_flow_v2", [True, False])
+def test_a_call_has_the_effects_of_its_function(
+    act: Any, expected: bool, control_flow_v2: bool
+) -> None:
+    """One that reads is stateful for TensorFlow, too."""
+
+    def body(index: Any, total: Any) -> Any:
+        act(variable)
+        return index + 1, total + variable
+
+    switch = (
+        v1.enable_control_flow_v2
+        if control_flow_v2
+        else v1.disable_control_flow_v2
+    )
+    was_on = v1.control_flow_v2_enabled()
+    switch()
+    try:
+        with tf.Graph().as_default() as graph:
+            variable = v1.get_variable("v", [], use_resource=True)
+            before = graph.get_operations()
+            loop = tf.while_loop(lambda i, t: i < 2, body, [0, 0.0])[1]
+            branch = tf.cond(
+                variable > 0.0, lambda: body(0, 0.0)[1], lambda: variable + 0.0
+            )
+            call = tf.function(lambda: body(0, 0.0)[1])()
+            many = tf.map_fn(lambda x: body(0, x)[1], tf.ones([2]))
+            found = [loop, branch, call, many]
+    finally:
+        (v1.enable_control_flow_v2 if was_on else v1.disable_control_flow_v2)()
+    # Also what nothing fetches, but without the initializer of the variable.
+    added = [op for op in graph.get_operations() if op not in before]
+    touched, _ = touched_by_effects(graph, needed_operations(found, added, ()))
+
+    # A loop of v1 is no call: what it computes needs no effect beside it.
+    if control_flow_v2 or not expected:
+        assert {tensor.op in touched for tensor in found} == {expected}

@@ -12,6 +12,7 @@ import tensorflow as tf
 from final_ops_callback import SessionRunHookCallback
 from final_ops_callback._keras import direct_step
 from final_ops_callback._keras.direct_step import DirectStep
+from final_ops_callback._session.plan import Plan
 from final_ops_callback._step import fusion
 from final_ops_callback._step.fusion import Fusion
 from tests.flavors import FLAVORS
@@ -207,6 +208,25 @@ def both_ways(
     with monkeypatch.context() as patch:
         patch.setattr(DirectStep, "is_used", False)
         return fused, run()
+
+
+@flavors
+def test_what_needs_the_step_is_computed_in_its_call(
+    flavor: Any, made: list[Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The step delivers values of the declared shapes, also in a trace."""
+    added = []
+    trace_after = Plan.trace_after
+
+    def noting(*args: Any) -> Any:
+        added.append(trace_after(*args))
+        return added[-1]
+
+    monkeypatch.setattr(Plan, "trace_after", noting)
+    outcome(model_of(flavor), Probe(late))
+
+    assert len(made) == len(added) == 1
+    assert added[0]
 
 
 @flavors
