@@ -280,14 +280,13 @@ class Plan:
         self._reads = {name: r for name, r in reads.items() if r is not None}
         early = [t for t in early if t.name not in self._reads]
         known = {t.ref(): t for t in (*early, *frontier)}
-        early_tensors = list(known.values())
         self._shadows = shadows(self._graph, self._links, dependent | remade)
         # For `again`, which is seldom called.
         self._early_operations = [op for op in needed if op in independent]
-        self._early_tensors = early_tensors
+        self._early_tensors = list(known.values())
         self._before = _part(
             self._graph,
-            early_tensors,
+            self._early_tensors,
             [op for op in targets if op not in dependent]
             + [
                 before

@@ -26,7 +26,7 @@ _PURE = (
     "VarIsInitialized",
 )
 # The state of these is gone when the run is over.
-_OF_ONE_RUN = ("Stack", "TensorArray")
+_WITHIN_A_RUN = ("Stack", "TensorArray")
 
 
 def dependent_on(
@@ -132,12 +132,12 @@ def _acts(graph: tf.Graph, op: tf.Operation) -> bool:
 
     A conditional, a loop or a call is stateful if it only reads a variable.
     """
-    if not has_effects(op) or op.type.startswith(_OF_ONE_RUN):
+    if not has_effects(op) or op.type.startswith(_WITHIN_A_RUN):
         return False
     library, node = library_of(graph), op.node_def
     is_call = op.type in CALLS or op.type in library.functions
     return not is_call or any(
-        not one.startswith((*_PURE, *_OF_ONE_RUN))
+        not one.startswith((*_PURE, *_WITHIN_A_RUN))
         and graph.op_def_for_type(one).is_stateful
         for name in library.needed([node])
         for inner in library.functions[name].node_def
